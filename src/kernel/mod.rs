@@ -1,0 +1,10 @@
+//! The deterministic core: inputs in, effects out.
+//!
+//! Invariant: nothing below this module reads a clock, a socket, a file, a random source, a log or a
+//! metric, and nothing depends on the order of a hash map.
+
+pub mod event;
+pub mod orders;
+pub mod risk;
+pub mod snapshot;
+pub mod types;

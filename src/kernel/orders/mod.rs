@@ -1,0 +1,11 @@
+//! Orders: what callers ask for, what we know of each, and the table that holds them.
+
+mod spec;
+mod state;
+mod table;
+
+pub use spec::{OrderId, OrderSpec, OrderType, Origin, Size, TimeInForce};
+pub use state::{Illegal, OrderEvent, OrderState};
+pub use table::{Order, OrderTable};
+
+pub use super::risk::ApprovedOrder;

@@ -1,0 +1,222 @@
+//! Venues, instruments and their names.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Money, MoneyError, Price, Qty, Rate, Scale};
+
+/// A market that the daemon can read and trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum VenueId {
+    /// Binance spot.
+    Binance,
+    /// The simulated venue, spoken to in Binance's protocol.
+    Sim,
+}
+
+impl VenueId {
+    /// Every venue, in the order of documentation.
+    pub const ALL: [Self; 2] = [Self::Binance, Self::Sim];
+
+    /// The name users write.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Binance => "binance",
+            Self::Sim => "sim",
+        }
+    }
+}
+
+impl fmt::Display for VenueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for VenueId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|v| v.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| NameError::Venue(text.to_owned()))
+    }
+}
+
+/// Buy or sell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// Bids.
+    Buy,
+    /// Asks.
+    Sell,
+}
+
+impl Side {
+    /// The other side.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+
+    /// `buy` or `sell`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Buy => "buy",
+            Self::Sell => "sell",
+        }
+    }
+}
+
+/// Index of an instrument in the tables of this process; bounded by the configured instruments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct InstrumentId(pub u16);
+
+impl InstrumentId {
+    /// As an index.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What users call an instrument: `venue:SYMBOL`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct InstrumentName {
+    /// The venue.
+    pub venue: VenueId,
+    /// The venue's symbol, upper case without separators (`BTCUSDT`).
+    pub symbol: String,
+}
+
+/// A name that names nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Unknown venue.
+    #[error("unknown venue {0:?}: this build knows binance and sim")]
+    Venue(String),
+    /// Not a symbol.
+    #[error("{0:?} is no symbol: write for example BTCUSDT, btc-usdt or BTC/USDT")]
+    Symbol(String),
+}
+
+/// `BTCUSDT`, `btc-usdt`, `BTC/USDT` and `btc_usdt` name the same symbol; the result is upper case.
+pub fn normalise_symbol(text: &str) -> Result<String, NameError> {
+    let symbol: String = text
+        .chars()
+        .filter(|c| !matches!(c, '-' | '/' | '_'))
+        .flat_map(char::to_uppercase)
+        .collect();
+    let legal = |c: char| c.is_alphanumeric();
+    if symbol.is_empty() || symbol.len() > 64 || !symbol.chars().all(legal) {
+        return Err(NameError::Symbol(text.to_owned()));
+    }
+    Ok(symbol)
+}
+
+impl InstrumentName {
+    /// Reads `venue:SYMBOL` or a bare symbol of `default_venue`.
+    pub fn parse(text: &str, default_venue: VenueId) -> Result<Self, NameError> {
+        let (venue, symbol) = match text.split_once(':') {
+            Some((venue, symbol)) => (venue.parse()?, symbol),
+            None => (default_venue, text),
+        };
+        Ok(Self {
+            venue,
+            symbol: normalise_symbol(symbol)?,
+        })
+    }
+}
+
+impl fmt::Display for InstrumentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.venue, self.symbol)
+    }
+}
+
+/// Whether the venue takes orders for an instrument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstrumentStatus {
+    /// Open.
+    Trading,
+    /// Nothing is accepted.
+    Halted,
+    /// Only cancels are accepted.
+    CancelOnly,
+}
+
+/// What a venue says about an instrument, and the scales of its numbers.
+///
+/// The scales are fixed while the process runs; tick and lot may change below them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Instrument {
+    /// `venue:SYMBOL`.
+    pub name: InstrumentName,
+    /// Asset bought and sold.
+    pub base: String,
+    /// Asset that prices are in.
+    pub quote: String,
+    /// Decimal digits of [`Price`].
+    pub price_scale: Scale,
+    /// Decimal digits of [`Qty`].
+    pub qty_scale: Scale,
+    /// Smallest price step, > 0.
+    pub tick: Price,
+    /// Smallest quantity step, > 0.
+    pub lot: Qty,
+    /// Smallest order quantity; zero is no minimum.
+    pub qty_min: Qty,
+    /// Largest order quantity; zero is no maximum.
+    pub qty_max: Qty,
+    /// Smallest order value in the quote asset; zero is no minimum.
+    pub notional_min: Money,
+    /// Whether orders are taken.
+    pub status: InstrumentStatus,
+    /// Fee of an order that rests.
+    pub maker_fee: Rate,
+    /// Fee of an order that takes.
+    pub taker_fee: Rate,
+}
+
+impl Instrument {
+    /// `price * qty` in the quote asset, exact.
+    pub fn notional(&self, price: Price, qty: Qty) -> Result<Money, MoneyError> {
+        Money::notional(price, self.price_scale, qty, self.qty_scale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_instrument_many_spellings() {
+        for text in [
+            "BTCUSDT",
+            "btc-usdt",
+            "BTC/USDT",
+            "btc_usdt",
+            "binance:btcusdt",
+        ] {
+            let name = InstrumentName::parse(text, VenueId::Binance).expect("name");
+            assert_eq!(name.to_string(), "binance:BTCUSDT", "{text}");
+        }
+        assert_eq!(
+            InstrumentName::parse("sim:X", VenueId::Binance).map(|n| n.venue),
+            Ok(VenueId::Sim)
+        );
+        for text in ["", "nasdaq:AAPL", "BTC USDT", "binance:", "a:b:c", "BTC%2F"] {
+            assert!(
+                InstrumentName::parse(text, VenueId::Binance).is_err(),
+                "{text}"
+            );
+        }
+    }
+}

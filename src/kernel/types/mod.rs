@@ -1,0 +1,18 @@
+//! The numbers, names and times that everything else is written in.
+//!
+//! Invariant: no price, quantity, fee or balance is ever an `f64` in here.
+
+mod fixed;
+mod instrument;
+mod interval;
+mod money;
+mod time;
+
+pub use fixed::{FixedError, Price, Qty, Rate, Scale, format_fixed, parse_fixed};
+pub use instrument::{
+    Instrument, InstrumentId, InstrumentName, InstrumentStatus, NameError, Side, VenueId,
+    normalise_symbol,
+};
+pub use interval::{Interval, IntervalError};
+pub use money::{Money, MoneyError};
+pub use time::{DAY, HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND, Time};

@@ -1,0 +1,173 @@
+//! Amounts of an asset: exact i128 at one scale, [`Money::SCALE`], for every instrument.
+//!
+//! A price (≤ 8 digits) times a quantity (≤ 8 digits) has at most 16 digits, so a notional is exact.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{FixedError, Price, Qty, Rate, Scale, format_fixed, parse_fixed};
+
+/// An amount of an asset, at scale [`Money::SCALE`]. Signed.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Money(pub i128);
+
+/// An amount left the range of an i128.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("amount out of range")]
+pub struct MoneyError;
+
+impl Money {
+    /// Decimal digits of an amount.
+    pub const SCALE: u8 = 16;
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// Parses a decimal amount, sign allowed.
+    pub fn parse(text: &str) -> Result<Self, FixedError> {
+        parse_fixed(text.as_bytes(), Self::SCALE).map(Self)
+    }
+
+    /// `price * quantity`, exact.
+    pub fn notional(
+        price: Price,
+        price_scale: Scale,
+        qty: Qty,
+        qty_scale: Scale,
+    ) -> Result<Self, MoneyError> {
+        let digits = u32::from(Self::SCALE)
+            .checked_sub(u32::from(price_scale.digits()))
+            .and_then(|d| d.checked_sub(u32::from(qty_scale.digits())))
+            .ok_or(MoneyError)?;
+        let unit = 10_i128.checked_pow(digits).ok_or(MoneyError)?;
+        i128::from(price.0)
+            .checked_mul(i128::from(qty.0))
+            .and_then(|v| v.checked_mul(unit))
+            .map(Self)
+            .ok_or(MoneyError)
+    }
+
+    /// `self * rate`, rounded half to even at [`Money::SCALE`].
+    pub fn at_rate(self, rate: Rate) -> Result<Self, MoneyError> {
+        let unit = 10_i128
+            .checked_pow(u32::from(Rate::SCALE))
+            .ok_or(MoneyError)?;
+        // Split so that the product cannot leave the range for any amount a venue knows.
+        let whole = self.0.div_euclid(unit);
+        let rest = self.0.rem_euclid(unit);
+        let rate = i128::from(rate.0);
+        let fine = div_half_even(rest.checked_mul(rate).ok_or(MoneyError)?, unit)?;
+        whole
+            .checked_mul(rate)
+            .and_then(|v| v.checked_add(fine))
+            .map(Self)
+            .ok_or(MoneyError)
+    }
+
+    /// The share `part / whole` of this amount, rounded half to even; `whole` must not be zero.
+    pub fn share(self, part: Qty, whole: Qty) -> Result<Self, MoneyError> {
+        let (part, whole) = (i128::from(part.0), i128::from(whole.0));
+        if whole == 0 {
+            return Err(MoneyError);
+        }
+        let quotient = self.0.div_euclid(whole);
+        let rest = self.0.rem_euclid(whole);
+        let fine = div_half_even(rest.checked_mul(part).ok_or(MoneyError)?, whole)?;
+        quotient
+            .checked_mul(part)
+            .and_then(|v| v.checked_add(fine))
+            .map(Self)
+            .ok_or(MoneyError)
+    }
+
+    /// Checked sum.
+    pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
+        self.0.checked_add(other.0).map(Self).ok_or(MoneyError)
+    }
+
+    /// Checked difference.
+    pub fn minus(self, other: Self) -> Result<Self, MoneyError> {
+        self.0.checked_sub(other.0).map(Self).ok_or(MoneyError)
+    }
+
+    /// Checked negation.
+    pub fn negated(self) -> Result<Self, MoneyError> {
+        self.0.checked_neg().map(Self).ok_or(MoneyError)
+    }
+
+    /// For statistics and display alone.
+    #[expect(
+        clippy::float_arithmetic,
+        reason = "statistics are f64; money never passes here"
+    )]
+    pub fn to_f64(self) -> f64 {
+        self.0 as f64 / 1e16
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        format_fixed(self.0, Self::SCALE).fmt(f)
+    }
+}
+
+/// `value / by` for positive `by`, rounded half to even.
+fn div_half_even(value: i128, by: i128) -> Result<i128, MoneyError> {
+    let quotient = value.checked_div_euclid(by).ok_or(MoneyError)?;
+    let rest = value.checked_rem_euclid(by).ok_or(MoneyError)?;
+    let twice = rest.checked_mul(2).ok_or(MoneyError)?;
+    let up = match twice.cmp(&by) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Equal => quotient & 1 == 1,
+        std::cmp::Ordering::Greater => true,
+    };
+    if up {
+        quotient.checked_add(1).ok_or(MoneyError)
+    } else {
+        Ok(quotient)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notional_is_exact() {
+        let (p, q) = (Scale::new(2).expect("scale"), Scale::new(5).expect("scale"));
+        let got = Money::notional(Price(6_183_764), p, Qty(11), q).expect("fits");
+        assert_eq!(got.to_string(), "6.8021404");
+    }
+
+    #[test]
+    fn rounding_is_half_to_even_on_both_sides_of_zero() {
+        for (value, by, want) in [
+            (5, 2, 2),
+            (7, 2, 4),
+            (-5, 2, -2),
+            (-7, 2, -4),
+            (9, 4, 2),
+            (-9, 4, -2),
+        ] {
+            assert_eq!(div_half_even(value, by), Ok(want), "{value}/{by}");
+        }
+        let fee = Money::parse("100.0000000000000005").expect("amount");
+        assert_eq!(
+            fee.at_rate(Rate::parse("0.001").expect("rate"))
+                .expect("fits")
+                .to_string(),
+            "0.1"
+        );
+    }
+
+    #[test]
+    fn a_share_and_the_remainder_make_the_whole() {
+        let cost = Money(1_000_000_007);
+        let part = cost.share(Qty(1), Qty(3)).expect("fits");
+        assert_eq!(part.plus(cost.minus(part).expect("fits")), Ok(cost));
+        assert_eq!(cost.share(Qty(3), Qty(3)), Ok(cost));
+        assert_eq!(cost.share(Qty(1), Qty(0)), Err(MoneyError));
+    }
+}

@@ -1,0 +1,14 @@
+//! hean: a crypto-trading daemon in one static binary. Modules in reading order.
+
+pub mod kernel;
+pub mod venue;
+pub mod recording;
+pub mod journal;
+pub mod store;
+pub mod status;
+pub mod metrics;
+pub mod http;
+pub mod runtime;
+pub mod replay;
+pub mod config;
+pub mod cli;

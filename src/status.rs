@@ -1,0 +1,130 @@
+//! What the parts of the daemon say of themselves: atomics that their owner writes and that health
+//! checks, `/api/v1/status` and metrics read.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use crate::kernel::event::Seq;
+use crate::kernel::types::{Time, VenueId};
+
+/// How the daemon trades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Market data only; every order is refused.
+    Observe,
+    /// Orders are matched against live data in this process.
+    Paper,
+}
+
+impl Mode {
+    /// The name users write.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Paper => "paper",
+        }
+    }
+}
+
+/// A moment that one thread writes and others read; zero is "never".
+#[derive(Debug, Default)]
+pub struct Moment(AtomicI64);
+
+impl Moment {
+    /// Sets it.
+    pub fn set(&self, time: Time) {
+        self.0.store(time.0, Ordering::Relaxed);
+    }
+
+    /// The moment, if there was one.
+    pub fn get(&self) -> Option<Time> {
+        Some(Time(self.0.load(Ordering::Relaxed))).filter(|t| *t != Time::ZERO)
+    }
+}
+
+/// A venue's market-data session.
+#[derive(Debug)]
+pub struct FeedStatus {
+    /// Which venue.
+    pub venue: VenueId,
+    /// Whether the socket is open and subscribed.
+    pub connected: AtomicBool,
+    /// Frames received.
+    pub messages: AtomicU64,
+    /// Frames that could not be decoded.
+    pub decode_errors: AtomicU64,
+    /// Connections after the first.
+    pub reconnects: AtomicU64,
+    /// When the last frame came.
+    pub last_message: Moment,
+    /// REST weight used, in parts per million of the venue's limit.
+    pub weight_used_ppm: AtomicU64,
+}
+
+impl FeedStatus {
+    /// Of a session that has not connected yet.
+    pub fn new(venue: VenueId) -> Self {
+        Self {
+            venue,
+            connected: AtomicBool::new(false),
+            messages: AtomicU64::new(0),
+            decode_errors: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
+            last_message: Moment::default(),
+            weight_used_ppm: AtomicU64::new(0),
+        }
+    }
+}
+
+/// The journal.
+#[derive(Debug, Default)]
+pub struct JournalStatus {
+    durable: AtomicU64,
+    /// Bytes written since the start.
+    pub bytes: AtomicU64,
+    /// Batches written since the start.
+    pub batches: AtomicU64,
+}
+
+impl JournalStatus {
+    /// Last durable sequence.
+    pub fn durable(&self) -> Seq {
+        Seq(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Moves the watermark; the journal thread alone does.
+    pub fn set_durable(&self, seq: Seq) {
+        self.durable.store(seq.0, Ordering::Release);
+    }
+}
+
+/// The projection into KeyDB.
+#[derive(Debug, Default)]
+pub struct StoreStatus {
+    /// Whether the last exchange with the server succeeded.
+    pub up: AtomicBool,
+    /// Last sequence known applied there.
+    applied: AtomicU64,
+    /// Batches that failed and are tried again.
+    pub retries: AtomicU64,
+}
+
+impl StoreStatus {
+    /// Last sequence known applied in the store.
+    pub fn applied(&self) -> Seq {
+        Seq(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Moves the watermark; the store task alone does.
+    pub fn set_applied(&self, seq: Seq) {
+        self.applied.store(seq.0, Ordering::Release);
+    }
+}
+
+/// The kernel thread.
+#[derive(Debug, Default)]
+pub struct KernelStatus {
+    /// When its loop last went round.
+    pub heartbeat: Moment,
+    /// Inputs stepped.
+    pub steps: AtomicU64,
+}
