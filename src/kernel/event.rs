@@ -483,7 +483,12 @@ pub enum Record {
         amount: Money,
     },
     /// An order passed risk. Its id is the sequence of this record.
-    Intent(Box<OrderSpec>),
+    Intent {
+        /// The order as asked for.
+        order: Box<OrderSpec>,
+        /// Its quantity in the base asset, on the lot grid.
+        qty: Qty,
+    },
     /// An order was refused.
     Refused {
         /// The order.

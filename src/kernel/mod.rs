@@ -4,6 +4,9 @@
 //! metric, and nothing depends on the order of a hash map.
 
 pub mod event;
+pub mod ledger;
+pub mod portfolio;
+pub mod statistics;
 pub mod orders;
 pub mod risk;
 pub mod snapshot;

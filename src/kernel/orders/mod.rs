@@ -6,6 +6,6 @@ mod table;
 
 pub use spec::{OrderId, OrderSpec, OrderType, Origin, Size, TimeInForce};
 pub use state::{Illegal, OrderEvent, OrderState};
-pub use table::{Order, OrderTable};
+pub use table::{Applied, Order, OrderTable};
 
 pub use super::risk::ApprovedOrder;
