@@ -4,6 +4,8 @@
 //! metric, and nothing depends on the order of a hash map.
 
 pub mod event;
+pub mod indicators;
+pub mod market;
 pub mod ledger;
 pub mod portfolio;
 pub mod statistics;
