@@ -56,7 +56,7 @@ pub enum LedgerError {
 /// What the last applied records changed: the store writes these, readers see these.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// Orders.
+    /// Orders; one that the ledger no longer has was forgotten.
     pub orders: BTreeSet<OrderId>,
     /// Positions.
     pub positions: BTreeSet<InstrumentId>,
@@ -329,6 +329,9 @@ impl Ledger {
             Applied::Duplicate | Applied::Unknown => return Ok(Effect::default()),
         };
         self.touch_order(report.order);
+        for forgotten in self.orders.take_forgotten() {
+            self.touch_order(forgotten);
+        }
         if let Some(booking) = booking.filter(|_| filled) {
             if let Some(position) = self.positions.get_mut(id.index()) {
                 *position = booking.position;

@@ -206,8 +206,6 @@ pub struct KernelView {
     pub journal_full: bool,
     /// Strategies.
     pub strategies: Vec<StrategyView>,
-    /// Hash of the durable state (see [`super::Kernel::durable_hash`]).
-    pub durable_hash: u64,
 }
 
 /// One strategy.

@@ -88,6 +88,8 @@ pub struct OrderTable {
     ended: VecDeque<OrderId>,
     keys: BTreeMap<String, OrderId>,
     kept_max: usize,
+    /// Orders forgotten since [`OrderTable::take_forgotten`] was called last.
+    forgotten: Vec<OrderId>,
 }
 
 impl OrderTable {
@@ -99,6 +101,7 @@ impl OrderTable {
             ended: VecDeque::new(),
             keys: BTreeMap::new(),
             kept_max,
+            forgotten: Vec::new(),
         }
     }
 
@@ -226,6 +229,11 @@ impl OrderTable {
         Ok(applied)
     }
 
+    /// Orders that the last reports pushed out of the table.
+    pub fn take_forgotten(&mut self) -> Vec<OrderId> {
+        std::mem::take(&mut self.forgotten)
+    }
+
     /// Converts all numbers of one instrument's orders to new scales.
     pub fn rescale(
         &mut self,
@@ -252,6 +260,7 @@ impl OrderTable {
                 return;
             }
             self.ended.pop_front();
+            self.forgotten.push(oldest);
             let Some(order) = self.orders.remove(&oldest) else {
                 continue;
             };

@@ -1,0 +1,240 @@
+//! Makes the published views from the kernel's state, for what changed since the last time.
+
+use std::sync::Arc;
+
+use super::Kernel;
+use super::market::{Book, Market};
+use super::orders::OrderState;
+use super::risk;
+use super::snapshot::{
+    AccountView, BOOK_LEVELS_PUBLISHED, BookView, IndicatorView, KernelView, PositionView,
+    Published, PublishedInstrument, SeriesView, StatsView, StrategyView, TickerView,
+};
+use super::types::{InstrumentId, Money, Side};
+
+impl Kernel {
+    /// Publishes what changed since the last call. Once per batch of steps.
+    pub fn publish(&mut self, to: &Published) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.ledger = self.ledger.take_changes();
+        for id in &dirty.books {
+            if let Some((market, slot)) = self.slot(*id, to) {
+                slot.book.store(Arc::new(book_view(market)));
+            }
+        }
+        for id in &dirty.tickers {
+            if let Some((market, slot)) = self.slot(*id, to) {
+                slot.ticker.store(Arc::new(ticker_view(market)));
+            }
+        }
+        for id in &dirty.series {
+            if let Some((market, slot)) = self.slot(*id, to) {
+                self.publish_series(*id, market, slot);
+            }
+        }
+        for id in &dirty.ledger.orders {
+            match self.ledger.orders().get(*id) {
+                Some(order) => {
+                    if let Some(key) = &order.spec.client_order_id {
+                        to.client_orders.insert(key.clone(), *id);
+                    }
+                    to.orders.insert(*id, Arc::new(order.clone()));
+                }
+                None => forget(to, *id),
+            }
+        }
+        if !dirty.tickers.is_empty() || dirty.ledger.account || !dirty.ledger.orders.is_empty() {
+            to.account.store(Arc::new(self.account_view()));
+        }
+        to.kernel.store(Arc::new(self.kernel_view()));
+    }
+
+    /// Publishes everything, as at a start.
+    pub fn publish_all(&mut self, to: &Published) {
+        for index in 0..self.markets.len() {
+            let id = InstrumentId(u16::try_from(index).unwrap_or(u16::MAX));
+            self.dirty.books.insert(id);
+            self.dirty.tickers.insert(id);
+            self.dirty.series.insert(id);
+        }
+        for order in self.ledger.orders().iter() {
+            if let Some(key) = &order.spec.client_order_id {
+                to.client_orders.insert(key.clone(), order.id);
+            }
+            to.orders.insert(order.id, Arc::new(order.clone()));
+        }
+        self.publish(to);
+    }
+
+    fn slot<'a>(
+        &self,
+        id: InstrumentId,
+        to: &'a Published,
+    ) -> Option<(&Market, &'a PublishedInstrument)> {
+        Some((
+            self.markets.get(id.index())?,
+            to.instruments.get(id.index())?,
+        ))
+    }
+
+    fn publish_series(&self, id: InstrumentId, market: &Market, slot: &PublishedInstrument) {
+        let Some(instrument) = self.ledger.instrument(id) else {
+            return;
+        };
+        for (series, slot) in market.series().iter().zip(slot.series.iter()) {
+            let before = slot.view.load();
+            let last =
+                |c: &[super::event::Candle]| (c.len(), c.first().copied(), c.last().copied());
+            let now = (
+                series.closed().len(),
+                series.closed().next().copied(),
+                series.last().copied(),
+            );
+            let same = last(&before.closed) == now;
+            let closed = if same {
+                Arc::clone(&before.closed)
+            } else {
+                Arc::new(series.closed().copied().collect())
+            };
+            let indicators = series.indicators().iter().map(|kept| IndicatorView {
+                name: kept.name().to_owned(),
+                outputs: kept.outputs(),
+                values: kept.value(),
+                preview: series.forming().and_then(|c| kept.peek(c, instrument)),
+            });
+            let indicators = Arc::new(indicators.collect());
+            let forming = series.forming().copied();
+            slot.view.store(Arc::new(SeriesView {
+                closed,
+                forming,
+                indicators,
+            }));
+        }
+    }
+
+    fn account_view(&self) -> AccountView {
+        let account = self.ledger.account();
+        let stats = self.ledger.statistics();
+        let equity = self.equity();
+        let pnl_total = equity.minus(account.transfers).unwrap_or_default();
+        let mut unrealized = Money::ZERO;
+        let mut positions = Vec::new();
+        for (index, instrument) in (0_u16..).zip(self.ledger.instruments()) {
+            let id = InstrumentId(index);
+            let position = self.ledger.position(id);
+            if position.is_blank() {
+                continue;
+            }
+            let mark = self.market_of(id).and_then(Market::mark);
+            let open = mark.and_then(|m| position.unrealized(m, instrument).ok());
+            let unrealized_pnl = open.unwrap_or_default();
+            unrealized = unrealized.plus(unrealized_pnl).unwrap_or(unrealized);
+            positions.push(PositionView {
+                instrument: id,
+                qty: position.qty,
+                cost: position.cost,
+                mark,
+                unrealized_pnl,
+                realized_pnl: position.realized,
+                fees: position.fees,
+            });
+        }
+        AccountView {
+            currency: account.currency.clone(),
+            time: self.now,
+            cash: account.cash,
+            held: risk::held(&self.ledger).unwrap_or_default(),
+            equity,
+            transfers: account.transfers,
+            realized_pnl: account.realized,
+            unrealized_pnl: unrealized,
+            fees: account.fees,
+            pnl_total,
+            pnl_today: pnl_total.minus(stats.day_start_pnl).unwrap_or_default(),
+            positions,
+            stats: StatsView {
+                fills: stats.fills,
+                wins: stats.wins,
+                losses: stats.losses,
+                win_rate_percent: stats.win_rate_percent(),
+                sharpe_ratio: stats.sharpe_ratio(),
+                max_drawdown_percent: stats.max_drawdown_percent,
+            },
+        }
+    }
+
+    fn kernel_view(&self) -> KernelView {
+        let orders = self.ledger.orders();
+        let mut strategies: Vec<StrategyView> = Vec::new();
+        for running in &self.strategies {
+            let instrument = self.ledger.instrument(running.instrument);
+            let symbol = instrument.map_or("?", |i| i.name.symbol.as_str());
+            let line = format!("{symbol}: {}", running.last_decision);
+            match strategies.iter_mut().find(|s| s.name == running.name) {
+                Some(view) => {
+                    view.last_decision = format!("{}\n{line}", view.last_decision);
+                    view.decided_at = view.decided_at.max(running.decided_at);
+                }
+                None => strategies.push(StrategyView {
+                    name: running.name.clone(),
+                    running: self.ledger.strategy_runs(&running.name) != Some(false),
+                    last_decision: line,
+                    decided_at: running.decided_at,
+                }),
+            }
+        }
+        KernelView {
+            seq: self.ledger.seq(),
+            durable: self.durable,
+            orders_open: orders.open_len(),
+            orders_unknown: orders
+                .open()
+                .filter(|o| o.state == OrderState::Unknown)
+                .count(),
+            journal_full: self.journal_full,
+            strategies,
+        }
+    }
+}
+
+fn forget(to: &Published, id: super::orders::OrderId) {
+    if let Some(entry) = to.orders.remove(&id)
+        && let Some(key) = &entry.value().spec.client_order_id
+    {
+        to.client_orders.remove(key);
+    }
+}
+
+fn book_view(market: &Market) -> BookView {
+    let book = market.book.valid();
+    let side = |side| {
+        let levels = |b: &Book| b.levels(side).take(BOOK_LEVELS_PUBLISHED).collect();
+        book.map(levels).unwrap_or_default()
+    };
+    BookView {
+        valid: book.is_some(),
+        fault: market.book.fault(),
+        update_id: market.book.last_id(),
+        time: market.time,
+        bids: side(Side::Buy),
+        asks: side(Side::Sell),
+        updates: market.book.updates,
+        gaps: market.book.gaps,
+        resyncs: market.book.resyncs,
+    }
+}
+
+fn ticker_view(market: &Market) -> TickerView {
+    let (bid, ask) = market.best();
+    TickerView {
+        last_price: market.last_price(),
+        bid,
+        ask,
+        time: market.time,
+        received: market.received,
+        day: market.day(),
+        session_volume: market.volume,
+        trades: market.trades,
+        recent: market.recent().copied().collect(),
+    }
+}

@@ -1,0 +1,102 @@
+//! EMA cross: long while the fast average of closes is above the slow one, flat otherwise.
+//!
+//! It enters with a market order of a fixed quote value and leaves by selling what its own fills
+//! left, so an operator's position in the same instrument stays untouched.
+
+use super::{Decision, Strategy, StrategyConfig, View};
+use crate::kernel::indicators::Spec;
+use crate::kernel::orders::{OrderSpec, OrderType, Origin, Size, TimeInForce};
+use crate::kernel::types::{Interval, Money, Qty, Side};
+
+#[derive(Debug)]
+pub(super) struct EmaCross {
+    name: String,
+    interval: Interval,
+    notional: Money,
+    fast: Spec,
+    slow: Spec,
+}
+
+impl EmaCross {
+    pub(super) fn boxed(
+        config: &StrategyConfig,
+        params: &[u32],
+    ) -> Result<Box<dyn Strategy>, String> {
+        let &[fast, slow] = params else {
+            return Err("fast and slow are needed".to_owned());
+        };
+        if fast >= slow {
+            return Err(format!(
+                "fast must be smaller than slow, got {fast} and {slow}"
+            ));
+        }
+        let spec = |period: u32| Spec::parse(&format!("ema:{period}")).map_err(|e| e.to_string());
+        Ok(Box::new(Self {
+            name: config.name.clone(),
+            interval: config.interval,
+            notional: config.order_notional,
+            fast: spec(fast)?,
+            slow: spec(slow)?,
+        }))
+    }
+
+    fn order(&self, view: &View<'_>, side: Side, size: Size) -> OrderSpec {
+        OrderSpec {
+            instrument: view.instrument_id,
+            side,
+            kind: OrderType::Market,
+            size,
+            time_in_force: TimeInForce::Ioc,
+            post_only: false,
+            reduce_only: side == Side::Sell,
+            origin: Origin::Strategy(self.name.clone()),
+            client_order_id: None,
+        }
+    }
+}
+
+impl Strategy for EmaCross {
+    fn interval(&self) -> Interval {
+        self.interval
+    }
+
+    fn needs(&self) -> Vec<Spec> {
+        vec![self.fast.clone(), self.slow.clone()]
+    }
+
+    fn on_candle(&mut self, view: &View<'_>) -> Decision {
+        let stay = |why: String| Decision {
+            orders: Vec::new(),
+            why,
+        };
+        let value = |spec: &Spec| view.indicator(&spec.to_string()).map(|(now, _)| now[0]);
+        let (Some(fast), Some(slow)) = (value(&self.fast), value(&self.slow)) else {
+            return stay("warming up".to_owned());
+        };
+        if view.orders_open > 0 {
+            return stay("an order is open".to_owned());
+        }
+        let averages = format!("{} {fast:.2}, {} {slow:.2}", self.fast, self.slow);
+        match (fast > slow, view.position > 0) {
+            (true, false) if !view.tradable => {
+                stay(format!("{averages}: would buy, but the book is invalid"))
+            }
+            (true, false) => Decision {
+                orders: vec![self.order(view, Side::Buy, Size::Quote(self.notional))],
+                why: format!("{averages}: fast above slow, buy"),
+            },
+            (false, true) => {
+                let lot = view.instrument.lot.0.max(1);
+                let qty = view
+                    .position
+                    .saturating_sub(view.position.checked_rem(lot).unwrap_or(0));
+                Decision {
+                    orders: vec![self.order(view, Side::Sell, Size::Base(Qty(qty)))],
+                    why: format!("{averages}: fast not above slow, sell"),
+                }
+            }
+            (true, true) => stay(format!("{averages}: long, stay")),
+            (false, false) => stay(format!("{averages}: flat, stay")),
+        }
+    }
+}
