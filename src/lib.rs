@@ -2,6 +2,7 @@
 
 pub mod kernel;
 pub mod venue;
+pub mod engine;
 pub mod recording;
 pub mod journal;
 pub mod store;

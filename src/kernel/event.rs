@@ -421,6 +421,8 @@ pub enum Notice {
     },
     /// An order changed its state.
     OrderChanged(OrderId),
+    /// The venue spoke of an order for the first time.
+    Answered(OrderId),
     /// One of our orders was (partly) executed.
     Filled(OrderId),
     /// A venue's report did not fit the order's state; the order is marked disputed.

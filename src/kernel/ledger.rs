@@ -69,6 +69,8 @@ pub struct Changes {
 pub struct Effect {
     /// The order it was about, if it changed.
     pub order: Option<OrderId>,
+    /// Whether this was the venue's first word on it.
+    pub answered: bool,
     /// Whether an execution was booked.
     pub filled: bool,
     /// Whether the report contradicted what we know.
@@ -310,6 +312,7 @@ impl Ledger {
             return Ok(Effect::default());
         };
         let id = order.spec.instrument;
+        let answered = order.answered.is_none();
         let instrument = self.known(seq, id)?;
         let range = |_: MoneyError| LedgerError::Range { seq: seq.0 };
         // Everything that can leave the range is computed before anything changes.
@@ -346,6 +349,7 @@ impl Ledger {
         }
         Ok(Effect {
             order: Some(report.order),
+            answered,
             filled,
             disputed,
         })

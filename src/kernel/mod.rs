@@ -316,6 +316,9 @@ impl Kernel {
         effects.push(Effect::Record(sequenced));
         if let Some(order) = effect.order {
             effects.push(Effect::Notice(Notice::OrderChanged(order)));
+            if effect.answered {
+                effects.push(Effect::Notice(Notice::Answered(order)));
+            }
             if effect.filled {
                 effects.push(Effect::Notice(Notice::Filled(order)));
             }

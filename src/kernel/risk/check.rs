@@ -180,6 +180,21 @@ fn reference_price(
         )
 }
 
+/// The average price of the position, rounded down.
+fn paid(context: &Context<'_>, spec: &OrderSpec) -> Option<Price> {
+    let position = context.ledger.position(spec.instrument);
+    let unit = context
+        .instrument
+        .notional(Price(1), Qty(position.qty))
+        .ok()?;
+    position
+        .cost
+        .0
+        .checked_div(unit.0)
+        .and_then(|p| i64::try_from(p).ok())
+        .map(Price)
+}
+
 /// The quantity in the base asset, on the venue's grid and within its bounds.
 fn quantity(context: &Context<'_>, spec: &OrderSpec, price: Price) -> Result<Qty, Refusal> {
     let instrument = context.instrument;

@@ -12,7 +12,7 @@ pub use check::{Approval, Context, check};
 pub use limits::RiskLimits;
 pub use refusal::{Refusal, Rule};
 
-use super::orders::{Order, OrderId, OrderSpec};
+use super::orders::{OrderId, OrderSpec};
 use super::types::Qty;
 
 /// An order that passed risk. Its fields cannot be set outside of this module, so a gateway that
@@ -38,14 +38,5 @@ impl ApprovedOrder {
     /// The quantity in the base asset, on the lot grid.
     pub fn qty(&self) -> Qty {
         self.qty
-    }
-
-    /// An order of the journal, which only ever holds approved ones, that rests at the paper venue.
-    pub fn recovered(order: &Order) -> Self {
-        Self {
-            id: order.id,
-            spec: order.spec.clone(),
-            qty: order.qty,
-        }
     }
 }

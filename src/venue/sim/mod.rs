@@ -1,3 +1,4 @@
 //! The simulated venue.
 
 pub mod matching;
+pub mod paper;

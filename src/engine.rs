@@ -1,0 +1,146 @@
+//! Kernel and paper venue as one machine: the code path that live paper trading, replay, backtest and
+//! simulation share. Still no I/O, no clock; shells around it differ.
+
+use std::hash::{Hash as _, Hasher as _};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::kernel::event::{Effect, Effects, Input, Seq, Stamped};
+use crate::kernel::ledger::LedgerError;
+use crate::kernel::types::{InstrumentId, Time};
+use crate::kernel::{Kernel, Start};
+use crate::venue::sim::paper::PaperVenue;
+
+/// Kernel and paper venue.
+#[derive(Debug)]
+pub struct Engine {
+    kernel: Kernel,
+    paper: PaperVenue,
+    durable: Seq,
+    /// Without a journal every record counts as durable at once.
+    journal: bool,
+    scratch: Effects,
+}
+
+impl Engine {
+    /// Around a kernel that has not started. Without a `journal`, the engine itself tells the kernel
+    /// that records are durable.
+    pub fn new(kernel: Kernel, latency_ns: i64, journal: bool) -> Self {
+        let paper = PaperVenue::new(latency_ns);
+        Self {
+            kernel,
+            paper,
+            durable: Seq(0),
+            journal,
+            scratch: Effects::new(),
+        }
+    }
+
+    /// Begins a run; open orders of the journal rest at the paper venue again.
+    pub fn start(
+        &mut self,
+        start: Start,
+        effects: &mut Effects,
+    ) -> Result<Vec<InstrumentId>, LedgerError> {
+        let time = start.time;
+        self.durable = self.kernel.ledger().seq();
+        let active = self.kernel.start(start, effects)?;
+        for order in self.kernel.ledger().orders().open() {
+            self.paper.restore(order, time);
+        }
+        self.settle(time, effects);
+        Ok(active)
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// The kernel, for publication.
+    pub fn kernel_mut(&mut self) -> &mut Kernel {
+        &mut self.kernel
+    }
+
+    /// When the next [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Option<Time> {
+        self.kernel
+            .deadline()
+            .into_iter()
+            .chain(self.paper.deadline())
+            .min()
+    }
+
+    /// Hash of everything: equal inputs, equal hash.
+    pub fn state_hash(&self) -> u64 {
+        let mut state = Xxh3::new();
+        self.kernel.state_hash().hash(&mut state);
+        self.paper.hash(&mut state);
+        state.finish()
+    }
+
+    /// Applies one input and all that follows from it at the paper venue.
+    pub fn step(&mut self, stamped: &Stamped, effects: &mut Effects) {
+        let first = effects.len();
+        self.step_kernel(stamped, effects);
+        match &stamped.input {
+            Input::Market(event) => self.paper.on_market(&self.kernel, event, stamped.time),
+            Input::Journaled { through } => {
+                self.durable = self.durable.max(*through);
+                self.paper.journaled(*through, stamped.time);
+            }
+            Input::Report(_) | Input::Command(_) | Input::JournalFull(_) | Input::Tick => {}
+        }
+        self.settle(stamped.time, effects);
+        // A caller must not see a state that a crash could take back.
+        let seq = self.kernel.ledger().seq();
+        for effect in effects.iter_mut().skip(first) {
+            if let Effect::Reply(reply) = effect {
+                reply.after = seq;
+            }
+        }
+    }
+
+    /// Kernel and venue answer each other until neither has anything to say.
+    fn settle(&mut self, time: Time, effects: &mut Effects) {
+        loop {
+            self.paper.arrive(&self.kernel, time);
+            if let Some(report) = self.paper.next_report() {
+                self.step_kernel(
+                    &Stamped {
+                        time,
+                        input: Input::Report(report),
+                    },
+                    effects,
+                );
+                continue;
+            }
+            let seq = self.kernel.ledger().seq();
+            if self.journal || self.durable == seq {
+                return;
+            }
+            self.durable = seq;
+            self.step_kernel(
+                &Stamped {
+                    time,
+                    input: Input::Journaled { through: seq },
+                },
+                effects,
+            );
+            self.paper.journaled(seq, time);
+        }
+    }
+
+    fn step_kernel(&mut self, stamped: &Stamped, effects: &mut Effects) {
+        self.kernel.step(stamped, &mut self.scratch);
+        for effect in self.scratch.drain(..) {
+            match effect {
+                Effect::Submit { after, command } => {
+                    self.paper
+                        .submit(after, command, self.durable, stamped.time);
+                }
+                other => effects.push(other),
+            }
+        }
+    }
+}

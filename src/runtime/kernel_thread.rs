@@ -1,0 +1,255 @@
+//! The thread that owns the engine: drains the queues, steps, journals, publishes, answers, sleeps.
+//!
+//! It waits for nobody. The journal, the feeds and the callers are other threads behind bounded
+//! queues; a full journal queue stops orders that add risk, never the loop.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::clock::Clock;
+use super::mailbox::{KernelInbox, TaskQueue};
+use crate::engine::Engine;
+use crate::journal::JournalHandle;
+use crate::kernel::event::{
+    Command, Correlation, Effect, Effects, Input, MarketEvent, Notice, Outcome, Reply, Seq,
+    Sequenced, Stamped,
+};
+use crate::kernel::snapshot::Published;
+use crate::kernel::types::{InstrumentId, MILLISECOND, Time};
+use crate::status::{JournalStatus, KernelStatus};
+
+/// Market events stepped between two looks at the other queues.
+const MARKET_BATCH: usize = 512;
+/// Commands stepped between two looks at the reports.
+const COMMAND_BATCH: usize = 128;
+/// Longest sleep: the heartbeat must go on.
+const SLEEP_NS_MAX: i64 = 100 * MILLISECOND;
+
+/// What the kernel thread is connected to.
+#[derive(Debug)]
+pub struct Wiring {
+    /// Its queues.
+    pub inbox: KernelInbox,
+    /// Where records go.
+    pub journal: JournalHandle,
+    /// How far they are durable.
+    pub journal_status: Arc<JournalStatus>,
+    /// Where views go.
+    pub published: Arc<Published>,
+    /// Where requests for snapshots go, by instrument; `None` without a feed.
+    pub resync: Vec<Option<Arc<TaskQueue<InstrumentId>>>>,
+    /// Where notices go; full, they are dropped: nothing depends on them.
+    pub notices: Arc<TaskQueue<Notice>>,
+    /// What it says of itself.
+    pub status: Arc<KernelStatus>,
+    /// The clock that stamps inputs.
+    pub clock: Clock,
+    /// How long it spins before it sleeps, in nanoseconds.
+    pub spin_ns: i64,
+}
+
+/// Starts the thread. A panic in it aborts the process at once: its state cannot be trusted.
+pub fn spawn(engine: Engine, first: Effects, wiring: Wiring) -> std::io::Result<JoinHandle<Engine>> {
+    std::thread::Builder::new().name("kernel".to_owned()).spawn(move || {
+        let run = std::panic::AssertUnwindSafe(|| Shell::new(engine, wiring).run(first));
+        std::panic::catch_unwind(run).unwrap_or_else(|_| {
+            tracing::error!("the kernel thread panicked; aborting, the journal has everything");
+            std::process::abort()
+        })
+    })
+}
+
+struct Shell {
+    engine: Engine,
+    wiring: Wiring,
+    effects: Effects,
+    /// Records that the journal's queue had no room for.
+    backlog: Vec<Sequenced>,
+    journal_full: bool,
+    durable: Seq,
+    next_correlation: u64,
+    callers: BTreeMap<Correlation, oneshot::Sender<Outcome>>,
+    /// Answers that wait for their records to be durable.
+    replies: VecDeque<Reply>,
+    resync: BTreeSet<InstrumentId>,
+    last_time: Time,
+}
+
+impl Shell {
+    fn new(engine: Engine, wiring: Wiring) -> Self {
+        let durable = wiring.journal_status.durable();
+        Self {
+            engine,
+            wiring,
+            effects: Effects::new(),
+            backlog: Vec::new(),
+            journal_full: false,
+            durable,
+            next_correlation: 0,
+            callers: BTreeMap::new(),
+            replies: VecDeque::new(),
+            resync: BTreeSet::new(),
+            last_time: Time::ZERO,
+        }
+    }
+
+    fn run(mut self, first: Effects) -> Engine {
+        self.wiring.inbox.bell().adopt();
+        self.effects = first;
+        self.engine.kernel_mut().publish_all(&Arc::clone(&self.wiring.published));
+        self.flush();
+        let mut idle_since = None;
+        loop {
+            self.wiring.status.heartbeat.set(self.wiring.clock.now());
+            if self.round() {
+                idle_since = None;
+                continue;
+            }
+            if self.wiring.inbox.is_closed() && self.drained() {
+                break;
+            }
+            let now = self.wiring.clock.now();
+            let since = *idle_since.get_or_insert(now);
+            if now.since(since) < self.wiring.spin_ns {
+                std::hint::spin_loop();
+            } else {
+                self.sleep(now);
+            }
+        }
+        self.wiring.journal.close();
+        self.finish();
+        self.engine
+    }
+
+    /// One look at every queue. Whether there was anything.
+    fn round(&mut self) -> bool {
+        let mut steps = 0_u64;
+        let durable = self.wiring.journal_status.durable();
+        if durable > self.durable {
+            self.durable = durable;
+            self.step(Input::Journaled { through: durable });
+            steps += 1;
+        }
+        while let Some(report) = self.wiring.inbox.report() {
+            self.step(Input::Report(report));
+            steps += 1;
+        }
+        let mut lost = Vec::new();
+        self.wiring.inbox.take_lost(|instrument, data| lost.push((instrument, data)));
+        for (instrument, data) in lost {
+            let now = self.wiring.clock.now();
+            let event = MarketEvent { instrument, venue_time: now, received: now, data };
+            self.step(Input::Market(event));
+            steps += 1;
+        }
+        for _ in 0..COMMAND_BATCH {
+            let Some(envelope) = self.wiring.inbox.command() else { break };
+            let correlation = Correlation(self.next_correlation);
+            self.next_correlation += 1;
+            self.callers.insert(correlation, envelope.reply);
+            self.step(Input::Command(Command { correlation, kind: envelope.kind }));
+            steps += 1;
+        }
+        for _ in 0..MARKET_BATCH {
+            let Some(event) = self.wiring.inbox.market() else { break };
+            self.step(Input::Market(event));
+            steps += 1;
+        }
+        let now = self.wiring.clock.now();
+        if self.engine.deadline().is_some_and(|due| due <= now) {
+            self.step(Input::Tick);
+            steps += 1;
+        }
+        if steps > 0 {
+            self.wiring.status.steps.fetch_add(steps, Ordering::Relaxed);
+            self.flush();
+        } else if !self.backlog.is_empty() {
+            self.journal(Vec::new());
+        }
+        steps > 0
+    }
+
+    fn step(&mut self, input: Input) {
+        // The clock cannot go back, but two reads of it may be equal: fine, times never go back.
+        self.last_time = self.last_time.max(self.wiring.clock.now());
+        self.engine.step(&Stamped { time: self.last_time, input }, &mut self.effects);
+    }
+
+    /// Hands out the effects of a round: journal, then views, then answers.
+    fn flush(&mut self) {
+        let mut records = Vec::new();
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Record(record) => records.push(record),
+                Effect::Reply(reply) => self.replies.push_back(reply),
+                Effect::Resync(instrument) => {
+                    self.resync.insert(instrument);
+                }
+                Effect::Notice(notice) => drop(self.wiring.notices.offer(notice)),
+                Effect::Submit { .. } => unreachable!("the engine keeps these for its venue"),
+            }
+        }
+        self.journal(records);
+        self.engine.kernel_mut().publish(&self.wiring.published);
+        let queues = &self.wiring.resync;
+        self.resync.retain(|id| match queues.get(id.index()) {
+            Some(Some(queue)) => queue.offer(*id).is_err(),
+            _ => false,
+        });
+        while self.replies.front().is_some_and(|reply| reply.after <= self.durable) {
+            let Some(reply) = self.replies.pop_front() else { break };
+            if let Some(caller) = self.callers.remove(&reply.correlation) {
+                // A caller that gave up finds its order in the views.
+                drop(caller.send(reply.outcome));
+            }
+        }
+    }
+
+    fn journal(&mut self, mut records: Vec<Sequenced>) {
+        if !self.backlog.is_empty() {
+            self.backlog.append(&mut records);
+            records = std::mem::take(&mut self.backlog);
+        }
+        if records.is_empty() {
+            return;
+        }
+        let full = match self.wiring.journal.append(records) {
+            Ok(()) => false,
+            Err(back) => {
+                self.backlog = back;
+                true
+            }
+        };
+        if full != self.journal_full {
+            self.journal_full = full;
+            self.step(Input::JournalFull(full));
+        }
+    }
+
+    fn drained(&self) -> bool {
+        let seq = self.engine.kernel().ledger().seq();
+        !self.wiring.inbox.has_work() && self.backlog.is_empty() && self.durable == seq
+    }
+
+    /// After the last record is on disk: the last views and answers.
+    fn finish(&mut self) {
+        self.durable = self.wiring.journal_status.durable();
+        self.flush();
+        self.engine.kernel_mut().publish(&self.wiring.published);
+    }
+
+    fn sleep(&self, now: Time) {
+        let until = self.engine.deadline().map_or(SLEEP_NS_MAX, |due| due.since(now));
+        let until = if self.backlog.is_empty() { until } else { MILLISECOND };
+        let until = u64::try_from(until.clamp(1, SLEEP_NS_MAX)).unwrap_or(1);
+        let (inbox, journal, durable) =
+            (&self.wiring.inbox, &self.wiring.journal_status, self.durable);
+        let ready = || inbox.has_work() || journal.durable() > durable;
+        inbox.bell().sleep(Duration::from_nanos(until), ready);
+    }
+}

@@ -1,0 +1,92 @@
+//! Turns the kernel's notices into log lines and counters, away from the kernel thread.
+
+use std::sync::Arc;
+
+use super::mailbox::TaskQueue;
+use crate::kernel::event::Notice;
+use crate::kernel::orders::OrderId;
+use crate::kernel::snapshot::Published;
+use crate::kernel::types::InstrumentId;
+
+/// Runs until its task is dropped.
+pub async fn observe(notices: Arc<TaskQueue<Notice>>, published: Arc<Published>) {
+    loop {
+        let notice = notices.next().await;
+        observe_one(&notice, &published);
+    }
+}
+
+fn observe_one(notice: &Notice, published: &Published) {
+    let name = |id: InstrumentId| {
+        let slot = published.instruments.get(id.index());
+        slot.map_or_else(|| "?".to_owned(), |s| s.instrument.load().name.to_string())
+    };
+    match notice {
+        Notice::BookInvalid { instrument, reason } => {
+            tracing::warn!(
+                instrument = name(*instrument),
+                ?reason,
+                "order book invalid"
+            );
+        }
+        Notice::BookValid(instrument) => {
+            tracing::info!(instrument = name(*instrument), "order book valid");
+        }
+        Notice::CandleClosed {
+            instrument,
+            interval,
+        } => {
+            tracing::trace!(instrument = name(*instrument), %interval, "candle closed");
+        }
+        Notice::CandleMismatch {
+            instrument,
+            interval,
+        } => {
+            tracing::warn!(instrument = name(*instrument), %interval, "the venue's candle differs");
+        }
+        Notice::OrderRefused {
+            instrument,
+            refusal,
+        } => {
+            metrics::counter!("hean_risk_refusals_total", "rule" => refusal.rule.name())
+                .increment(1);
+            tracing::info!(instrument = name(*instrument), %refusal, "order refused");
+        }
+        Notice::OrderChanged(id) => order_changed(*id, published),
+        Notice::Answered(id) => {
+            if let Some(entry) = published.orders.get(id) {
+                let order = entry.value();
+                let latency = order.answered.map_or(0, |a| a.since(order.created));
+                metrics::histogram!("hean_order_latency_seconds").record(latency as f64 / 1e9);
+            }
+        }
+        Notice::Filled(id) => {
+            if let Some(entry) = published.orders.get(id) {
+                let order = entry.value();
+                let instrument = name(order.spec.instrument);
+                let (side, status) = (order.spec.side.name(), order.state.name());
+                tracing::info!(order = id.0, instrument, side, status, "fill");
+            }
+        }
+        Notice::Disputed(id) => {
+            tracing::error!(
+                order = id.0,
+                "a venue's report contradicts what we know of the order"
+            );
+        }
+    }
+}
+
+fn order_changed(id: OrderId, published: &Published) {
+    let Some(entry) = published.orders.get(&id) else {
+        return;
+    };
+    let order = entry.value();
+    let Some(slot) = published.instruments.get(order.spec.instrument.index()) else {
+        return;
+    };
+    let venue = slot.instrument.load().name.venue.name();
+    let status = order.state.name();
+    metrics::counter!("hean_orders_total", "venue" => venue, "status" => status).increment(1);
+    tracing::debug!(order = id.0, status, "order");
+}
