@@ -11,5 +11,6 @@ pub mod metrics;
 pub mod http;
 pub mod runtime;
 pub mod replay;
+pub mod logging;
 pub mod config;
 pub mod cli;

@@ -1,0 +1,272 @@
+//! The command line: what can be typed. Parsing is pure; `main.rs` decides what runs.
+//!
+//! Flags that set a configuration key become [`Override`]s and are checked by `config` like every
+//! other layer. Data goes to stdout, logs to stderr; see [`Exit`] for exit codes.
+
+mod exit;
+mod values;
+
+pub use exit::Exit;
+pub use values::{BaseUrl, Endpoint, Fault, FaultKind, IndicatorArg, Speed};
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{Override, Sources};
+use crate::kernel::types::{Interval, VenueId};
+use crate::status::Mode;
+
+/// Program version, commit, target and link kind, on one line.
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("HEAN_COMMIT"),
+    ", ",
+    env!("HEAN_TARGET"),
+    ", ",
+    env!("HEAN_LINK"),
+    ")"
+);
+
+/// Reads exchange market data, keeps books, candles and indicators, runs strategies, checks risk,
+/// trades on paper, and serves HTTP and metrics.
+#[derive(Debug, Clone, PartialEq, Parser)]
+#[command(
+    name = "hean",
+    version = VERSION,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "Exit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 unreachable, 5 refused by risk.\n\
+                  Try it without a network: hean run --demo"
+)]
+pub struct Cli {
+    /// Print JSON: one object on stdout; for `run`, one object per log line on stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Command {
+    /// The daemon: paper trading on live public market data unless told otherwise
+    Run(RunArgs),
+    /// The simulated venue as a server that speaks Binance's protocol
+    Sim(SimArgs),
+    /// Recordings through the kernel, as fast as it goes; prints the result
+    Replay(ReplayArgs),
+    /// An indicator over a file of candles
+    Indicators(IndicatorsArgs),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// A completion script for a shell, on stdout
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// `hean config …`
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum ConfigCommand {
+    /// Read all layers and say what is wrong
+    Check(RunArgs),
+    /// Print the settings in force as TOML, passwords redacted
+    Show {
+        /// Say where each value comes from
+        #[arg(long)]
+        origin: bool,
+        /// Flags as `run` would get them.
+        #[command(flatten)]
+        run: RunArgs,
+    },
+}
+
+/// Flags of `run`.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct RunArgs {
+    /// Configuration file [default: $HEAN_CONFIG, else /etc/hean/hean.toml if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Instruments, such as BTCUSDT,binance:ETHUSDT [default: BTCUSDT,ETHUSDT]
+    #[arg(long, value_name = "SYMBOL,…", value_delimiter = ',')]
+    pub symbols: Vec<String>,
+    /// Exchanges; the first one is meant by a bare symbol [default: binance]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::venue)]
+    pub exchange: Vec<VenueId>,
+    /// Candle intervals, such as 1m,5m,1h [default: 1m]
+    #[arg(long, value_name = "INTERVAL,…", value_delimiter = ',')]
+    pub interval: Vec<Interval>,
+    /// observe refuses every order, paper matches orders in this process [default: paper]
+    #[arg(long, value_name = "observe|paper", value_parser = values::mode)]
+    pub mode: Option<Mode>,
+    /// Strategies that trade from the start
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub strategy: Vec<String>,
+    /// No network: start the simulated venue on loopback and trade on it
+    #[arg(long, conflicts_with_all = ["exchange", "base_url"])]
+    pub demo: bool,
+    /// Seed of the simulated market [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs()))]
+    pub seed: Option<u64>,
+    /// KeyDB or Redis, such as redis://127.0.0.1:6379 (passwords: in the file or the environment)
+    #[arg(long, value_name = "URL")]
+    pub keydb: Option<String>,
+    /// Where journal and state lie [default: $STATE_DIRECTORY, else $XDG_STATE_HOME/hean, else
+    /// ~/.local/state/hean; with --demo a fresh temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of the HTTP server; port 0 takes a free one and prints it [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Address of a venue: VENUE=URL, VENUE.rest=URL or VENUE.ws=URL; may be repeated
+    #[arg(long, value_name = "VENUE=URL")]
+    pub base_url: Vec<BaseUrl>,
+}
+
+/// Flags of `sim`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct SimArgs {
+    /// Recordings to play (.txt, .jsonl, also .gz and .zst); without any the market is synthetic
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub input: Vec<PathBuf>,
+    /// Speed of playback: a multiple of the recorded one, or max
+    #[arg(long, value_name = "N|max", default_value = "1")]
+    pub speed: Speed,
+    /// Address to listen on; port 0 takes a free one and prints it
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    pub listen: SocketAddr,
+    /// Seed of the synthetic market and of faults
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs()))]
+    pub seed: u64,
+    /// Symbols of the synthetic market
+    #[arg(long, value_name = "SYMBOL,…", value_delimiter = ',', default_value = "BTCUSDT,ETHUSDT", value_parser = values::symbol)]
+    pub symbols: Vec<String>,
+    /// Faults on purpose: delay, drop, duplicate, cut, each with :N for one in N frames
+    #[arg(long, value_name = "KIND[:N],…", value_delimiter = ',')]
+    pub fault: Vec<Fault>,
+}
+
+/// Flags of `replay`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ReplayArgs {
+    /// Recordings, in the order of time
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The venue that they were recorded from
+    #[arg(long, value_name = "NAME", default_value = "binance", value_parser = values::venue)]
+    pub exchange: VenueId,
+    /// Candle intervals
+    #[arg(
+        long,
+        value_name = "INTERVAL,…",
+        value_delimiter = ',',
+        default_value = "1m"
+    )]
+    pub interval: Vec<Interval>,
+    /// Indicators, such as rsi:14,macd:12:26:9
+    #[arg(long, value_name = "NAME:PARAM…,…", value_delimiter = ',')]
+    pub indicators: Vec<IndicatorArg>,
+    /// Levels a side of the books in the result
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=100))]
+    pub depth: u16,
+    /// Strategies to trade with, on paper
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub strategy: Vec<String>,
+    /// Configuration file for the paper account, risk limits and strategy parameters
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Flags of `indicators`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct IndicatorsArgs {
+    /// CSV with a header naming timestamp (or open_time, date), open, high, low, close, volume
+    #[arg(long, value_name = "CSV")]
+    pub input: PathBuf,
+    /// Which indicator, such as macd
+    #[arg(long = "type", value_name = "NAME", value_parser = values::indicator_name)]
+    pub kind: String,
+    /// Its parameters, such as 12:26:9 [default: the usual ones]
+    #[arg(long, value_name = "P:P…", value_delimiter = ':', value_parser = values::indicator_param)]
+    pub params: Vec<String>,
+}
+
+impl Cli {
+    /// Writes the completion script of `shell`.
+    pub fn completions(shell: Shell, out: &mut dyn Write) -> io::Result<()> {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Self::command(), "hean", &mut script);
+        out.write_all(&script)
+    }
+}
+
+impl RunArgs {
+    /// All layers of this process; `json` turns logs into JSON.
+    pub fn sources(&self, json: bool) -> Sources {
+        Sources::of_process(self.config.clone(), self.overrides(json))
+    }
+
+    /// The configuration keys that these flags set.
+    pub fn overrides(&self, json: bool) -> Vec<Override> {
+        let mut out = Vec::new();
+        let mut set = |key: &str, flag: &'static str, value: Option<String>| {
+            if let Some(value) = value {
+                out.push(Override {
+                    key: key.to_owned(),
+                    value,
+                    flag,
+                });
+            }
+        };
+        set("run.mode", "--mode", self.mode.map(|m| m.name().to_owned()));
+        set("run.exchange", "--exchange", joined(&self.exchange));
+        set("run.symbols", "--symbols", joined(&self.symbols));
+        set("run.intervals", "--interval", joined(&self.interval));
+        set("run.strategies", "--strategy", joined(&self.strategy));
+        set("run.demo", "--demo", self.demo.then(|| "true".to_owned()));
+        set("run.seed", "--seed", self.seed.map(|n| n.to_string()));
+        set("store.url", "--keydb", self.keydb.clone());
+        let dir = self.data_dir.as_ref().map(|d| d.display().to_string());
+        set("journal.dir", "--data-dir", dir);
+        let listen = self.listen.map(|a| a.to_string());
+        set("http.listen", "--listen", listen);
+        set("log.format", "--json", json.then(|| "json".to_owned()));
+        for base in &self.base_url {
+            for (key, url) in base.keys() {
+                set(&key, "--base-url", Some(url));
+            }
+        }
+        out
+    }
+}
+
+impl ReplayArgs {
+    /// All layers of this process, for the paper account, the limits and the strategies.
+    pub fn sources(&self) -> Sources {
+        let run = RunArgs {
+            config: self.config.clone(),
+            exchange: vec![self.exchange],
+            interval: self.interval.clone(),
+            strategy: self.strategy.clone(),
+            ..RunArgs::default()
+        };
+        run.sources(false)
+    }
+}
+
+/// `None` when there is nothing to join: the flag was not given.
+fn joined<T: ToString>(items: &[T]) -> Option<String> {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    (!items.is_empty()).then(|| items.join(","))
+}
+
+#[cfg(test)]
+mod tests;

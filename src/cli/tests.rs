@@ -1,0 +1,200 @@
+//! What is typed and what it means.
+
+use clap::{CommandFactory, Parser};
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(line.split_whitespace())
+}
+
+fn run(line: &str) -> RunArgs {
+    match parse(line).map(|cli| cli.command) {
+        Ok(Command::Run(args)) => args,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn refusal(line: &str) -> String {
+    match parse(line) {
+        Err(error) => {
+            assert_eq!(Exit::from(&error), Exit::Usage, "{line}");
+            error.to_string()
+        }
+        Ok(cli) => panic!("{line} was accepted: {cli:?}"),
+    }
+}
+
+#[test]
+fn the_definition_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn flags_become_overrides() {
+    let args = run(
+        "hean run --symbols btc-usdt,ETHUSDT --exchange binance --interval 1m,5m --mode observe \
+         --strategy ema_cross --seed 7 --keydb redis://h:1 --data-dir /d --listen 127.0.0.1:0 \
+         --base-url binance=http://127.0.0.1:1 --base-url sim.ws=ws://127.0.0.1:2",
+    );
+    let got: Vec<String> = args
+        .overrides(true)
+        .into_iter()
+        .map(|o| format!("{} {}={}", o.flag, o.key, o.value))
+        .collect();
+    assert_eq!(
+        got,
+        [
+            "--mode run.mode=observe",
+            "--exchange run.exchange=binance",
+            "--symbols run.symbols=btc-usdt,ETHUSDT",
+            "--interval run.intervals=1m,5m",
+            "--strategy run.strategies=ema_cross",
+            "--seed run.seed=7",
+            "--keydb store.url=redis://h:1",
+            "--data-dir journal.dir=/d",
+            "--listen http.listen=127.0.0.1:0",
+            "--json log.format=json",
+            "--base-url venues.binance.rest=http://127.0.0.1:1",
+            "--base-url venues.binance.ws=ws://127.0.0.1:1",
+            "--base-url venues.sim.ws=ws://127.0.0.1:2",
+        ]
+    );
+    assert!(run("hean run").overrides(false).is_empty());
+    assert_eq!(run("hean run --demo").overrides(false).len(), 1);
+}
+
+#[test]
+fn a_mistyped_flag_or_command_gets_a_suggestion() {
+    for (line, hint) in [
+        ("hean run --symbls X", "--symbols"),
+        ("hean run --intervall 1m", "--interval"),
+        ("hean replya", "replay"),
+        ("hean config shwo", "show"),
+    ] {
+        let text = refusal(line);
+        assert!(text.contains("similar") && text.contains(hint), "{text}");
+    }
+}
+
+#[test]
+fn bad_values_are_refused_and_named() {
+    for (line, word) in [
+        ("hean", "Usage"),
+        ("hean run --listen localhost", "--listen"),
+        ("hean run --mode live", "live trading is not part"),
+        ("hean run --exchange nasdaq", "nasdaq"),
+        ("hean run --interval 7m", "7m"),
+        ("hean run --seed -1", "-1"),
+        ("hean run --seed 9223372036854775808", "9223372036854775808"),
+        ("hean run --demo --exchange binance", "cannot be used with"),
+        ("hean run --base-url binance", "VENUE=URL"),
+        ("hean run --base-url binance.ftp=http://x", "ftp"),
+        ("hean run --base-url nyse=http://x", "nyse"),
+        ("hean sim --speed 0", "0.01"),
+        ("hean sim --speed NaN", "0.01"),
+        ("hean sim --fault explode", "explode"),
+        ("hean sim --fault drop:0", "above zero"),
+        ("hean sim --symbols ,", "no symbol"),
+        ("hean replay", "FILE"),
+        ("hean replay x --depth 101", "101"),
+        ("hean replay x --indicators rsi:x", "no number"),
+        ("hean indicators --input x", "--type"),
+        ("hean indicators --input x --type r%i", "indicator"),
+        ("hean completions fortran", "fortran"),
+    ] {
+        let text = refusal(line);
+        assert!(text.contains(word), "{line}: {text}");
+    }
+}
+
+#[test]
+fn values_with_a_syntax_of_their_own() {
+    let Ok(Command::Sim(sim)) =
+        parse("hean sim --input a b --speed max --fault drop:50,cut --seed 3 --json")
+            .map(|c| c.command)
+    else {
+        panic!("sim");
+    };
+    assert_eq!(sim.input.len(), 2);
+    assert_eq!((sim.speed, sim.seed), (Speed::Max, 3));
+    assert_eq!(sim.symbols, ["BTCUSDT", "ETHUSDT"]);
+    assert_eq!(
+        sim.fault,
+        [
+            Fault {
+                kind: FaultKind::Drop,
+                one_in: 50
+            },
+            Fault {
+                kind: FaultKind::Cut,
+                one_in: 1000
+            }
+        ]
+    );
+    let Ok(Command::Replay(replay)) =
+        parse("hean replay a.gz b.gz --indicators rsi:14,macd:12:26:9,bbands:20:2.5")
+            .map(|c| c.command)
+    else {
+        panic!("replay");
+    };
+    let names: Vec<String> = replay.indicators.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["rsi:14", "macd:12:26:9", "bbands:20:2.5"]);
+    let Ok(Command::Indicators(one)) =
+        parse("hean --json indicators --input c.csv --type MACD --params 12:26:9")
+            .map(|c| c.command)
+    else {
+        panic!("indicators");
+    };
+    assert_eq!(
+        (one.kind.as_str(), one.params.len()),
+        ("macd", 3),
+        "{one:?}"
+    );
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for line in ["hean --help", "hean run --help", "hean --version"] {
+        let Err(shown) = parse(line) else {
+            panic!("{line} ran");
+        };
+        assert_eq!(Exit::from(&shown), Exit::Ok, "{line}");
+    }
+    let Err(version) = parse("hean --version") else {
+        panic!("no version");
+    };
+    let text = version.to_string();
+    for part in [
+        env!("CARGO_PKG_VERSION"),
+        env!("HEAN_COMMIT"),
+        env!("HEAN_TARGET"),
+        env!("HEAN_LINK"),
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn completion_scripts_know_the_subcommands() {
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let mut out = Vec::new();
+        Cli::completions(shell, &mut out).expect("memory");
+        let text = String::from_utf8(out).expect("text");
+        assert!(text.contains("replay") && text.contains("data-dir"));
+    }
+}
+
+#[test]
+fn exit_codes_are_a_contract() {
+    let codes = [
+        Exit::Ok,
+        Exit::Failure,
+        Exit::Usage,
+        Exit::Configuration,
+        Exit::Unreachable,
+        Exit::RefusedByRisk,
+    ]
+    .map(Exit::code);
+    assert_eq!(codes, [0, 1, 2, 3, 4, 5]);
+}

@@ -1,0 +1,552 @@
+//! The table of keys: parser, printer, completeness test and suggestions all read it.
+//!
+//! To add a setting: a field with its default in `settings.rs`, a row here, a line in
+//! `config/hean.toml`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::raw::{
+    Raw, Wrong, boolean, count, integer, list_of, millis, money_above_zero, one_of, rate, text,
+    word,
+};
+use super::settings::{DataDir, LogFormat, Settings, SyncPolicy, VenueSettings};
+use super::url::{StoreUrl, base_url};
+use crate::kernel::types::{InstrumentName, Interval, VenueId};
+use crate::status::Mode;
+
+/// A setting outside of `[venues.*]` and `[strategies.*]`.
+pub(super) struct Key {
+    /// `section.key`.
+    pub(super) path: &'static str,
+    /// Whether the value may hold a secret, which no error repeats.
+    pub(super) secret: bool,
+    /// Reads a value into the settings.
+    pub(super) set: fn(&mut Settings, &Raw) -> Result<(), Wrong>,
+    /// The value in force.
+    pub(super) get: fn(&Settings) -> Raw,
+}
+
+/// A setting of `[venues.<name>]`.
+pub(super) struct VenueKey {
+    /// The key.
+    pub(super) name: &'static str,
+    /// Reads a value into the settings.
+    pub(super) set: fn(&mut VenueSettings, &Raw) -> Result<(), Wrong>,
+    /// The value in force.
+    pub(super) get: fn(&VenueSettings) -> Raw,
+}
+
+const MODES: [(&str, Mode); 2] = [("observe", Mode::Observe), ("paper", Mode::Paper)];
+const SYNCS: [(&str, SyncPolicy); 3] = [
+    ("always", SyncPolicy::Always),
+    ("interval", SyncPolicy::Interval),
+    ("os", SyncPolicy::Os),
+];
+const FORMATS: [(&str, LogFormat); 3] = [
+    ("pretty", LogFormat::Pretty),
+    ("json", LogFormat::Json),
+    ("auto", LogFormat::Auto),
+];
+const SNAPSHOT_LIMITS: [u16; 8] = [5, 10, 20, 50, 100, 500, 1_000, 5_000];
+
+/// Most instruments of one process.
+const SYMBOLS_MAX: usize = 256;
+/// Most candle intervals.
+const INTERVALS_MAX: usize = 16;
+/// Most strategies.
+const STRATEGIES_MAX: usize = 64;
+/// A day, in milliseconds: no timeout is longer.
+const DAY_MS: u64 = 86_400_000;
+
+/// Every setting but those of venues and strategies, in the order of `config/hean.toml`.
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "run.mode",
+        |s, raw| {
+            if text(raw)?.eq_ignore_ascii_case("live") {
+                return Err("live trading is not part of this version; use \"paper\"".into());
+            }
+            s.run.mode = one_of(raw, &MODES)?;
+            Ok(())
+        },
+        |s| Raw::Text(s.run.mode.name().to_owned()),
+    ),
+    // Before symbols, which read it.
+    key(
+        "run.exchange",
+        |s, raw| {
+            let venues = list_of(raw, VenueId::ALL.len(), str::parse::<VenueId>)?;
+            if venues.is_empty() {
+                return Err("name at least one exchange".into());
+            }
+            s.run.exchanges = venues;
+            Ok(())
+        },
+        |s| Raw::texts(&s.run.exchanges),
+    ),
+    key(
+        "run.symbols",
+        |s, raw| {
+            let default = s.run.exchanges.first().copied().unwrap_or(VenueId::Binance);
+            let symbols = list_of(raw, SYMBOLS_MAX, |t| InstrumentName::parse(t, default))?;
+            if symbols.is_empty() {
+                return Err("name at least one symbol".into());
+            }
+            s.run.symbols = symbols;
+            Ok(())
+        },
+        |s| {
+            let default = s.run.exchanges.first().copied();
+            Raw::texts(s.run.symbols.iter().map(|name| {
+                if Some(name.venue) == default {
+                    name.symbol.clone()
+                } else {
+                    name.to_string()
+                }
+            }))
+        },
+    ),
+    key(
+        "run.intervals",
+        |s, raw| {
+            let intervals = list_of(raw, INTERVALS_MAX, str::parse::<Interval>)?;
+            if intervals.is_empty() {
+                return Err("name at least one interval, such as \"1m\"".into());
+            }
+            s.run.intervals = intervals;
+            Ok(())
+        },
+        |s| Raw::texts(&s.run.intervals),
+    ),
+    key(
+        "run.strategies",
+        |s, raw| {
+            s.run.strategies = list_of(raw, STRATEGIES_MAX, strategy_name)?;
+            Ok(())
+        },
+        |s| Raw::texts(&s.run.strategies),
+    ),
+    key(
+        "run.demo",
+        |s, raw| {
+            s.run.demo = boolean(raw)?;
+            Ok(())
+        },
+        |s| Raw::Bool(s.run.demo),
+    ),
+    key(
+        "run.seed",
+        |s, raw| {
+            // TOML integers end there; a seed must be writable in every layer.
+            s.run.seed = integer(raw, 0, i64::MAX.unsigned_abs())?;
+            Ok(())
+        },
+        |s| Raw::Integer(i128::from(s.run.seed)),
+    ),
+    key(
+        "http.listen",
+        |s, raw| {
+            s.http.listen = text(raw)?.parse().map_err(|_| {
+                Wrong::from("expected an address and a port, such as \"127.0.0.1:8080\"; port 0 takes a free one")
+            })?;
+            Ok(())
+        },
+        |s| Raw::Text(s.http.listen.to_string()),
+    ),
+    key(
+        "http.allowed_hosts",
+        |s, raw| {
+            s.http.allowed_hosts = list_of(raw, 64, host_name)?;
+            Ok(())
+        },
+        |s| Raw::texts(&s.http.allowed_hosts),
+    ),
+    key(
+        "http.connections_max",
+        |s, raw| {
+            s.http.connections_max = count(raw, 1, 65_536)?;
+            Ok(())
+        },
+        |s| size(s.http.connections_max),
+    ),
+    key(
+        "http.header_timeout_ms",
+        |s, raw| {
+            s.http.header_timeout = millis(raw, 1, DAY_MS)?;
+            Ok(())
+        },
+        |s| Raw::millis(s.http.header_timeout),
+    ),
+    key(
+        "http.body_timeout_ms",
+        |s, raw| {
+            s.http.body_timeout = millis(raw, 1, DAY_MS)?;
+            Ok(())
+        },
+        |s| Raw::millis(s.http.body_timeout),
+    ),
+    key(
+        "http.body_bytes_max",
+        |s, raw| {
+            s.http.body_bytes_max = count(raw, 1_024, 16 << 20)?;
+            Ok(())
+        },
+        |s| size(s.http.body_bytes_max),
+    ),
+    key(
+        "paper.cash",
+        |s, raw| {
+            s.paper.cash = money_above_zero(raw)?;
+            Ok(())
+        },
+        |s| Raw::Text(s.paper.cash.to_string()),
+    ),
+    key(
+        "paper.currency",
+        |s, raw| {
+            s.paper.currency = word(raw, 16, |c| c.is_ascii_alphanumeric())?.to_ascii_uppercase();
+            Ok(())
+        },
+        |s| Raw::Text(s.paper.currency.clone()),
+    ),
+    key(
+        "paper.maker_fee",
+        |s, raw| {
+            s.paper.maker_fee = rate(raw, "-0.01", "0.1")?;
+            Ok(())
+        },
+        |s| rate_text(s.paper.maker_fee.0),
+    ),
+    key(
+        "paper.taker_fee",
+        |s, raw| {
+            s.paper.taker_fee = rate(raw, "0", "0.1")?;
+            Ok(())
+        },
+        |s| rate_text(s.paper.taker_fee.0),
+    ),
+    key(
+        "paper.latency_ms",
+        |s, raw| {
+            s.paper.latency = millis(raw, 0, 60_000)?;
+            Ok(())
+        },
+        |s| Raw::millis(s.paper.latency),
+    ),
+    key(
+        "risk.order_notional_max",
+        |s, raw| {
+            s.risk.order_notional_max = money_above_zero(raw)?;
+            Ok(())
+        },
+        |s| Raw::Text(s.risk.order_notional_max.to_string()),
+    ),
+    key(
+        "risk.position_notional_max",
+        |s, raw| {
+            s.risk.position_notional_max = money_above_zero(raw)?;
+            Ok(())
+        },
+        |s| Raw::Text(s.risk.position_notional_max.to_string()),
+    ),
+    key(
+        "risk.orders_open_max",
+        |s, raw| {
+            s.risk.orders_open_max = count(raw, 1, 100_000)?;
+            Ok(())
+        },
+        |s| size(s.risk.orders_open_max),
+    ),
+    key(
+        "risk.price_collar",
+        |s, raw| {
+            s.risk.price_collar = rate(raw, "0.00000001", "1")?;
+            Ok(())
+        },
+        |s| rate_text(s.risk.price_collar.0),
+    ),
+    key(
+        "risk.stale_after_ms",
+        |s, raw| {
+            let limit = millis(raw, 1, DAY_MS)?;
+            s.risk.stale_after_ns = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
+            Ok(())
+        },
+        |s| Raw::millis(Duration::from_nanos(s.risk.stale_after_ns.unsigned_abs())),
+    ),
+    key(
+        "journal.dir",
+        |s, raw| {
+            s.journal.dir = match text(raw)? {
+                "" => return Err("expected a directory, or \"auto\"".into()),
+                "auto" => DataDir::Auto,
+                dir => DataDir::Path(PathBuf::from(dir)),
+            };
+            Ok(())
+        },
+        |s| {
+            Raw::Text(match &s.journal.dir {
+                DataDir::Path(path) => path.display().to_string(),
+                DataDir::Auto => "auto".to_owned(),
+                DataDir::Temporary => "temporary".to_owned(),
+            })
+        },
+    ),
+    key(
+        "journal.sync",
+        |s, raw| {
+            s.journal.sync = one_of(raw, &SYNCS)?;
+            Ok(())
+        },
+        |s| name_of(&SYNCS, s.journal.sync),
+    ),
+    key(
+        "journal.interval_ms",
+        |s, raw| {
+            s.journal.interval = millis(raw, 1, 60_000)?;
+            Ok(())
+        },
+        |s| Raw::millis(s.journal.interval),
+    ),
+    key(
+        "journal.segment_mib",
+        |s, raw| {
+            s.journal.segment_bytes = integer(raw, 1, 4_096)? << 20;
+            Ok(())
+        },
+        |s| Raw::Integer(i128::from(s.journal.segment_bytes >> 20)),
+    ),
+    key(
+        "journal.queue",
+        |s, raw| {
+            s.journal.queue = count(raw, 64, 1 << 24)?;
+            Ok(())
+        },
+        |s| size(s.journal.queue),
+    ),
+    Key {
+        path: "store.url",
+        secret: true,
+        set: |s, raw| {
+            s.store.url = match text(raw)? {
+                "" => None,
+                url => Some(StoreUrl::parse(url)?),
+            };
+            Ok(())
+        },
+        get: |s| {
+            Raw::Text(
+                s.store
+                    .url
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            )
+        },
+    },
+    key(
+        "store.timeout_ms",
+        |s, raw| {
+            s.store.timeout = millis(raw, 10, 600_000)?;
+            Ok(())
+        },
+        |s| Raw::millis(s.store.timeout),
+    ),
+    key(
+        "store.batch_max",
+        |s, raw| {
+            s.store.batch_max = count(raw, 1, 4_096)?;
+            Ok(())
+        },
+        |s| size(s.store.batch_max),
+    ),
+    key(
+        "store.prefix",
+        |s, raw| {
+            // Braces would break the hash tag that keeps an account in one slot.
+            s.store.prefix = word(raw, 64, |c| {
+                c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+            })?;
+            Ok(())
+        },
+        |s| Raw::Text(s.store.prefix.clone()),
+    ),
+    key(
+        "kernel.queue_market",
+        |s, raw| {
+            s.kernel.capacities.market = count(raw, 64, 1 << 24)?;
+            Ok(())
+        },
+        |s| size(s.kernel.capacities.market),
+    ),
+    key(
+        "kernel.queue_reports",
+        |s, raw| {
+            s.kernel.capacities.reports = count(raw, 64, 1 << 24)?;
+            Ok(())
+        },
+        |s| size(s.kernel.capacities.reports),
+    ),
+    key(
+        "kernel.queue_commands",
+        |s, raw| {
+            s.kernel.capacities.commands = count(raw, 64, 1 << 24)?;
+            Ok(())
+        },
+        |s| size(s.kernel.capacities.commands),
+    ),
+    key(
+        "kernel.spin_us",
+        |s, raw| {
+            s.kernel.spin = Duration::from_micros(integer(raw, 0, 1_000_000)?);
+            Ok(())
+        },
+        |s| Raw::Integer(i128::try_from(s.kernel.spin.as_micros()).unwrap_or(i128::MAX)),
+    ),
+    key(
+        "kernel.candles_kept",
+        |s, raw| {
+            s.kernel.candles_kept = count(raw, 100, 100_000)?;
+            Ok(())
+        },
+        |s| size(s.kernel.candles_kept),
+    ),
+    key(
+        "kernel.orders_kept",
+        |s, raw| {
+            s.kernel.orders_kept = count(raw, 100, 10_000_000)?;
+            Ok(())
+        },
+        |s| size(s.kernel.orders_kept),
+    ),
+    key(
+        "kernel.book_levels_max",
+        |s, raw| {
+            s.kernel.book_levels_max = count(raw, 100, 100_000)?;
+            Ok(())
+        },
+        |s| size(s.kernel.book_levels_max),
+    ),
+    key(
+        "log.level",
+        |s, raw| {
+            let level = text(raw)?;
+            crate::logging::parse_level(level).map_err(|e| Wrong(e.to_string()))?;
+            level.clone_into(&mut s.log.level);
+            Ok(())
+        },
+        |s| Raw::Text(s.log.level.clone()),
+    ),
+    key(
+        "log.format",
+        |s, raw| {
+            s.log.format = one_of(raw, &FORMATS)?;
+            Ok(())
+        },
+        |s| name_of(&FORMATS, s.log.format),
+    ),
+];
+
+/// The settings that every venue has.
+pub(super) const VENUE_KEYS: &[VenueKey] = &[
+    VenueKey {
+        name: "rest",
+        set: |v, raw| {
+            v.rest = base_url(text(raw)?, ["https", "http"])?;
+            Ok(())
+        },
+        get: |v| Raw::Text(v.rest.clone()),
+    },
+    VenueKey {
+        name: "ws",
+        set: |v, raw| {
+            v.ws = base_url(text(raw)?, ["wss", "ws"])?;
+            Ok(())
+        },
+        get: |v| Raw::Text(v.ws.clone()),
+    },
+    VenueKey {
+        name: "snapshot_limit",
+        set: |v, raw| {
+            let wrong = || Wrong(format!("expected one of {SNAPSHOT_LIMITS:?}"));
+            let value = integer(raw, 0, u64::from(u16::MAX)).map_err(|_| wrong())?;
+            v.snapshot_limit = SNAPSHOT_LIMITS
+                .into_iter()
+                .find(|limit| u64::from(*limit) == value)
+                .ok_or_else(wrong)?;
+            Ok(())
+        },
+        get: |v| Raw::Integer(i128::from(v.snapshot_limit)),
+    },
+];
+
+/// Names of all keys, those of every venue included, as `section.key`.
+pub fn key_names() -> Vec<String> {
+    let fixed = KEYS.iter().map(|key| key.path.to_owned());
+    let venues = VenueId::ALL.into_iter().flat_map(|venue| {
+        VENUE_KEYS
+            .iter()
+            .map(move |key| format!("venues.{venue}.{}", key.name))
+    });
+    fixed.chain(venues).collect()
+}
+
+const fn key(
+    path: &'static str,
+    set: fn(&mut Settings, &Raw) -> Result<(), Wrong>,
+    get: fn(&Settings) -> Raw,
+) -> Key {
+    Key {
+        path,
+        secret: false,
+        set,
+        get,
+    }
+}
+
+fn size(value: usize) -> Raw {
+    Raw::Integer(i128::try_from(value).unwrap_or(i128::MAX))
+}
+
+fn rate_text(value: i64) -> Raw {
+    use crate::kernel::types::{Rate, format_fixed};
+    Raw::Text(format_fixed(i128::from(value), Rate::SCALE).to_string())
+}
+
+fn name_of<T: Copy + PartialEq>(table: &[(&str, T)], value: T) -> Raw {
+    let name = table
+        .iter()
+        .find(|(_, v)| *v == value)
+        .map(|(name, _)| *name);
+    Raw::Text(name.unwrap_or_default().to_owned())
+}
+
+fn strategy_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if text.is_empty() || text.len() > 64 || !text.chars().all(legal) {
+        return Err(format!(
+            "{text:?} is no strategy: names are lower case, such as ema_cross"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    let inside = text
+        .strip_prefix('[')
+        .and_then(|t| t.strip_suffix(']'))
+        .unwrap_or(text);
+    let legal = if inside.len() == text.len() {
+        text.chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+    } else {
+        inside.parse::<std::net::Ipv6Addr>().is_ok()
+    };
+    if inside.is_empty() || text.len() > 253 || !legal {
+        return Err(format!(
+            "{text:?} is no host: write a name or address without scheme and port, IPv6 in brackets"
+        ));
+    }
+    Ok(text.to_ascii_lowercase())
+}

@@ -1,0 +1,27 @@
+//! Settings: what can be configured, where a value came from, and what is wrong with it.
+//!
+//! Layers, weakest first: defaults, demo defaults, file, credentials directory, environment
+//! (`HEAN__SECTION__KEY`), flags. Every layer is reduced to (key, value, origin) and goes through
+//! the one table in `keys.rs`, so a key exists in all layers or in none.
+//!
+//! Invariants: unknown keys are errors; all problems are reported at once; a password in the store's
+//! URL never reaches `Debug`, `Display` or an error; money and rates never pass through `f64`.
+
+mod error;
+mod file;
+mod keys;
+mod load;
+mod raw;
+mod settings;
+mod show;
+mod url;
+
+pub use error::{ConfigError, Origin, Problem};
+pub use file::DEFAULT_FILE;
+pub use keys::key_names;
+pub use load::{KnownStrategy, Loaded, Override, Sources, load};
+pub use settings::{
+    DataDir, HttpSettings, JournalSettings, KernelSettings, LogFormat, LogSettings, PaperSettings,
+    RunSettings, Settings, StoreSettings, SyncPolicy, VenueSettings,
+};
+pub use url::StoreUrl;

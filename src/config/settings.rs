@@ -1,0 +1,291 @@
+//! The typed settings and their defaults. `config/hean.toml` shows the same defaults; a test holds
+//! the two together.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::url::StoreUrl;
+use crate::kernel::risk::RiskLimits;
+use crate::kernel::types::{InstrumentName, Interval, Money, Rate, VenueId};
+use crate::runtime::mailbox::Capacities;
+use crate::status::Mode;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What to run.
+    pub run: RunSettings,
+    /// The HTTP server.
+    pub http: HttpSettings,
+    /// The paper account.
+    pub paper: PaperSettings,
+    /// Limits for every order.
+    pub risk: RiskLimits,
+    /// The journal and the data directory.
+    pub journal: JournalSettings,
+    /// The projection into KeyDB.
+    pub store: StoreSettings,
+    /// Sizes inside the kernel and its queues.
+    pub kernel: KernelSettings,
+    /// Where the venues are. Has every venue.
+    pub venues: BTreeMap<VenueId, VenueSettings>,
+    /// Parameters of strategies: strategy, parameter, decimal or other text as written.
+    pub strategies: BTreeMap<String, BTreeMap<String, String>>,
+    /// Logs.
+    pub log: LogSettings,
+}
+
+/// `[run]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSettings {
+    /// How to trade.
+    pub mode: Mode,
+    /// Venues to connect to, not empty; the first one is meant by a bare symbol.
+    pub exchanges: Vec<VenueId>,
+    /// Instruments, not empty.
+    pub symbols: Vec<InstrumentName>,
+    /// Candle intervals, not empty.
+    pub intervals: Vec<Interval>,
+    /// Strategies that trade from the start.
+    pub strategies: Vec<String>,
+    /// Start the simulated venue on loopback and trade on it.
+    pub demo: bool,
+    /// Seed of the simulated market.
+    pub seed: u64,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Names that `Host` and `Origin` may have, without port.
+    pub allowed_hosts: Vec<String>,
+    /// Most connections at a time.
+    pub connections_max: usize,
+    /// Longest wait for a complete request head, idle keep-alive connections included.
+    pub header_timeout: Duration,
+    /// Longest wait for a complete request body.
+    pub body_timeout: Duration,
+    /// Largest request body, in bytes.
+    pub body_bytes_max: usize,
+}
+
+/// `[paper]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PaperSettings {
+    /// Money at the first start.
+    pub cash: Money,
+    /// Asset of the money.
+    pub currency: String,
+    /// Fee of an order that rests; negative is a rebate.
+    pub maker_fee: Rate,
+    /// Fee of an order that takes.
+    pub taker_fee: Rate,
+    /// Time from order to venue.
+    pub latency: Duration,
+}
+
+/// `[journal]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalSettings {
+    /// Where everything lies that survives a restart.
+    pub dir: DataDir,
+    /// When a record counts as durable.
+    pub sync: SyncPolicy,
+    /// Longest time without a sync under [`SyncPolicy::Interval`].
+    pub interval: Duration,
+    /// Size of a segment, in bytes.
+    pub segment_bytes: u64,
+    /// Records that may wait for the disk.
+    pub queue: usize,
+}
+
+/// The data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataDir {
+    /// This one.
+    Path(PathBuf),
+    /// `$STATE_DIRECTORY`, else `$XDG_STATE_HOME/hean`, else `~/.local/state/hean`.
+    /// Loaded settings never say this: loading resolves it.
+    Auto,
+    /// A fresh temporary directory, removed at exit.
+    Temporary,
+}
+
+/// When a record counts as durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// After `fdatasync`, for every batch.
+    Always,
+    /// After the write; `fdatasync` follows at an interval.
+    Interval,
+    /// After the write; the operating system decides.
+    Os,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// KeyDB, or `None`: the journal alone.
+    pub url: Option<StoreUrl>,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// Most records in one batch.
+    pub batch_max: usize,
+    /// First part of every key.
+    pub prefix: String,
+}
+
+/// `[kernel]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelSettings {
+    /// Capacities of its queues.
+    pub capacities: Capacities,
+    /// How long to look for work before the thread sleeps.
+    pub spin: Duration,
+    /// Closed candles kept, for each instrument and interval.
+    pub candles_kept: usize,
+    /// Ended orders kept.
+    pub orders_kept: usize,
+    /// Levels a side that a book keeps.
+    pub book_levels_max: usize,
+}
+
+/// `[venues.<name>]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VenueSettings {
+    /// Base URL of REST, without a trailing slash.
+    pub rest: String,
+    /// Base URL of WebSocket streams, without a trailing slash.
+    pub ws: String,
+    /// Levels a side in a requested order-book snapshot.
+    pub snapshot_limit: u16,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A level, or `target=level` pairs, separated by commas.
+    pub level: String,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+    /// Pretty with colour on a terminal, plain otherwise.
+    Auto,
+}
+
+impl Settings {
+    /// Where `venue` is.
+    pub fn venue(&self, venue: VenueId) -> VenueSettings {
+        self.venues
+            .get(&venue)
+            .cloned()
+            .unwrap_or_else(|| VenueSettings::of(venue))
+    }
+
+    /// The running strategies with their parameters.
+    pub fn running_strategies(&self) -> Vec<(String, BTreeMap<String, String>)> {
+        self.run
+            .strategies
+            .iter()
+            .map(|name| {
+                let params = self.strategies.get(name).cloned().unwrap_or_default();
+                (name.clone(), params)
+            })
+            .collect()
+    }
+}
+
+impl VenueSettings {
+    /// The built-in addresses of a venue.
+    pub fn of(venue: VenueId) -> Self {
+        let (rest, ws) = match venue {
+            VenueId::Binance => ("https://api.binance.com", "wss://stream.binance.com:9443"),
+            // Where `hean sim` listens unless told otherwise.
+            VenueId::Sim => ("http://127.0.0.1:8090", "ws://127.0.0.1:8090"),
+        };
+        Self {
+            rest: rest.to_owned(),
+            ws: ws.to_owned(),
+            snapshot_limit: 1_000,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            run: RunSettings {
+                mode: Mode::Paper,
+                exchanges: vec![VenueId::Binance],
+                symbols: ["BTCUSDT", "ETHUSDT"]
+                    .map(|symbol| InstrumentName {
+                        venue: VenueId::Binance,
+                        symbol: symbol.to_owned(),
+                    })
+                    .to_vec(),
+                intervals: vec![Interval::MINUTE],
+                strategies: Vec::new(),
+                demo: false,
+                seed: 1,
+            },
+            http: HttpSettings {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+                allowed_hosts: ["localhost", "127.0.0.1", "[::1]"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                connections_max: 1_024,
+                header_timeout: Duration::from_secs(10),
+                body_timeout: Duration::from_secs(10),
+                body_bytes_max: 65_536,
+            },
+            paper: PaperSettings {
+                cash: Money(100_000 * 10_i128.pow(u32::from(Money::SCALE))),
+                currency: "USDT".to_owned(),
+                maker_fee: Rate(100_000), // 0.1 %, Binance spot without a discount
+                taker_fee: Rate(100_000),
+                latency: Duration::from_millis(5),
+            },
+            risk: RiskLimits::default(),
+            journal: JournalSettings {
+                dir: DataDir::Auto,
+                sync: SyncPolicy::Always,
+                interval: Duration::from_millis(100),
+                segment_bytes: 64 << 20,
+                queue: 65_536,
+            },
+            store: StoreSettings {
+                url: None,
+                timeout: Duration::from_secs(2),
+                batch_max: 256,
+                prefix: "hean".to_owned(),
+            },
+            kernel: KernelSettings {
+                capacities: Capacities::default(),
+                spin: Duration::from_micros(10),
+                candles_kept: 1_500,
+                orders_kept: 10_000,
+                book_levels_max: 5_000,
+            },
+            venues: VenueId::ALL
+                .map(|venue| (venue, VenueSettings::of(venue)))
+                .into(),
+            strategies: BTreeMap::new(),
+            log: LogSettings {
+                level: "info".to_owned(),
+                format: LogFormat::Auto,
+            },
+        }
+    }
+}
