@@ -1,1 +1,22 @@
-//! http
+//! The HTTP API: routes, their documents, and the server under them.
+//!
+//! Reads come from the published views and never reach the kernel thread; commands go through its
+//! bounded queue. Invariants: every route passes [`guard`] first; every size and every wait is
+//! bounded; no price or quantity becomes a float on its way out.
+
+mod api;
+mod body;
+mod decimal;
+mod deadline;
+mod guard;
+mod json;
+mod problem;
+mod query;
+mod reply;
+mod routes;
+mod server;
+mod state;
+
+pub use routes::{ROUTES, Route};
+pub use server::{Server, bind};
+pub use state::{AppState, Build, HttpConfig, IndicatorFn, IndicatorSeries};

@@ -1,0 +1,187 @@
+//! Strategies, and the state of the daemon as a whole.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::market::time;
+use super::orders::{Told, impossible, tell};
+use super::page;
+use crate::http::json::Json;
+use crate::http::problem::{Code, Problem, either, nearest};
+use crate::http::reply::Reply;
+use crate::http::routes::{Answering, Call};
+use crate::kernel::event::{CommandKind, Outcome};
+use crate::kernel::snapshot::StrategyView;
+use crate::kernel::types::SECOND;
+
+/// `GET /api/v1/strategies`.
+pub(in crate::http) fn strategies(call: &Call) -> Reply {
+    let kernel = call.app.state.published.kernel.load();
+    let mut json = Json::new(call.strings);
+    page(
+        &mut json,
+        usize::MAX,
+        kernel.strategies.iter(),
+        |j, view| {
+            strategy(j, view);
+            view.name.clone()
+        },
+    );
+    Reply::json(json)
+}
+
+fn strategy(json: &mut Json, view: &StrategyView) {
+    json.object(|j| {
+        j.key("name").text(&view.name);
+        j.key("running").bool(view.running);
+        j.key("last_decision")
+            .text_or_null(Some(view.last_decision.as_str()).filter(|d| !d.is_empty()));
+        j.key("decided_at");
+        time(j, view.decided_at);
+    });
+}
+
+/// `POST /api/v1/strategies/{name}/start`.
+pub(in crate::http) fn start(call: Call) -> Answering {
+    switch(call, true)
+}
+
+/// `POST /api/v1/strategies/{name}/stop`.
+pub(in crate::http) fn stop(call: Call) -> Answering {
+    switch(call, false)
+}
+
+fn switch(call: Call, run: bool) -> Answering {
+    Box::pin(async move {
+        let name = call.arg.clone();
+        let told = tell(&call.app, CommandKind::Strategy { name, run }).await?;
+        let kernel = call.app.state.published.kernel.load();
+        match told {
+            Told::Outcome(Outcome::Done | Outcome::Cancelling(_)) => {
+                match kernel.strategies.iter().find(|s| s.name == call.arg) {
+                    Some(view) => {
+                        let mut json = Json::new(call.strings);
+                        strategy(&mut json, view);
+                        Ok(Reply::json(json))
+                    }
+                    None => Err(unknown(&call.arg, &kernel.strategies)),
+                }
+            }
+            Told::Outcome(Outcome::NotFound) => Err(unknown(&call.arg, &kernel.strategies)),
+            Told::Outcome(Outcome::Refused(refusal)) => Err(Problem::refused(refusal)),
+            Told::Outcome(
+                outcome @ (Outcome::Placed(_)
+                | Outcome::Duplicate(_)
+                | Outcome::Conflict(_)
+                | Outcome::AlreadyDone(_)),
+            ) => Err(impossible(&outcome)),
+            Told::Nothing(why) => Err(Problem::new(Code::NoAnswer, why)
+                .hint("it may still be carried out: GET /api/v1/strategies says whether it was")),
+        }
+    })
+}
+
+fn unknown(name: &str, strategies: &[StrategyView]) -> Box<Problem> {
+    let shown: String = name.chars().take(64).collect();
+    let names = || strategies.iter().map(|s| s.name.as_str());
+    let near = nearest(name, names());
+    let problem = Problem::new(
+        Code::UnknownStrategy,
+        format!("there is no strategy {shown:?}"),
+    );
+    let known: Vec<&str> = names().collect();
+    match (either(&near), either(&known)) {
+        (Some(near), _) => problem.hint(format!("did you mean {near}?")),
+        (None, Some(all)) => problem.hint(format!("there are {all}")),
+        (None, None) => problem.hint("none is configured: start with --strategy"),
+    }
+}
+
+/// `GET /api/v1/status`.
+pub(in crate::http) fn status(call: &Call) -> Reply {
+    let state = &call.app.state;
+    let now = state.clock.now();
+    let kernel = state.published.kernel.load();
+    let mut json = Json::new(call.strings);
+    json.object(|j| {
+        j.key("service").text("hean");
+        j.key("version").text(state.build.version);
+        j.key("commit").text(state.build.commit);
+        j.key("target").text(state.build.target);
+        j.key("link").text(state.build.link);
+        j.key("mode").text(state.mode.name());
+        j.key("started_at").int(state.started.millis());
+        j.key("uptime_s").int(now.since(state.started) / SECOND);
+        j.key("timestamp").int(now.millis());
+        j.key("venues").array(|j| {
+            for venue in &state.venues {
+                j.text(venue.name());
+            }
+        });
+        j.key("instruments")
+            .count(state.published.instruments.len());
+        j.key("intervals").array(|j| {
+            for interval in &state.intervals {
+                j.id(interval);
+            }
+        });
+        j.key("feeds").array(|j| {
+            for feed in &state.feeds {
+                j.object(|j| {
+                    j.key("venue").text(feed.venue.name());
+                    j.key("connected").bool(feed.connected.load(Relaxed));
+                    j.key("messages").int(feed.messages.load(Relaxed));
+                    j.key("decode_errors").int(feed.decode_errors.load(Relaxed));
+                    j.key("reconnects").int(feed.reconnects.load(Relaxed));
+                    j.key("last_message_at");
+                    time(j, feed.last_message.get().unwrap_or_default());
+                });
+            }
+        });
+        j.key("books").object(|j| {
+            let valid = |p: &&crate::kernel::snapshot::PublishedInstrument| p.book.load().valid;
+            let valid = state.published.instruments.iter().filter(valid).count();
+            j.key("valid").count(valid);
+            j.key("invalid")
+                .count(state.published.instruments.len() - valid);
+        });
+        j.key("kernel").object(|j| {
+            j.key("steps").int(state.kernel_status.steps.load(Relaxed));
+            j.key("heartbeat_at");
+            time(j, state.kernel_status.heartbeat.get().unwrap_or_default());
+            j.key("orders_open").count(kernel.orders_open);
+            j.key("orders_unknown").count(kernel.orders_unknown);
+            j.key("durable_hash")
+                .id(format_args!("{:016x}", kernel.durable_hash));
+        });
+        j.key("queues").object(|j| {
+            let dropped = state.kernel.dropped();
+            for (name, depth) in state.kernel.depths() {
+                j.key(name).object(|j| {
+                    j.key("depth").count(depth);
+                    let dropped = dropped.iter().find(|(queue, _)| *queue == name);
+                    j.key("dropped").int(dropped.map_or(0, |(_, count)| *count));
+                });
+            }
+        });
+        j.key("journal").object(|j| {
+            j.key("seq").int(kernel.seq.0);
+            j.key("durable").int(state.journal.durable().0);
+            j.key("full").bool(kernel.journal_full);
+            j.key("bytes").int(state.journal.bytes.load(Relaxed));
+            j.key("batches").int(state.journal.batches.load(Relaxed));
+        });
+        j.key("store");
+        match &state.store {
+            None => j.null(),
+            Some(store) => j.object(|j| {
+                j.key("up").bool(store.up.load(Relaxed));
+                j.key("applied").int(store.applied().0);
+                let durable = state.journal.durable().0;
+                j.key("lag_records")
+                    .int(durable.saturating_sub(store.applied().0));
+                j.key("retries").int(store.retries.load(Relaxed));
+            }),
+        }
+    });
+    Reply::json(json)
+}

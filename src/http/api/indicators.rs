@@ -1,0 +1,150 @@
+//! Indicators: a summary of those that the kernel keeps, or one computed over the kept candles.
+
+use super::LIMIT_MAX;
+use super::market::names;
+use crate::http::json::Json;
+use crate::http::problem::{Code, Problem};
+use crate::http::query::invalid;
+use crate::http::reply::Reply;
+use crate::http::routes::{Answer, Call};
+use crate::http::state::IndicatorSeries;
+use crate::kernel::event::Candle;
+use crate::kernel::snapshot::SeriesView;
+use crate::kernel::types::{Instrument, Interval};
+
+/// Keys of the summary, the kept indicator each comes from, and which of its outputs.
+const SUMMARY: &[(&str, &str, usize)] = &[
+    ("sma_20", "sma:20", 0),
+    ("ema_20", "ema:20", 0),
+    ("rsi_14", "rsi:14", 0),
+    ("macd", "macd:12:26:9", 0),
+    ("macd_signal", "macd:12:26:9", 1),
+    ("macd_histogram", "macd:12:26:9", 2),
+    ("bb_upper", "bbands:20:2", 0),
+    ("bb_middle", "bbands:20:2", 1),
+    ("bb_lower", "bbands:20:2", 2),
+];
+
+/// `GET /api/v1/indicators/{symbol}`.
+pub(in crate::http) fn indicators(call: &Call) -> Answer {
+    let (_, published) = call.app.instrument(&call.arg)?;
+    let (at, interval) = call.app.interval(call.query.get("interval"))?;
+    let instrument = published.instrument.load();
+    let series = published.series.get(at).map(|s| s.view.load_full());
+    let series = series.unwrap_or_default();
+    let Some(kind) = call.query.get("type") else {
+        for name in ["period", "params", "limit"] {
+            if let Some(value) = call.query.get(name) {
+                return Err(invalid(name, value, "left out, or type given with it"));
+            }
+        }
+        let summary = summary(call, &instrument, interval, &series);
+        return Ok(summary);
+    };
+    let limit = match call.query.get("limit") {
+        Some(_) => Some(call.query.count("limit", 1, LIMIT_MAX)?),
+        None => None,
+    };
+    let spec = spec(call, kind)?;
+    let values = (call.app.state.indicator)(&spec, &series.closed, &instrument)
+        .map_err(|error| Problem::new(Code::InvalidParameter, error).member("field", "type"))?;
+    let mut json = Json::new(call.strings);
+    json.object(|j| {
+        names(j, &instrument);
+        j.key("interval").id(interval);
+        let (kind, params) = values.name.split_once(':').unwrap_or((&values.name, ""));
+        j.key("type").text(kind);
+        j.key("params").text(params);
+        match limit {
+            Some(limit) => write_series(j, &values, &series.closed, limit),
+            None => write_last(j, &values, &series.closed),
+        }
+    });
+    Ok(Reply::json(json))
+}
+
+/// The spelling of the asked indicator: `type`, then `period` or `params`.
+fn spec(call: &Call, kind: &str) -> Result<String, Box<Problem>> {
+    /// Longer than any indicator's spelling.
+    const LEN_MAX: usize = 64;
+    let (name, params) = match (call.query.get("period"), call.query.get("params")) {
+        (Some(_), Some(period)) => {
+            return Err(invalid("params", period, "left out when period is given"));
+        }
+        (Some(_), None) => {
+            let period = call.query.count("period", 1, usize::from(u16::MAX))?;
+            ("period", Some(period.to_string()))
+        }
+        (None, params) => ("params", params.map(str::to_owned)),
+    };
+    if kind.is_empty() || kind.len() > LEN_MAX {
+        return Err(invalid(
+            "type",
+            kind,
+            "the name of an indicator, such as rsi",
+        ));
+    }
+    match params {
+        None => Ok(kind.to_owned()),
+        Some(params) if params.len() > LEN_MAX => Err(invalid(
+            name,
+            &params,
+            "numbers with colons between, such as 12:26:9",
+        )),
+        Some(params) => Ok(format!("{kind}:{params}")),
+    }
+}
+
+/// Values after the last closed candle, each under its own name.
+fn write_last(json: &mut Json, values: &IndicatorSeries, candles: &[Candle]) {
+    json.key("timestamp");
+    timestamp(json, candles.last());
+    let row = values.rows.last().copied().flatten();
+    for (at, output) in values.outputs.iter().enumerate() {
+        json.key(output)
+            .float_or_null(row.and_then(|row| row.get(at).copied()));
+    }
+}
+
+/// The last `limit` values, as the command line prints them.
+fn write_series(json: &mut Json, values: &IndicatorSeries, candles: &[Candle], limit: usize) {
+    let skip = values.rows.len().saturating_sub(limit);
+    json.key("timestamps").array(|j| {
+        for candle in candles.iter().skip(skip) {
+            j.int(candle.open_time.millis());
+        }
+    });
+    json.key("outputs").object(|j| {
+        for (at, output) in values.outputs.iter().enumerate() {
+            j.key(output).array(|j| {
+                for row in values.rows.iter().skip(skip) {
+                    j.float_or_null(row.and_then(|row| row.get(at).copied()));
+                }
+            });
+        }
+    });
+}
+
+fn summary(call: &Call, instrument: &Instrument, interval: Interval, series: &SeriesView) -> Reply {
+    let mut json = Json::new(call.strings);
+    json.object(|j| {
+        names(j, instrument);
+        j.key("interval").id(interval);
+        j.key("timestamp");
+        timestamp(j, series.closed.last());
+        for (key, name, output) in SUMMARY {
+            let view = series.indicators.iter().find(|view| view.name == *name);
+            let values = view.and_then(|view| view.values);
+            j.key(key)
+                .float_or_null(values.and_then(|values| values.get(*output).copied()));
+        }
+    });
+    Reply::json(json)
+}
+
+fn timestamp(json: &mut Json, candle: Option<&Candle>) {
+    match candle {
+        Some(candle) => json.int(candle.open_time.millis()),
+        None => json.null(),
+    }
+}

@@ -1,0 +1,259 @@
+//! Tickers, books, candles, trades, instruments.
+
+use super::{LIMIT_DEFAULT, LIMIT_MAX, page};
+use crate::http::json::Json;
+use crate::http::query::invalid;
+use crate::http::reply::Reply;
+use crate::http::routes::{Answer, Call};
+use crate::kernel::event::{BookFault, Candle, Level, LossReason};
+use crate::kernel::snapshot::BOOK_LEVELS_PUBLISHED;
+use crate::kernel::types::{Instrument, InstrumentId, InstrumentStatus, Interval, Qty, Time};
+
+/// Levels a side when the caller does not say.
+const DEPTH_DEFAULT: usize = 20;
+/// Candles when the caller does not say.
+const KLINES_DEFAULT: usize = 500;
+
+/// The name of an instrument, in two keys.
+pub(super) fn names(json: &mut Json, instrument: &Instrument) {
+    json.key("symbol").text(&instrument.name.symbol);
+    json.key("venue").text(instrument.name.venue.name());
+}
+
+/// A time in milliseconds, `null` for "never".
+pub(super) fn time(json: &mut Json, time: Time) {
+    if time == Time::ZERO {
+        json.null();
+    } else {
+        json.int(time.millis());
+    }
+}
+
+/// `GET /api/v1/ticker/{symbol}`.
+pub(in crate::http) fn ticker(call: &Call) -> Answer {
+    let (_, published) = call.app.instrument(&call.arg)?;
+    let instrument = published.instrument.load();
+    let ticker = published.ticker.load();
+    let (qty_scale, quote_scale) = scales(&instrument);
+    let mut json = Json::new(call.strings);
+    json.object(|j| {
+        names(j, &instrument);
+        j.key("price").price_or_null(ticker.last_price, &instrument);
+        j.key("bid")
+            .price_or_null(ticker.bid.map(|l| l.price), &instrument);
+        j.key("ask")
+            .price_or_null(ticker.ask.map(|l| l.price), &instrument);
+        for (name, level) in [("bid_quantity", ticker.bid), ("ask_quantity", ticker.ask)] {
+            j.key(name);
+            match level {
+                Some(level) => j.qty(level.qty, &instrument),
+                None => j.null(),
+            }
+        }
+        let volume = ticker.day.map_or(ticker.session_volume, |day| day.volume);
+        j.key("volume").decimal(volume, qty_scale);
+        j.key("volume_window").text(match ticker.day {
+            Some(_) => "24h",
+            None => "session",
+        });
+        j.key("quote_volume");
+        match ticker.day {
+            Some(day) => j.decimal(day.quote_volume, quote_scale),
+            None => j.null(),
+        }
+        for (name, price) in [
+            ("open", ticker.day.map(|d| d.open)),
+            ("high", ticker.day.map(|d| d.high)),
+            ("low", ticker.day.map(|d| d.low)),
+        ] {
+            j.key(name).price_or_null(price, &instrument);
+        }
+        j.key("timestamp");
+        time(j, ticker.time);
+    });
+    Ok(Reply::json(json))
+}
+
+/// Decimal digits of volumes and of turnovers.
+fn scales(instrument: &Instrument) -> (u8, u8) {
+    let qty = instrument.qty_scale.digits();
+    (qty, instrument.price_scale.digits() + qty)
+}
+
+/// `GET /api/v1/orderbook/{symbol}`.
+pub(in crate::http) fn orderbook(call: &Call) -> Answer {
+    let (_, published) = call.app.instrument(&call.arg)?;
+    let depth = call
+        .query
+        .count("depth", DEPTH_DEFAULT, BOOK_LEVELS_PUBLISHED)?;
+    let instrument = published.instrument.load();
+    let book = published.book.load();
+    let mut json = Json::new(call.strings);
+    json.object(|j| {
+        names(j, &instrument);
+        j.key("bids");
+        levels(j, book.bids.iter().take(depth), &instrument);
+        j.key("asks");
+        levels(j, book.asks.iter().take(depth), &instrument);
+        j.key("timestamp");
+        time(j, book.time);
+        j.key("valid").bool(book.valid);
+        j.key("fault").text_or_null(book.fault.map(fault_name));
+        j.key("update_id").int(book.update_id);
+    });
+    Ok(Reply::json(json))
+}
+
+/// Why a book cannot be trusted, in a word.
+pub(super) const fn fault_name(fault: BookFault) -> &'static str {
+    match fault {
+        BookFault::Gap => "gap",
+        BookFault::Crossed => "crossed",
+        BookFault::TickerMismatch => "ticker_mismatch",
+        BookFault::BufferFull => "buffer_full",
+        BookFault::SnapshotTooOld => "snapshot_too_old",
+        BookFault::Lost(LossReason::Disconnected) => "disconnected",
+        BookFault::Lost(LossReason::QueueFull) => "queue_full",
+        BookFault::Lost(LossReason::Stalled) => "stalled",
+        BookFault::Lost(LossReason::Malformed) => "malformed",
+    }
+}
+
+fn levels<'a>(json: &mut Json, levels: impl Iterator<Item = &'a Level>, instrument: &Instrument) {
+    json.array(|j| {
+        for level in levels {
+            j.array(|j| {
+                j.price(level.price, instrument);
+                j.qty(level.qty, instrument);
+            });
+        }
+    });
+}
+
+/// `GET /api/v1/klines/{symbol}`.
+pub(in crate::http) fn klines(call: &Call) -> Answer {
+    let (_, published) = call.app.instrument(&call.arg)?;
+    let (at, interval) = call.app.interval(call.query.get("interval"))?;
+    let limit = call.query.count("limit", KLINES_DEFAULT, LIMIT_MAX)?;
+    let instrument = published.instrument.load();
+    let series = published.series.get(at).map(|s| s.view.load_full());
+    let series = series.unwrap_or_default();
+    let closed_wanted = limit - usize::from(series.forming.is_some());
+    let skip = series.closed.len().saturating_sub(closed_wanted);
+    let mut json = Json::new(call.strings);
+    json.array(|j| {
+        for candle in series.closed.iter().skip(skip) {
+            kline(j, candle, interval, true, &instrument);
+        }
+        if let Some(candle) = &series.forming {
+            kline(j, candle, interval, false, &instrument);
+        }
+    });
+    Ok(Reply::json(json))
+}
+
+fn kline(
+    json: &mut Json,
+    candle: &Candle,
+    interval: Interval,
+    closed: bool,
+    instrument: &Instrument,
+) {
+    let (qty_scale, quote_scale) = scales(instrument);
+    json.object(|j| {
+        names(j, instrument);
+        j.key("interval").id(interval);
+        j.key("open").price(candle.open, instrument);
+        j.key("high").price(candle.high, instrument);
+        j.key("low").price(candle.low, instrument);
+        j.key("close").price(candle.close, instrument);
+        j.key("volume").decimal(candle.volume, qty_scale);
+        j.key("quote_volume")
+            .decimal(candle.quote_volume, quote_scale);
+        j.key("trades").int(candle.trades);
+        j.key("timestamp").int(candle.open_time.millis());
+        j.key("closed").bool(closed);
+    });
+}
+
+/// `GET /api/v1/trades/{symbol}`.
+pub(in crate::http) fn trades(call: &Call) -> Answer {
+    let (_, published) = call.app.instrument(&call.arg)?;
+    let limit = call.query.count("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
+    let before = call.query.id("cursor")?;
+    let instrument = published.instrument.load();
+    let ticker = published.ticker.load();
+    let newest_first = ticker
+        .recent
+        .iter()
+        .rev()
+        .filter(|trade| before.is_none_or(|id| trade.id < id));
+    let mut json = Json::new(call.strings);
+    page(&mut json, limit, newest_first, |j, trade| {
+        j.object(|j| {
+            j.key("id").id(trade.id);
+            j.key("price").price(trade.price, &instrument);
+            j.key("quantity").qty(trade.qty, &instrument);
+            j.key("side").text(trade.taker.name());
+            j.key("timestamp").int(trade.time.millis());
+        });
+        trade.id.to_string()
+    });
+    Ok(Reply::json(json))
+}
+
+/// `GET /api/v1/symbols`.
+pub(in crate::http) fn symbols(call: &Call) -> Answer {
+    let limit = call.query.count("limit", LIMIT_MAX, LIMIT_MAX)?;
+    let after = match call.query.get("cursor") {
+        Some(name) => Some(
+            call.app
+                .instrument(name)
+                .map(|(id, _)| id)
+                .map_err(|_| invalid("cursor", name, "a next_cursor of this list"))?,
+        ),
+        None => None,
+    };
+    let instruments = (0_u16..)
+        .zip(&call.app.state.published.instruments)
+        .filter(|(id, _)| after.is_none_or(|after| InstrumentId(*id) > after));
+    let mut json = Json::new(call.strings);
+    page(&mut json, limit, instruments, |j, (_, published)| {
+        let instrument = published.instrument.load();
+        let book = published.book.load();
+        j.object(|j| {
+            names(j, &instrument);
+            j.key("name").id(&instrument.name);
+            j.key("base").text(&instrument.base);
+            j.key("quote").text(&instrument.quote);
+            j.key("status").text(status(instrument.status));
+            j.key("tick_size").price(instrument.tick, &instrument);
+            j.key("lot_size").qty(instrument.lot, &instrument);
+            for (name, bound) in [
+                ("min_quantity", instrument.qty_min),
+                ("max_quantity", instrument.qty_max),
+            ] {
+                j.key(name);
+                if bound == Qty::ZERO {
+                    j.null();
+                } else {
+                    j.qty(bound, &instrument);
+                }
+            }
+            j.key("min_notional").money(instrument.notional_min);
+            j.key("maker_fee").rate(instrument.maker_fee);
+            j.key("taker_fee").rate(instrument.taker_fee);
+            j.key("book_valid").bool(book.valid);
+        });
+        instrument.name.to_string()
+    });
+    Ok(Reply::json(json))
+}
+
+const fn status(status: InstrumentStatus) -> &'static str {
+    match status {
+        InstrumentStatus::Trading => "trading",
+        InstrumentStatus::Halted => "halted",
+        InstrumentStatus::CancelOnly => "cancel_only",
+    }
+}

@@ -1,0 +1,39 @@
+//! The handlers, by subject. Each turns published views into a document or a command into an answer.
+
+pub(super) mod account;
+pub(super) mod control;
+pub(super) mod health;
+pub(super) mod indicators;
+pub(super) mod market;
+mod order_in;
+mod order_out;
+pub(super) mod orders;
+
+use super::json::Json;
+
+/// Entries in a list when the caller does not say.
+const LIMIT_DEFAULT: usize = 100;
+/// Most entries in a list.
+const LIMIT_MAX: usize = 1_000;
+
+/// A page of a list: `{"items": […], "next_cursor": …}`. `item` writes an entry and returns the
+/// cursor that continues after it.
+fn page<T>(
+    json: &mut Json,
+    limit: usize,
+    entries: impl Iterator<Item = T>,
+    mut item: impl FnMut(&mut Json, T) -> String,
+) {
+    let mut entries = entries.peekable();
+    let mut last = None;
+    json.object(|j| {
+        j.key("items").array(|j| {
+            for entry in entries.by_ref().take(limit) {
+                last = Some(item(j, entry));
+            }
+        });
+        let more = entries.peek().is_some();
+        j.key("next_cursor")
+            .text_or_null(last.as_deref().filter(|_| more));
+    });
+}

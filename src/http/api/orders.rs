@@ -1,0 +1,294 @@
+//! Placing, listing and cancelling orders.
+
+use std::ops::Bound;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{HeaderValue, LOCATION, RETRY_AFTER};
+
+use super::{LIMIT_DEFAULT, LIMIT_MAX, order_in, order_out, page};
+use crate::http::json::Json;
+use crate::http::problem::{Code, Problem};
+use crate::http::reply::Reply;
+use crate::http::routes::{Answer, Answering, Call};
+use crate::http::state::App;
+use crate::kernel::event::{CommandKind, Outcome, Wait};
+use crate::kernel::orders::{Order, OrderId, OrderState};
+
+/// What `status=` may be: the states of an order, and `open` for all that can still change.
+const STATUSES: &[&str] = &[
+    "open",
+    "pending",
+    "submitted",
+    "partially_filled",
+    "filled",
+    "cancelled",
+    "rejected",
+    "expired",
+    "untriggered",
+    "cancel_pending",
+    "amend_pending",
+    "unknown",
+];
+
+/// What became of a command as far as the caller can be told.
+pub(super) enum Told {
+    /// The kernel answered.
+    Outcome(Outcome),
+    /// It did not, for this reason. The command may still be carried out.
+    Nothing(String),
+}
+
+/// Sends a command and waits for its outcome.
+pub(super) async fn tell(app: &App, kind: CommandKind) -> Result<Told, Box<Problem>> {
+    let outcome = app.state.kernel.command(kind).map_err(|busy| {
+        Problem::new(Code::Busy, busy.to_string())
+            .hint("nothing was done; send the same again in a second")
+            .header(RETRY_AFTER, HeaderValue::from_static("1"))
+    })?;
+    let patience = app.config.answer_timeout;
+    Ok(match tokio::time::timeout(patience, outcome).await {
+        Ok(Ok(outcome)) => Told::Outcome(outcome),
+        Ok(Err(_)) => Told::Nothing("the daemon is shutting down".to_owned()),
+        Err(_) if patience.as_secs() > 0 => {
+            Told::Nothing(format!("no answer within {} s", patience.as_secs()))
+        }
+        Err(_) => Told::Nothing(format!("no answer within {} ms", patience.as_millis())),
+    })
+}
+
+/// The problem of an outcome that this command cannot have.
+pub(super) fn impossible(outcome: &Outcome) -> Box<Problem> {
+    tracing::error!(?outcome, "an outcome that this command cannot have");
+    Problem::new(
+        Code::Internal,
+        "the kernel gave an answer that does not fit the command",
+    )
+    .hint("read the state before sending anything again")
+}
+
+/// `POST /api/v1/orders`.
+pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
+    Box::pin(async move {
+        let app = &call.app;
+        let wait = match call.query.one_of("wait", &["venue", "journal"])? {
+            Some("journal") => Wait::Journal,
+            _ => Wait::Venue,
+        };
+        let spec = order_in::parse(app, &body)?;
+        let key = spec.client_order_id.clone();
+        let order = Box::new(spec);
+        match tell(app, CommandKind::Place { order, wait }).await? {
+            Told::Outcome(Outcome::Placed(id)) => placed(&call, id),
+            Told::Outcome(Outcome::Duplicate(id)) => found(&call, id),
+            Told::Outcome(Outcome::Conflict(id)) => Err(Problem::new(
+                Code::IdempotencyConflict,
+                format!("this client_order_id belongs to order {id}, which was asked for with another body"),
+            )
+            .member("field", "client_order_id")
+            .member("order_id", id.to_string())
+            .hint("use a new client_order_id for a new order")),
+            Told::Outcome(Outcome::Refused(refusal)) => Err(Problem::refused(refusal)),
+            Told::Outcome(
+                outcome @ (Outcome::Cancelling(_)
+                | Outcome::AlreadyDone(_)
+                | Outcome::NotFound
+                | Outcome::Done),
+            ) => Err(impossible(&outcome)),
+            Told::Nothing(why) => Ok(unanswered(&call, key.as_deref(), &why)),
+        }
+    })
+}
+
+/// The answer about an order that was placed.
+fn placed(call: &Call, id: OrderId) -> Answer {
+    let Some(order) = lookup(&call.app, id) else {
+        return Ok(unknown_status("the order is not published yet").status(StatusCode::ACCEPTED));
+    };
+    match order.state {
+        OrderState::Rejected => Err(Problem::new(
+            Code::VenueRejected,
+            format!("the venue rejected order {id}: {}", order.reason),
+        )
+        .member("order_id", id.to_string())
+        .json("order", document(call, &order).into_bytes())),
+        OrderState::Unknown => Ok(located(call, &order, StatusCode::ACCEPTED)),
+        _ => Ok(located(call, &order, StatusCode::CREATED)),
+    }
+}
+
+/// The answer when the kernel gave none: what is known of the order by its key.
+fn unanswered(call: &Call, key: Option<&str>, why: &str) -> Reply {
+    let published = &call.app.state.published;
+    let order = key
+        .and_then(|key| published.client_orders.get(key))
+        .and_then(|entry| lookup(&call.app, *entry.value()));
+    match order {
+        Some(order) => located(call, &order, StatusCode::ACCEPTED),
+        None => unknown_status(&format!("{why}; list /api/v1/orders")).status(StatusCode::ACCEPTED),
+    }
+}
+
+fn unknown_status(reason: &str) -> Reply {
+    let mut json = Json::new(false);
+    json.object(|j| {
+        j.key("status").text("unknown");
+        j.key("reason").text(reason);
+    });
+    Reply::json(json)
+}
+
+fn located(call: &Call, order: &Order, status: StatusCode) -> Reply {
+    let mut reply = Reply::json(document(call, order)).status(status);
+    reply.header = HeaderValue::from_str(&format!("/api/v1/orders/{}", order.id))
+        .ok()
+        .map(|at| (LOCATION, at));
+    reply
+}
+
+fn document(call: &Call, order: &Order) -> Json {
+    let mut json = Json::new(call.strings);
+    order_out::write(&mut json, &call.app, order);
+    json
+}
+
+fn lookup(app: &App, id: OrderId) -> Option<Arc<Order>> {
+    let entry = app.state.published.orders.get(&id)?;
+    Some(Arc::clone(entry.value()))
+}
+
+fn found(call: &Call, id: OrderId) -> Answer {
+    match lookup(&call.app, id) {
+        Some(order) => Ok(Reply::json(document(call, &order))),
+        None => Err(unknown_order(&id.to_string())),
+    }
+}
+
+fn unknown_order(id: &str) -> Box<Problem> {
+    let shown: String = id.chars().take(64).collect();
+    Problem::new(Code::UnknownOrder, format!("there is no order {shown:?}"))
+        .hint("GET /api/v1/orders lists orders; ?client_order_id= finds one by your own id")
+}
+
+fn path_id(call: &Call) -> Result<OrderId, Box<Problem>> {
+    u64::from_str(&call.arg)
+        .map(OrderId)
+        .map_err(|_| unknown_order(&call.arg))
+}
+
+/// `GET /api/v1/orders/{id}`.
+pub(in crate::http) fn get(call: &Call) -> Answer {
+    found(call, path_id(call)?)
+}
+
+/// `GET /api/v1/orders`.
+pub(in crate::http) fn list(call: &Call) -> Answer {
+    let query = &call.query;
+    let limit = query.count("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
+    let status = query.one_of("status", STATUSES)?;
+    let symbol = query
+        .get("symbol")
+        .map(|symbol| call.app.instrument(symbol).map(|(id, _)| id))
+        .transpose()?;
+    let key = query.get("client_order_id");
+    let end = match query.id("cursor")? {
+        Some(id) => Bound::Excluded(OrderId(id)),
+        None => Bound::Unbounded,
+    };
+    let orders = call
+        .app
+        .state
+        .published
+        .orders
+        .range((Bound::Unbounded, end))
+        .rev()
+        .map(|entry| Arc::clone(entry.value()))
+        .filter(|order| {
+            symbol.is_none_or(|id| order.spec.instrument == id)
+                && key.is_none_or(|key| order.spec.client_order_id.as_deref() == Some(key))
+                && match status {
+                    None => true,
+                    Some("open") => !order.state.is_terminal(),
+                    Some(status) => order.state.name() == status,
+                }
+        });
+    let mut json = Json::new(call.strings);
+    page(&mut json, limit, orders, |j, order| {
+        order_out::write(j, &call.app, &order);
+        order.id.to_string()
+    });
+    Ok(Reply::json(json))
+}
+
+/// `DELETE /api/v1/orders/{id}`.
+pub(in crate::http) fn cancel(call: Call) -> Answering {
+    Box::pin(async move {
+        let id = path_id(&call)?;
+        match tell(&call.app, CommandKind::Cancel { order: id }).await? {
+            Told::Outcome(Outcome::Cancelling(_) | Outcome::Done) | Told::Nothing(_) => {
+                let order = lookup(&call.app, id).ok_or_else(|| unknown_order(&call.arg))?;
+                let status = if order.state.is_terminal() {
+                    StatusCode::OK
+                } else {
+                    StatusCode::ACCEPTED
+                };
+                Ok(Reply::json(document(&call, &order)).status(status))
+            }
+            Told::Outcome(Outcome::AlreadyDone(id)) => {
+                let order = lookup(&call.app, id);
+                let status = order.as_ref().map_or("ended", |order| order.state.name());
+                let problem = Problem::new(
+                    Code::OrderDone,
+                    format!("order {id} is {status}: there is nothing left to cancel"),
+                )
+                .member("order_id", id.to_string());
+                Err(match order {
+                    Some(order) => problem.json("order", document(&call, &order).into_bytes()),
+                    None => problem,
+                })
+            }
+            Told::Outcome(Outcome::NotFound) => Err(unknown_order(&call.arg)),
+            Told::Outcome(Outcome::Refused(refusal)) => Err(Problem::refused(refusal)),
+            Told::Outcome(
+                outcome @ (Outcome::Placed(_) | Outcome::Duplicate(_) | Outcome::Conflict(_)),
+            ) => Err(impossible(&outcome)),
+        }
+    })
+}
+
+/// `DELETE /api/v1/orders`.
+pub(in crate::http) fn cancel_all(call: Call) -> Answering {
+    Box::pin(async move {
+        let instrument = call
+            .query
+            .get("symbol")
+            .map(|symbol| call.app.instrument(symbol).map(|(id, _)| id))
+            .transpose()?;
+        let (status, cancelling, reason) =
+            match tell(&call.app, CommandKind::CancelAll { instrument }).await? {
+                Told::Outcome(Outcome::Cancelling(count)) => (StatusCode::OK, Some(count), None),
+                Told::Outcome(Outcome::Done) => (StatusCode::OK, Some(0), None),
+                Told::Outcome(Outcome::Refused(refusal)) => {
+                    return Err(Problem::refused(refusal));
+                }
+                Told::Outcome(outcome) => return Err(impossible(&outcome)),
+                Told::Nothing(why) => (
+                    StatusCode::ACCEPTED,
+                    None,
+                    Some(format!("{why}; list /api/v1/orders?status=open")),
+                ),
+            };
+        let mut json = Json::new(false);
+        json.object(|j| {
+            j.key("cancelling");
+            match cancelling {
+                Some(count) => j.int(count),
+                None => j.null(),
+            }
+            j.key("reason").text_or_null(reason.as_deref());
+        });
+        Ok(Reply::json(json).status(status))
+    })
+}
