@@ -1,0 +1,128 @@
+//! What is sent to Binance for market data: stream names, subscriptions, REST targets and their
+//! weights.
+
+use crate::kernel::types::{Instrument, Interval};
+
+/// Streams that one connection may carry.
+pub const STREAMS_MAX: usize = 1_024;
+/// Streams in one SUBSCRIBE message: keeps a message below 8 KiB.
+const STREAMS_PER_MESSAGE: usize = 200;
+/// Path of the combined streams; subscriptions follow as messages.
+pub const STREAM_PATH: &str = "/stream";
+
+/// A REST call: path with query, and what it costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Path and query, percent-encoded.
+    pub target: String,
+    /// Request weight.
+    pub weight: u32,
+}
+
+/// The streams that an instrument is read from.
+pub fn streams(instrument: &Instrument, intervals: &[Interval]) -> Vec<String> {
+    let symbol = instrument.name.symbol.to_lowercase();
+    let mut streams = vec![
+        format!("{symbol}@depth@100ms"),
+        format!("{symbol}@trade"),
+        format!("{symbol}@bookTicker"),
+        format!("{symbol}@miniTicker"),
+    ];
+    streams.extend(intervals.iter().map(|i| format!("{symbol}@kline_{i}")));
+    streams
+}
+
+/// SUBSCRIBE messages for `streams`, with ids from 1 on.
+pub fn subscriptions(streams: &[String]) -> Vec<(i64, String)> {
+    (1..)
+        .zip(streams.chunks(STREAMS_PER_MESSAGE))
+        .map(|(id, streams)| {
+            let message = serde_json::json!({"method": "SUBSCRIBE", "params": streams, "id": id});
+            (id, message.to_string())
+        })
+        .collect()
+}
+
+/// A depth snapshot with `limit` levels a side.
+pub fn depth(symbol: &str, limit: u16) -> Call {
+    Call {
+        target: format!("/api/v3/depth?symbol={}&limit={limit}", encoded(symbol)),
+        weight: match limit {
+            0..=100 => 5,
+            101..=500 => 25,
+            501..=1_000 => 50,
+            1_001.. => 250,
+        },
+    }
+}
+
+/// The newest `limit` candles.
+pub fn klines(symbol: &str, interval: Interval, limit: u16) -> Call {
+    Call {
+        target: format!(
+            "/api/v3/klines?symbol={}&interval={interval}&limit={limit}",
+            encoded(symbol)
+        ),
+        weight: 2,
+    }
+}
+
+/// Facts about `symbols`; about all of them when the list is empty.
+pub fn exchange_info(symbols: &[String]) -> Call {
+    let query = if symbols.is_empty() {
+        "showPermissionSets=false".to_owned()
+    } else {
+        let list = serde_json::json!(symbols).to_string();
+        format!("showPermissionSets=false&symbols={}", encoded(&list))
+    };
+    Call {
+        target: format!("/api/v3/exchangeInfo?{query}"),
+        weight: 20,
+    }
+}
+
+/// The venue's clock.
+pub fn server_time() -> Call {
+    Call {
+        target: "/api/v3/time".to_owned(),
+        weight: 1,
+    }
+}
+
+/// Percent-encodes everything but the unreserved characters of RFC 3986.
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_percent_encoded() {
+        assert_eq!(
+            exchange_info(&["BTCUSDT".to_owned(), "币".to_owned()]).target,
+            "/api/v3/exchangeInfo?showPermissionSets=false&symbols=%5B%22BTCUSDT%22%2C%22%E5%B8%81%22%5D"
+        );
+    }
+
+    #[test]
+    fn many_streams_go_in_several_messages() {
+        let streams: Vec<String> = (0..450).map(|n| format!("s{n}@trade")).collect();
+        let messages = subscriptions(&streams);
+        assert_eq!(messages.iter().map(|m| m.0).collect::<Vec<_>>(), [1, 2, 3]);
+        for (id, text) in messages {
+            let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(value["id"], id);
+            assert!(value["params"].as_array().is_some_and(|p| p.len() <= 200));
+        }
+    }
+}

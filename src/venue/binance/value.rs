@@ -1,0 +1,249 @@
+//! From the raw text of one JSON value to the number that it stands for, by the rules of its field.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::float_arithmetic
+)]
+
+use std::borrow::Cow;
+
+use super::error::{DecodeError, FieldFault};
+use crate::kernel::event::Level;
+use crate::kernel::types::{FixedError, Price, Qty, Scale, Time, parse_fixed};
+use crate::venue::json::Scanner;
+
+/// Times from here on are microseconds: as milliseconds they would lie beyond the year 5138.
+const MICROSECONDS_FROM: i64 = 100_000_000_000_000;
+
+/// The scales of one instrument.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scales {
+    pub(super) price: Scale,
+    pub(super) qty: Scale,
+}
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+pub(super) fn text<'a>(field: &'static str, raw: &'a str) -> Result<Cow<'a, str>> {
+    if !raw.starts_with('"') {
+        return Err(DecodeError::field(field, FieldFault::Type("a string")));
+    }
+    Ok(Scanner::new(raw).string()?)
+}
+
+pub(super) fn boolean(field: &'static str, raw: &str) -> Result<bool> {
+    match raw {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(DecodeError::field(field, FieldFault::Type("true or false"))),
+    }
+}
+
+/// A JSON integer without fraction or exponent.
+pub(super) fn integer(field: &'static str, raw: &str) -> Result<i64> {
+    check_integer(field, raw)?;
+    raw.parse()
+        .map_err(|_| DecodeError::field(field, FieldFault::Range))
+}
+
+/// An id or a count: a JSON integer without sign, fraction or exponent.
+pub(super) fn id(field: &'static str, raw: &str) -> Result<u64> {
+    check_integer(field, raw)?;
+    raw.parse()
+        .map_err(|_| DecodeError::field(field, FieldFault::Range))
+}
+
+fn check_integer(field: &'static str, raw: &str) -> Result<()> {
+    let digits = raw.strip_prefix('-').unwrap_or(raw);
+    if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
+        return Err(DecodeError::field(field, FieldFault::Type("an integer")));
+    }
+    Ok(())
+}
+
+/// Milliseconds or, from [`MICROSECONDS_FROM`] on, microseconds since the epoch. Never zero.
+pub(super) fn time(field: &'static str, raw: &str) -> Result<Time> {
+    let value = integer(field, raw)?;
+    let unit = if value >= MICROSECONDS_FROM {
+        crate::kernel::types::MICROSECOND
+    } else {
+        crate::kernel::types::MILLISECOND
+    };
+    if value <= 0 {
+        return Err(DecodeError::field(field, FieldFault::Range));
+    }
+    value
+        .checked_mul(unit)
+        .map(Time)
+        .ok_or_else(|| DecodeError::field(field, FieldFault::Range))
+}
+
+/// A positive price.
+pub(super) fn price(field: &'static str, raw: &str, scale: Scale) -> Result<Price> {
+    let text = text(field, raw)?;
+    match quick(text.as_bytes(), scale) {
+        Some(value) if value > 0 => Ok(Price(value)),
+        _ => Price::parse(text.as_bytes(), scale).map_err(|e| DecodeError::field(field, e)),
+    }
+}
+
+/// A quantity, zero allowed.
+pub(super) fn qty(field: &'static str, raw: &str, scale: Scale) -> Result<Qty> {
+    let text = text(field, raw)?;
+    match quick(text.as_bytes(), scale) {
+        Some(value) => Ok(Qty(value)),
+        None => Qty::parse(text.as_bytes(), scale).map_err(|e| DecodeError::field(field, e)),
+    }
+}
+
+/// A traded quantity: zero is not allowed.
+pub(super) fn traded_qty(field: &'static str, raw: &str, scale: Scale) -> Result<Qty> {
+    let qty = qty(field, raw, scale)?;
+    if qty == Qty::ZERO {
+        return Err(DecodeError::field(field, FixedError::NotPositive));
+    }
+    Ok(qty)
+}
+
+/// A base volume: exact, not negative.
+pub(super) fn volume(field: &'static str, raw: &str, scale: Scale) -> Result<i128> {
+    let text = text(field, raw)?;
+    not_negative(field, parse_fixed(text.as_bytes(), scale.digits()))
+}
+
+/// A volume as a statistic: not negative, digits finer than `digits` are cut off.
+pub(super) fn truncated_volume(field: &'static str, raw: &str, digits: u8) -> Result<i128> {
+    let text = text(field, raw)?;
+    let Some((whole, fraction)) = text.split_once('.') else {
+        return not_negative(field, parse_fixed(text.as_bytes(), digits));
+    };
+    let (kept, cut) = fraction
+        .split_at_checked(usize::from(digits))
+        .unwrap_or((fraction, ""));
+    if fraction.is_empty() || !cut.bytes().all(|c| c.is_ascii_digit()) {
+        return Err(DecodeError::field(field, FixedError::Syntax));
+    }
+    let kept = if kept.is_empty() {
+        Cow::Borrowed(whole)
+    } else {
+        Cow::Owned(format!("{whole}.{kept}"))
+    };
+    not_negative(field, parse_fixed(kept.as_bytes(), digits))
+}
+
+fn not_negative(
+    field: &'static str,
+    value: std::result::Result<i128, FixedError>,
+) -> Result<i128> {
+    match value {
+        Ok(value) if value >= 0 => Ok(value),
+        Ok(_) => Err(DecodeError::field(field, FixedError::NotPositive)),
+        Err(e) => Err(DecodeError::field(field, e)),
+    }
+}
+
+/// Reads `[["price","quantity"],…]` at the scanner. Further elements of a level are ignored.
+pub(super) fn levels(
+    field: &'static str,
+    scanner: &mut Scanner<'_>,
+    scales: Scales,
+) -> Result<Vec<Level>> {
+    let mut levels = Vec::new();
+    if scanner.peek() != Some(b'[') {
+        return Err(DecodeError::field(field, FieldFault::Type("an array")));
+    }
+    scanner.array(|_, scanner| {
+        let (mut price_text, mut qty_text) = (None, None);
+        if scanner.peek() != Some(b'[') {
+            return Err(DecodeError::field(field, FieldFault::Type("an array of pairs")));
+        }
+        scanner.array::<DecodeError>(|index, scanner| {
+            match index {
+                0 => price_text = Some(scanner.raw()?),
+                1 => qty_text = Some(scanner.raw()?),
+                _ => scanner.skip()?,
+            }
+            Ok(())
+        })?;
+        let (Some(price_text), Some(qty_text)) = (price_text, qty_text) else {
+            return Err(DecodeError::field(field, FieldFault::Type("an array of pairs")));
+        };
+        levels.push(Level {
+            price: price(field, price_text, scales.price)?,
+            qty: qty(field, qty_text, scales.qty)?,
+        });
+        Ok(())
+    })?;
+    Ok(levels)
+}
+
+/// What nearly every number of a frame is: unsigned, at most 18 digits in all. `None` for anything
+/// else; the caller then asks the general parser, which also knows what is wrong.
+#[inline]
+fn quick(text: &[u8], scale: Scale) -> Option<i64> {
+    let mut value: i64 = 0;
+    let mut missing: Option<u8> = None;
+    if text.len() > 18 || !text.first()?.is_ascii_digit() || !text.last()?.is_ascii_digit() {
+        return None;
+    }
+    for c in text {
+        match (c, missing) {
+            (b'0'..=b'9', None | Some(1..)) => {
+                value = value
+                    .wrapping_mul(10)
+                    .wrapping_add(i64::from(c.wrapping_sub(b'0')));
+                missing = missing.map(|m| m.wrapping_sub(1));
+            }
+            (b'0', Some(0)) => {}
+            (b'.', None) => missing = Some(scale.digits()),
+            _ => return None,
+        }
+    }
+    let unit = 10_i64.checked_pow(u32::from(missing.unwrap_or(scale.digits())))?;
+    value.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quick_parser_agrees_with_the_general_one_or_passes() {
+        let texts = [
+            "0", "1", "00.10", "61837.64000000", "0.00011000", "0.001", "7", "123456789012345678",
+            "1.", ".5", "", "-1", "1e3", "1.2.3", "1..2", "999999999999999999", "0.000000000000000",
+            "1.00000000000000001", " 1", "1 ", "12a", "99999999999.99999999",
+        ];
+        for text in texts {
+            for digits in 0..=8 {
+                let scale = Scale::new(digits).expect("scale");
+                let general = Qty::parse(text.as_bytes(), scale);
+                if let Some(value) = quick(text.as_bytes(), scale) {
+                    assert_eq!(general, Ok(Qty(value)), "{text} at {digits}");
+                }
+            }
+        }
+        assert_eq!(quick(b"61837.64000000", Scale::new(2).expect("scale")), Some(6_183_764));
+    }
+
+    #[test]
+    fn times_are_told_apart_by_magnitude() {
+        assert_eq!(time("E", "1723161255208"), Ok(Time(1_723_161_255_208_000_000)));
+        assert_eq!(time("E", "1723161255208123"), Ok(Time(1_723_161_255_208_123_000)));
+        for bad in ["0", "-1", "99999999999999", "9223372036854775807", "1.0", "1e3", "\"1\"", "-"] {
+            assert!(time("E", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn statistics_are_cut_and_still_checked() {
+        let cut = |text: &str, digits| truncated_volume("q", &format!("\"{text}\""), digits);
+        assert_eq!(cut("428264.1699", 2), Ok(42_826_416));
+        assert_eq!(cut("5.99", 0), Ok(5));
+        assert_eq!(cut("5", 2), Ok(500));
+        for bad in ["-1", "1.", "1.2x", "x", "", "1.23é"] {
+            assert!(cut(bad, 1).is_err(), "{bad}");
+        }
+    }
+}
