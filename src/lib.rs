@@ -3,6 +3,7 @@
 pub mod kernel;
 pub mod venue;
 pub mod engine;
+pub mod json;
 pub mod recording;
 pub mod journal;
 pub mod store;
@@ -10,7 +11,9 @@ pub mod status;
 pub mod metrics;
 pub mod http;
 pub mod runtime;
+pub mod setup;
 pub mod replay;
+pub mod candle_csv;
 pub mod logging;
 pub mod config;
 pub mod cli;

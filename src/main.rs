@@ -1,1 +1,155 @@
-fn main() {}
+//! The binary: command line in, the one function that runs it, exit code out.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use hean::candle_csv;
+use hean::cli::{Cli, Command, ConfigCommand, Exit, IndicatorsArgs, ReplayArgs};
+use hean::config::{self, ConfigError};
+use hean::json::Json;
+use hean::kernel::indicators::{Bar, IndicatorError, Spec};
+use hean::replay::{ReplayConfig, replay};
+use hean::runtime::clock::Clock;
+use hean::setup::{self, SetupError};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = Exit::from(&error);
+            drop(error.print());
+            return exit.into();
+        }
+    };
+    match run(cli) {
+        Ok(()) => Exit::Ok.into(),
+        Err(error) => {
+            let exit = exit_of(&error);
+            drop(writeln!(std::io::stderr(), "error: {error:#}"));
+            exit.into()
+        }
+    }
+}
+
+/// The exit code that an error stands for.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if let Some(error) = error.downcast_ref::<ConfigError>() {
+        return error.into();
+    }
+    if error.is::<SetupError>() {
+        return Exit::Configuration;
+    }
+    if error.is::<IndicatorError>() {
+        return Exit::Usage;
+    }
+    Exit::Failure
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Run(_) | Command::Sim(_) => anyhow::bail!("soon"),
+        Command::Replay(args) => run_replay(&args, cli.json),
+        Command::Indicators(args) => run_indicators(&args, cli.json),
+        Command::Config(command) => run_config(&command, cli.json),
+        Command::Completions { shell } => {
+            Cli::completions(shell, &mut std::io::stdout()).context("cannot write to stdout")
+        }
+    }
+}
+
+/// Writes a line of data to stdout.
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)
+        .and_then(|()| out.write_all(b"\n"))
+        .context("cannot write to stdout")
+}
+
+fn run_config(command: &ConfigCommand, json: bool) -> anyhow::Result<()> {
+    let (args, origin) = match command {
+        ConfigCommand::Check(args) => (args, None),
+        ConfigCommand::Show { origin, run } => (run, Some(*origin)),
+    };
+    let loaded = config::load(&args.sources(false))?;
+    setup::kernel_config(&loaded.settings, Vec::new())?;
+    for warning in &loaded.warnings {
+        drop(writeln!(std::io::stderr(), "warning: {warning}"));
+    }
+    match origin {
+        Some(_) if json => print(loaded.to_json().to_string().as_bytes()),
+        Some(origin) => print(loaded.to_toml(origin).trim_end().as_bytes()),
+        None if json => print(b"{\"ok\":true}"),
+        None => print(b"the configuration is good"),
+    }
+}
+
+fn run_replay(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
+    let settings = config::load(&args.sources())?.settings;
+    let specs = args
+        .indicators
+        .iter()
+        .map(|arg| Spec::parse(&arg.to_string()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let config = ReplayConfig {
+        files: args.files.clone(),
+        venue: args.exchange,
+        kernel: setup::kernel_config(&settings, specs)?,
+        cash: (settings.paper.currency.clone(), settings.paper.cash),
+        latency_ns: i64::try_from(settings.paper.latency.as_nanos()).unwrap_or(i64::MAX),
+        fees: (settings.paper.maker_fee, settings.paper.taker_fee),
+        depth: usize::from(args.depth),
+    };
+    let replayed = replay(&config, &Clock::start())?;
+    for fault in &replayed.faults {
+        drop(writeln!(std::io::stderr(), "warning: {fault}"));
+    }
+    if json {
+        return print(&replayed.to_json(&config));
+    }
+    print(replayed.summary().trim_end().as_bytes())
+}
+
+fn run_indicators(args: &IndicatorsArgs, json: bool) -> anyhow::Result<()> {
+    let mut text = args.kind.clone();
+    for param in &args.params {
+        text.push(':');
+        text.push_str(param);
+    }
+    let spec = Spec::parse(&text)?;
+    let rows = candle_csv::read(&args.input)?;
+    let values = spec.batch(rows.iter().map(|row| Bar { close: row.close }));
+    let outputs = spec.row().outputs;
+    if !json {
+        let mut out = format!("timestamp,{}", outputs.join(","));
+        for (row, value) in rows.iter().zip(&values) {
+            out.push('\n');
+            out.push_str(&row.timestamp);
+            for at in 0..outputs.len() {
+                out.push(',');
+                let value = value.and_then(|v| v.get(at).copied());
+                out.push_str(&value.map(|v| v.to_string()).unwrap_or_default());
+            }
+        }
+        return print(out.as_bytes());
+    }
+    let mut json = Json::new(false);
+    json.object(|j| {
+        j.key("type").text(spec.row().name);
+        j.key("params")
+            .array(|j| spec.params().iter().for_each(|p| j.float(*p)));
+        j.key("timestamps")
+            .array(|j| rows.iter().for_each(|r| j.text(&r.timestamp)));
+        j.key("outputs").object(|j| {
+            for (at, output) in outputs.iter().enumerate() {
+                j.key(output).array(|j| {
+                    values
+                        .iter()
+                        .for_each(|v| j.float_or_null(v.and_then(|v| v.get(at).copied())));
+                });
+            }
+        });
+    });
+    print(&json.into_bytes())
+}

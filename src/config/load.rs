@@ -31,12 +31,12 @@ pub struct Override {
 }
 
 /// A strategy that this build has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownStrategy {
     /// Its name.
     pub name: &'static str,
     /// Names of its parameters.
-    pub params: &'static [&'static str],
+    pub params: Vec<&'static str>,
 }
 
 /// Where settings come from.
@@ -64,7 +64,7 @@ impl Sources {
                 .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
                 .collect(),
             flags,
-            strategies: Vec::new(),
+            strategies: crate::setup::known_strategies(),
         }
     }
 

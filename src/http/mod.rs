@@ -9,7 +9,6 @@ mod body;
 mod decimal;
 mod deadline;
 mod guard;
-mod json;
 mod problem;
 mod query;
 mod reply;

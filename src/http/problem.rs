@@ -6,8 +6,8 @@
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 
-use super::json::Json;
 use super::reply::Reply;
+use crate::json::Json;
 use crate::kernel::risk::Refusal;
 
 macro_rules! codes {

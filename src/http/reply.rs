@@ -7,7 +7,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use super::json::Json;
+use crate::json::Json;
 
 /// An answer before it is a response.
 #[derive(Debug)]

@@ -35,8 +35,8 @@ const SLEEP_NS_MAX: i64 = 100 * MILLISECOND;
 pub struct Wiring {
     /// Its queues.
     pub inbox: KernelInbox,
-    /// Where records go.
-    pub journal: JournalHandle,
+    /// Where records go; taken when the thread ends.
+    pub journal: Option<JournalHandle>,
     /// How far they are durable.
     pub journal_status: Arc<JournalStatus>,
     /// Where views go.
@@ -54,14 +54,20 @@ pub struct Wiring {
 }
 
 /// Starts the thread. A panic in it aborts the process at once: its state cannot be trusted.
-pub fn spawn(engine: Engine, first: Effects, wiring: Wiring) -> std::io::Result<JoinHandle<Engine>> {
-    std::thread::Builder::new().name("kernel".to_owned()).spawn(move || {
-        let run = std::panic::AssertUnwindSafe(|| Shell::new(engine, wiring).run(first));
-        std::panic::catch_unwind(run).unwrap_or_else(|_| {
-            tracing::error!("the kernel thread panicked; aborting, the journal has everything");
-            std::process::abort()
+pub fn spawn(
+    engine: Engine,
+    first: Effects,
+    wiring: Wiring,
+) -> std::io::Result<JoinHandle<Engine>> {
+    std::thread::Builder::new()
+        .name("kernel".to_owned())
+        .spawn(move || {
+            let run = std::panic::AssertUnwindSafe(|| Shell::new(engine, wiring).run(first));
+            std::panic::catch_unwind(run).unwrap_or_else(|_| {
+                tracing::error!("the kernel thread panicked; aborting, the journal has everything");
+                std::process::abort()
+            })
         })
-    })
 }
 
 struct Shell {
@@ -101,7 +107,9 @@ impl Shell {
     fn run(mut self, first: Effects) -> Engine {
         self.wiring.inbox.bell().adopt();
         self.effects = first;
-        self.engine.kernel_mut().publish_all(&Arc::clone(&self.wiring.published));
+        self.engine
+            .kernel_mut()
+            .publish_all(&Arc::clone(&self.wiring.published));
         self.flush();
         let mut idle_since = None;
         loop {
@@ -121,8 +129,9 @@ impl Shell {
                 self.sleep(now);
             }
         }
-        self.wiring.journal.close();
-        self.finish();
+        if let Some(journal) = self.wiring.journal.take() {
+            journal.close();
+        }
         self.engine
     }
 
@@ -140,23 +149,37 @@ impl Shell {
             steps += 1;
         }
         let mut lost = Vec::new();
-        self.wiring.inbox.take_lost(|instrument, data| lost.push((instrument, data)));
+        self.wiring
+            .inbox
+            .take_lost(|instrument, data| lost.push((instrument, data)));
         for (instrument, data) in lost {
             let now = self.wiring.clock.now();
-            let event = MarketEvent { instrument, venue_time: now, received: now, data };
+            let event = MarketEvent {
+                instrument,
+                venue_time: now,
+                received: now,
+                data,
+            };
             self.step(Input::Market(event));
             steps += 1;
         }
         for _ in 0..COMMAND_BATCH {
-            let Some(envelope) = self.wiring.inbox.command() else { break };
+            let Some(envelope) = self.wiring.inbox.command() else {
+                break;
+            };
             let correlation = Correlation(self.next_correlation);
             self.next_correlation += 1;
             self.callers.insert(correlation, envelope.reply);
-            self.step(Input::Command(Command { correlation, kind: envelope.kind }));
+            self.step(Input::Command(Command {
+                correlation,
+                kind: envelope.kind,
+            }));
             steps += 1;
         }
         for _ in 0..MARKET_BATCH {
-            let Some(event) = self.wiring.inbox.market() else { break };
+            let Some(event) = self.wiring.inbox.market() else {
+                break;
+            };
             self.step(Input::Market(event));
             steps += 1;
         }
@@ -177,7 +200,13 @@ impl Shell {
     fn step(&mut self, input: Input) {
         // The clock cannot go back, but two reads of it may be equal: fine, times never go back.
         self.last_time = self.last_time.max(self.wiring.clock.now());
-        self.engine.step(&Stamped { time: self.last_time, input }, &mut self.effects);
+        self.engine.step(
+            &Stamped {
+                time: self.last_time,
+                input,
+            },
+            &mut self.effects,
+        );
     }
 
     /// Hands out the effects of a round: journal, then views, then answers.
@@ -201,8 +230,14 @@ impl Shell {
             Some(Some(queue)) => queue.offer(*id).is_err(),
             _ => false,
         });
-        while self.replies.front().is_some_and(|reply| reply.after <= self.durable) {
-            let Some(reply) = self.replies.pop_front() else { break };
+        while self
+            .replies
+            .front()
+            .is_some_and(|reply| reply.after <= self.durable)
+        {
+            let Some(reply) = self.replies.pop_front() else {
+                break;
+            };
             if let Some(caller) = self.callers.remove(&reply.correlation) {
                 // A caller that gave up finds its order in the views.
                 drop(caller.send(reply.outcome));
@@ -218,7 +253,10 @@ impl Shell {
         if records.is_empty() {
             return;
         }
-        let full = match self.wiring.journal.append(records) {
+        let Some(journal) = &self.wiring.journal else {
+            return;
+        };
+        let full = match journal.append(records) {
             Ok(()) => false,
             Err(back) => {
                 self.backlog = back;
@@ -236,19 +274,22 @@ impl Shell {
         !self.wiring.inbox.has_work() && self.backlog.is_empty() && self.durable == seq
     }
 
-    /// After the last record is on disk: the last views and answers.
-    fn finish(&mut self) {
-        self.durable = self.wiring.journal_status.durable();
-        self.flush();
-        self.engine.kernel_mut().publish(&self.wiring.published);
-    }
-
     fn sleep(&self, now: Time) {
-        let until = self.engine.deadline().map_or(SLEEP_NS_MAX, |due| due.since(now));
-        let until = if self.backlog.is_empty() { until } else { MILLISECOND };
+        let until = self
+            .engine
+            .deadline()
+            .map_or(SLEEP_NS_MAX, |due| due.since(now));
+        let until = if self.backlog.is_empty() {
+            until
+        } else {
+            MILLISECOND
+        };
         let until = u64::try_from(until.clamp(1, SLEEP_NS_MAX)).unwrap_or(1);
-        let (inbox, journal, durable) =
-            (&self.wiring.inbox, &self.wiring.journal_status, self.durable);
+        let (inbox, journal, durable) = (
+            &self.wiring.inbox,
+            &self.wiring.journal_status,
+            self.durable,
+        );
         let ready = || inbox.has_work() || journal.durable() > durable;
         inbox.bell().sleep(Duration::from_nanos(until), ready);
     }

@@ -70,7 +70,10 @@ mod tests {
         for (n, sum) in (0..).zip(sums) {
             let mean = sum / 1_000;
             let ceiling = (first * (1 << n)).min(max);
-            assert!(mean > ceiling * 4 / 10 && mean < ceiling * 6 / 10, "{n}: {mean:?}");
+            assert!(
+                mean > ceiling * 4 / 10 && mean < ceiling * 6 / 10,
+                "{n}: {mean:?}"
+            );
         }
     }
 }

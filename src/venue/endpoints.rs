@@ -4,8 +4,8 @@
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::url::{BaseUrl, UrlError};
 use super::VenueRow;
+use super::url::{BaseUrl, UrlError};
 use crate::kernel::types::{NameError, VenueId};
 
 /// One `--base-url`: `VENUE=URL`, `VENUE.rest=URL` or `VENUE.ws=URL`.
@@ -144,8 +144,6 @@ impl Endpoints {
     }
 }
 
-
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +180,10 @@ mod tests {
     #[test]
     fn the_simulated_venue_needs_an_address() {
         let error = endpoints(VenueId::Sim, &[]).expect_err("no default");
-        assert!(error.to_string().contains("--base-url sim=http://"), "{error}");
+        assert!(
+            error.to_string().contains("--base-url sim=http://"),
+            "{error}"
+        );
         assert!(endpoints(VenueId::Sim, &["sim.rest=http://x"]).is_err());
         assert!(endpoints(VenueId::Sim, &["sim=http://x"]).is_ok());
         for bad in ["sim", "sim.x=http://y", "nasdaq=http://y", "sim=y"] {

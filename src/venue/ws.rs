@@ -218,10 +218,7 @@ pub fn accept<B>(
     request: &mut Request<B>,
     origin_allowed: impl FnOnce(Option<&str>) -> bool,
     limits: WsLimits,
-) -> Result<
-    (Response<Empty<Bytes>>, Accepting),
-    WsError,
-> {
+) -> Result<(Response<Empty<Bytes>>, Accepting), WsError> {
     let headers = request.headers();
     if request.method() != Method::GET || !fastwebsockets::upgrade::is_upgrade_request(request) {
         return Err(WsError::Handshake("not a request for a WebSocket"));
@@ -510,12 +507,17 @@ fn check_answer(status: StatusCode, headers: &HeaderMap, accept: &str) -> Result
     if accepts.next().map(hyper::header::HeaderValue::as_bytes) != Some(accept.as_bytes())
         || accepts.next().is_some()
     {
-        return Err(WsError::Handshake("Sec-WebSocket-Accept does not fit the key"));
+        return Err(WsError::Handshake(
+            "Sec-WebSocket-Accept does not fit the key",
+        ));
     }
     // Neither was offered.
-    if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) || headers.contains_key(SEC_WEBSOCKET_PROTOCOL)
+    if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS)
+        || headers.contains_key(SEC_WEBSOCKET_PROTOCOL)
     {
-        return Err(WsError::Handshake("an extension or subprotocol that was not offered"));
+        return Err(WsError::Handshake(
+            "an extension or subprotocol that was not offered",
+        ));
     }
     Ok(())
 }
@@ -532,8 +534,8 @@ fn close_parts(payload: &[u8]) -> Result<(Option<u16>, String), WsError> {
     if !CloseCode::from(code).is_allowed() {
         return Err(WsError::Protocol("a close code that may not be sent"));
     }
-    let reason = std::str::from_utf8(reason)
-        .map_err(|_| WsError::Protocol("text that is not UTF-8"))?;
+    let reason =
+        std::str::from_utf8(reason).map_err(|_| WsError::Protocol("text that is not UTF-8"))?;
     Ok((Some(code), reason.to_owned()))
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::market::names;
 use super::{LIMIT_DEFAULT, LIMIT_MAX, page};
-use crate::http::json::Json;
 use crate::http::query::invalid;
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
+use crate::json::Json;
 use crate::kernel::snapshot::{AccountView, average_price};
 use crate::kernel::types::{InstrumentId, Money};
 

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::market::time;
 use super::orders::{Told, impossible, tell};
 use super::page;
-use crate::http::json::Json;
 use crate::http::problem::{Code, Problem, either, nearest};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answering, Call};
+use crate::json::Json;
 use crate::kernel::event::{CommandKind, Outcome};
 use crate::kernel::snapshot::StrategyView;
 use crate::kernel::types::SECOND;
@@ -150,8 +150,6 @@ pub(in crate::http) fn status(call: &Call) -> Reply {
             time(j, state.kernel_status.heartbeat.get().unwrap_or_default());
             j.key("orders_open").count(kernel.orders_open);
             j.key("orders_unknown").count(kernel.orders_unknown);
-            j.key("durable_hash")
-                .id(format_args!("{:016x}", kernel.durable_hash));
         });
         j.key("queues").object(|j| {
             let dropped = state.kernel.dropped();

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use hyper::StatusCode;
 
 use super::market::fault_name;
-use crate::http::json::Json;
 use crate::http::reply::Reply;
 use crate::http::routes::Call;
 use crate::http::state::AppState;
+use crate::json::Json;
 use crate::kernel::types::{MILLISECOND, SECOND, Time};
 
 /// A kernel loop that has not gone round for so long does not beat. It goes round at least once a

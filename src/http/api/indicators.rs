@@ -2,12 +2,12 @@
 
 use super::LIMIT_MAX;
 use super::market::names;
-use crate::http::json::Json;
 use crate::http::problem::{Code, Problem};
 use crate::http::query::invalid;
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
 use crate::http::state::IndicatorSeries;
+use crate::json::Json;
 use crate::kernel::event::Candle;
 use crate::kernel::snapshot::SeriesView;
 use crate::kernel::types::{Instrument, Interval};

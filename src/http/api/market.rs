@@ -1,10 +1,10 @@
 //! Tickers, books, candles, trades, instruments.
 
 use super::{LIMIT_DEFAULT, LIMIT_MAX, page};
-use crate::http::json::Json;
 use crate::http::query::invalid;
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
+use crate::json::Json;
 use crate::kernel::event::{BookFault, Candle, Level, LossReason};
 use crate::kernel::snapshot::BOOK_LEVELS_PUBLISHED;
 use crate::kernel::types::{Instrument, InstrumentId, InstrumentStatus, Interval, Qty, Time};

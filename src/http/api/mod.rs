@@ -9,7 +9,7 @@ mod order_in;
 mod order_out;
 pub(super) mod orders;
 
-use super::json::Json;
+use crate::json::Json;
 
 /// Entries in a list when the caller does not say.
 const LIMIT_DEFAULT: usize = 100;

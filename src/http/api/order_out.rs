@@ -1,7 +1,7 @@
 //! An order as JSON.
 
-use crate::http::json::Json;
 use crate::http::state::App;
+use crate::json::Json;
 use crate::kernel::orders::Order;
 use crate::kernel::snapshot::average_price;
 use crate::kernel::types::{MICROSECOND, Money, Qty};

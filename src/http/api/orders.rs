@@ -9,11 +9,11 @@ use hyper::body::Bytes;
 use hyper::header::{HeaderValue, LOCATION, RETRY_AFTER};
 
 use super::{LIMIT_DEFAULT, LIMIT_MAX, order_in, order_out, page};
-use crate::http::json::Json;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Answering, Call};
 use crate::http::state::App;
+use crate::json::Json;
 use crate::kernel::event::{CommandKind, Outcome, Wait};
 use crate::kernel::orders::{Order, OrderId, OrderState};
 

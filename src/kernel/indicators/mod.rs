@@ -248,6 +248,11 @@ impl Spec {
         self.row
     }
 
+    /// The parameters, defaults filled in.
+    pub fn params(&self) -> &[f64] {
+        &self.params
+    }
+
     /// Candles before the first value, less one.
     pub fn lookback(&self) -> usize {
         (self.row.lookback)(&self.params)

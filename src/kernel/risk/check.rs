@@ -167,6 +167,7 @@ fn reference_price(
     // A reduction must not fail for want of a book: any price will do to value it.
     best.map(|l| l.price)
         .or_else(|| context.market.last_price())
+        .or_else(|| paid(context, spec))
         .map_or_else(
             || {
                 refuse(

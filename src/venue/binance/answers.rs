@@ -113,7 +113,10 @@ pub fn decode_server_time(body: &[u8]) -> Result<Time> {
         Ok(())
     })?;
     scanner.end()?;
-    value::time("serverTime", found.ok_or(DecodeError::Missing("serverTime"))?)
+    value::time(
+        "serverTime",
+        found.ok_or(DecodeError::Missing("serverTime"))?,
+    )
 }
 
 /// Reads an error answer: the venue's code and words.
@@ -171,8 +174,8 @@ pub fn decode_exchange_info(body: &[u8]) -> Result<Vec<SymbolFacts<'_>>> {
         #[serde(borrow)]
         symbols: Vec<SymbolFacts<'a>>,
     }
-    let info: Info<'_> = serde_json::from_slice(body)
-        .map_err(|e| DecodeError::ExchangeInfo(e.to_string()))?;
+    let info: Info<'_> =
+        serde_json::from_slice(body).map_err(|e| DecodeError::ExchangeInfo(e.to_string()))?;
     Ok(info.symbols)
 }
 
@@ -181,7 +184,10 @@ impl SymbolFacts<'_> {
     pub fn instrument(&self, venue: VenueId) -> Result<Instrument> {
         let price_filter = self.filter("PRICE_FILTER");
         let lot_filter = self.filter("LOT_SIZE");
-        let tick = need("tickSize", price_filter.and_then(|f| f.tick_size.as_deref()))?;
+        let tick = need(
+            "tickSize",
+            price_filter.and_then(|f| f.tick_size.as_deref()),
+        )?;
         let step = need("stepSize", lot_filter.and_then(|f| f.step_size.as_deref()))?;
         let price_min = price_filter.and_then(|f| f.min_price.as_deref());
         let qty_min = lot_filter.and_then(|f| f.min_qty.as_deref());
@@ -215,7 +221,11 @@ impl SymbolFacts<'_> {
             qty_max: qty("maxQty", qty_max)?,
             notional_min: notional_min.map_or(Ok(Money::ZERO), |text| {
                 Money::parse(text)
-                    .and_then(|m| (m >= Money::ZERO).then_some(m).ok_or(FixedError::NotPositive))
+                    .and_then(|m| {
+                        (m >= Money::ZERO)
+                            .then_some(m)
+                            .ok_or(FixedError::NotPositive)
+                    })
                     .map_err(|e| DecodeError::field("minNotional", e))
             })?,
             status: match &*self.status {

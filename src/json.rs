@@ -9,7 +9,7 @@ use crate::kernel::types::{Instrument, Money, Price, Qty, Rate};
 
 /// A JSON document in the making.
 #[derive(Debug)]
-pub(crate) struct Json {
+pub struct Json {
     out: Vec<u8>,
     /// Decimals as strings (`?numbers=string`).
     strings: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Json {
 
 impl Json {
     /// An empty document. With `strings`, decimals are written as strings.
-    pub(crate) fn new(strings: bool) -> Self {
+    pub fn new(strings: bool) -> Self {
         Self {
             out: Vec::with_capacity(512),
             strings,
@@ -28,17 +28,17 @@ impl Json {
     }
 
     /// The bytes written.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
+    pub fn into_bytes(self) -> Vec<u8> {
         self.out
     }
 
     /// An object; `fields` writes its keys and values.
-    pub(crate) fn object(&mut self, fields: impl FnOnce(&mut Self)) {
+    pub fn object(&mut self, fields: impl FnOnce(&mut Self)) {
         self.nest(b'{', fields, b'}');
     }
 
     /// An array; `items` writes its values.
-    pub(crate) fn array(&mut self, items: impl FnOnce(&mut Self)) {
+    pub fn array(&mut self, items: impl FnOnce(&mut Self)) {
         self.nest(b'[', items, b']');
     }
 
@@ -59,7 +59,7 @@ impl Json {
     }
 
     /// The name of the value that is written next.
-    pub(crate) fn key(&mut self, name: &str) -> &mut Self {
+    pub fn key(&mut self, name: &str) -> &mut Self {
         self.text(name);
         self.out.push(b':');
         self.comma = false;
@@ -67,7 +67,7 @@ impl Json {
     }
 
     /// A string.
-    pub(crate) fn text(&mut self, text: &str) {
+    pub fn text(&mut self, text: &str) {
         self.before_value();
         self.out.push(b'"');
         let bytes = text.as_bytes();
@@ -92,7 +92,7 @@ impl Json {
     }
 
     /// A string, or `null` for none.
-    pub(crate) fn text_or_null(&mut self, text: Option<&str>) {
+    pub fn text_or_null(&mut self, text: Option<&str>) {
         match text {
             Some(text) => self.text(text),
             None => self.null(),
@@ -100,7 +100,7 @@ impl Json {
     }
 
     /// What `value` displays, as a string: ids.
-    pub(crate) fn id(&mut self, value: impl std::fmt::Display) {
+    pub fn id(&mut self, value: impl std::fmt::Display) {
         self.before_value();
         self.out.push(b'"');
         self.display(format_args!("{value}"));
@@ -108,35 +108,35 @@ impl Json {
     }
 
     /// An integer.
-    pub(crate) fn int(&mut self, value: impl Into<i128>) {
+    pub fn int(&mut self, value: impl Into<i128>) {
         self.before_value();
         self.digits(value.into(), 0);
     }
 
     /// A count.
-    pub(crate) fn count(&mut self, value: usize) {
+    pub fn count(&mut self, value: usize) {
         self.int(i128::try_from(value).unwrap_or(i128::MAX));
     }
 
     /// `true` or `false`.
-    pub(crate) fn bool(&mut self, value: bool) {
+    pub fn bool(&mut self, value: bool) {
         self.raw(if value { b"true" } else { b"false" });
     }
 
     /// `null`.
-    pub(crate) fn null(&mut self) {
+    pub fn null(&mut self) {
         self.raw(b"null");
     }
 
     /// A whole JSON value that is written already.
-    pub(crate) fn raw(&mut self, json: &[u8]) {
+    pub fn raw(&mut self, json: &[u8]) {
         self.before_value();
         self.out.extend_from_slice(json);
     }
 
     /// A statistic, as the shortest text that reads back as the same double; `null` when it is no
     /// number.
-    pub(crate) fn float(&mut self, value: f64) {
+    pub fn float(&mut self, value: f64) {
         if value.is_finite() {
             self.before_value();
             self.display(format_args!("{value}"));
@@ -146,12 +146,12 @@ impl Json {
     }
 
     /// A statistic, or `null` for none.
-    pub(crate) fn float_or_null(&mut self, value: Option<f64>) {
+    pub fn float_or_null(&mut self, value: Option<f64>) {
         self.float(value.unwrap_or(f64::NAN));
     }
 
     /// `value / 10^scale`, exact, without trailing zeros and without exponent.
-    pub(crate) fn decimal(&mut self, value: i128, scale: u8) {
+    pub fn decimal(&mut self, value: i128, scale: u8) {
         self.before_value();
         if self.strings {
             self.out.push(b'"');
@@ -163,12 +163,12 @@ impl Json {
     }
 
     /// A price of `instrument`.
-    pub(crate) fn price(&mut self, price: Price, instrument: &Instrument) {
+    pub fn price(&mut self, price: Price, instrument: &Instrument) {
         self.decimal(i128::from(price.0), instrument.price_scale.digits());
     }
 
     /// A price of `instrument`, or `null` for none.
-    pub(crate) fn price_or_null(&mut self, price: Option<Price>, instrument: &Instrument) {
+    pub fn price_or_null(&mut self, price: Option<Price>, instrument: &Instrument) {
         match price {
             Some(price) => self.price(price, instrument),
             None => self.null(),
@@ -176,17 +176,17 @@ impl Json {
     }
 
     /// A quantity of `instrument`.
-    pub(crate) fn qty(&mut self, qty: Qty, instrument: &Instrument) {
+    pub fn qty(&mut self, qty: Qty, instrument: &Instrument) {
         self.decimal(i128::from(qty.0), instrument.qty_scale.digits());
     }
 
     /// An amount.
-    pub(crate) fn money(&mut self, amount: Money) {
+    pub fn money(&mut self, amount: Money) {
         self.decimal(amount.0, Money::SCALE);
     }
 
     /// An amount, or `null` for none.
-    pub(crate) fn money_or_null(&mut self, amount: Option<Money>) {
+    pub fn money_or_null(&mut self, amount: Option<Money>) {
         match amount {
             Some(amount) => self.money(amount),
             None => self.null(),
@@ -194,7 +194,7 @@ impl Json {
     }
 
     /// A rate.
-    pub(crate) fn rate(&mut self, rate: Rate) {
+    pub fn rate(&mut self, rate: Rate) {
         self.decimal(i128::from(rate.0), Rate::SCALE);
     }
 

@@ -1,0 +1,162 @@
+//! From settings to the parts that run: the one place where configuration text meets the kernel's
+//! types.
+
+use std::collections::BTreeMap;
+
+use crate::config::{KnownStrategy, Settings};
+use crate::kernel::KernelConfig;
+use crate::kernel::indicators::Spec;
+use crate::kernel::strategies::{self, STRATEGIES, StrategyConfig, StrategyError};
+use crate::kernel::types::{FixedError, Instrument, Interval, IntervalError, Money};
+use crate::status::Mode;
+
+/// Parameters that every strategy has beside those of its table row.
+const COMMON_PARAMS: [&str; 2] = ["interval", "order_notional"];
+/// Value of a strategy's entry unless configured, in the quote asset.
+const ORDER_NOTIONAL: Money = Money(1_000 * 10_i128.pow(Money::SCALE as u32));
+
+/// A strategy's settings do not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// Name or parameters.
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
+    /// A parameter's text.
+    #[error("strategies.{strategy}.{param} = {value:?}: {why}")]
+    Param {
+        /// Strategy.
+        strategy: String,
+        /// Parameter.
+        param: String,
+        /// What was given.
+        value: String,
+        /// What is wrong and what is legal.
+        why: String,
+    },
+    /// The strategy decides on candles that nobody keeps.
+    #[error(
+        "strategy {strategy} wants candles of {interval}, which are not kept: add it to run.intervals \
+         (--interval) or set strategies.{strategy}.interval"
+    )]
+    Interval {
+        /// Strategy.
+        strategy: String,
+        /// Its interval.
+        interval: Interval,
+    },
+}
+
+/// The strategies of this build, for the checks of the configuration.
+pub fn known_strategies() -> Vec<KnownStrategy> {
+    let params = |row: &strategies::Row| {
+        COMMON_PARAMS
+            .into_iter()
+            .chain(row.params.iter().map(|p| p.name))
+            .collect()
+    };
+    STRATEGIES
+        .iter()
+        .map(|row| KnownStrategy {
+            name: row.name,
+            params: params(row),
+        })
+        .collect()
+}
+
+/// The kernel's configuration. `indicators` are kept instead of the default ones, if there are any.
+pub fn kernel_config(
+    settings: &Settings,
+    indicators: Vec<Spec>,
+) -> Result<KernelConfig, SetupError> {
+    let default = KernelConfig::default();
+    let running = settings.running_strategies();
+    Ok(KernelConfig {
+        trading: settings.run.mode == Mode::Paper,
+        intervals: settings.run.intervals.clone(),
+        indicators: if indicators.is_empty() {
+            default.indicators
+        } else {
+            indicators
+        },
+        candles_kept: settings.kernel.candles_kept,
+        orders_kept: settings.kernel.orders_kept,
+        book_levels_max: settings.kernel.book_levels_max,
+        waiters_max: default.waiters_max,
+        limits: settings.risk.clone(),
+        strategies: running
+            .iter()
+            .map(|(name, params)| strategy(settings, name, params))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// An instrument with the fees of the paper account.
+pub fn with_fees(instrument: Instrument, settings: &Settings) -> Instrument {
+    let (maker_fee, taker_fee) = (settings.paper.maker_fee, settings.paper.taker_fee);
+    Instrument {
+        maker_fee,
+        taker_fee,
+        ..instrument
+    }
+}
+
+fn strategy(
+    settings: &Settings,
+    name: &str,
+    params: &BTreeMap<String, String>,
+) -> Result<StrategyConfig, SetupError> {
+    let wrong = |param: &str, value: &str, why: String| SetupError::Param {
+        strategy: name.to_owned(),
+        param: param.to_owned(),
+        value: value.to_owned(),
+        why,
+    };
+    let first = settings
+        .run
+        .intervals
+        .first()
+        .copied()
+        .unwrap_or(Interval::MINUTE);
+    let mut config = StrategyConfig {
+        name: name.to_owned(),
+        interval: first,
+        order_notional: ORDER_NOTIONAL,
+        params: Vec::new(),
+    };
+    if settings.run.demo && params.is_empty() {
+        // Short averages, so that a first look sees it trade.
+        config.params = vec![("fast".to_owned(), 2), ("slow".to_owned(), 5)];
+    }
+    for (param, value) in params {
+        match param.as_str() {
+            "interval" => {
+                config.interval = value
+                    .parse()
+                    .map_err(|e: IntervalError| wrong(param, value, e.to_string()))?;
+            }
+            "order_notional" => {
+                config.order_notional = Money::parse(value)
+                    .and_then(|m| {
+                        if m > Money::ZERO {
+                            Ok(m)
+                        } else {
+                            Err(FixedError::NotPositive)
+                        }
+                    })
+                    .map_err(|e| wrong(param, value, e.to_string()))?;
+            }
+            _ => {
+                let number = value
+                    .parse()
+                    .map_err(|_| wrong(param, value, "must be a whole number".to_owned()))?;
+                config.params.push((param.clone(), number));
+            }
+        }
+    }
+    strategies::build(&config)?;
+    if !settings.run.intervals.contains(&config.interval) {
+        let (strategy, interval) = (config.name, config.interval);
+        return Err(SetupError::Interval { strategy, interval });
+    }
+    Ok(config)
+}
