@@ -76,6 +76,8 @@ pub enum Event<'a> {
     Quote {
         /// Upper-case symbol.
         symbol: Cow<'a, str>,
+        /// `u`.
+        update_id: u64,
         /// `b`, `B`.
         bid: TextLevel<'a>,
         /// `a`, `A`.
@@ -216,6 +218,7 @@ fn event(data: &str) -> Result<Event<'_>, FrameError> {
             "",
             Fields {
                 s: Some(symbol),
+                u: Some(update_id),
                 b: Some(bid),
                 bid_qty: Some(bid_qty),
                 a: Some(ask),
@@ -224,6 +227,7 @@ fn event(data: &str) -> Result<Event<'_>, FrameError> {
             },
         ) => Event::Quote {
             symbol,
+            update_id,
             bid: [text(bid)?, text(bid_qty)?],
             ask: [text(ask)?, text(ask_qty)?],
         },

@@ -1,0 +1,422 @@
+//! One symbol of the synthetic market: its hidden fair price, its order book, its traders.
+//!
+//! Invariants: the book is never crossed and has levels on both sides; each change of a level has
+//! the next update id; trade ids are contiguous.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::history::{self, Path};
+use super::random::{Random, round};
+use crate::kernel::event::{DepthDelta, DepthSnapshot, Level, Quote, Trade};
+use crate::kernel::types::{Instrument, Price, Qty, Side, Time};
+use crate::venue::sim::candles::Bar;
+use crate::venue::sim::matching;
+use crate::venue::sim::symbol::Change;
+
+/// Length of a step in seconds (the module's `STEP`).
+const DT: f64 = 0.01;
+/// Usual spread of the logarithm of the fair price over one second: 56 % a year.
+const VOLATILITY: f64 = 1e-4;
+/// Seconds in which the volatility returns to the usual one, and how far it wanders.
+const VOLATILITY_RETURN: f64 = 60.0;
+const VOLATILITY_SPREAD: f64 = 0.5;
+/// Seconds in which a trend ends, and its usual strength per second.
+const TREND_RETURN: f64 = 15.0;
+const TREND_SPREAD: f64 = 3e-5;
+/// Seconds in which the price is pulled back to where it began.
+const ANCHOR_RETURN: f64 = 3_600.0;
+/// Half of the makers' spread, as a share of the price.
+const HALF_SPREAD: f64 = 1.5e-5;
+/// Aggressive orders a second when nothing happens, what each adds, and how fast that fades.
+const TAKERS: f64 = 1.2;
+const TAKERS_EXCITED: f64 = 0.4;
+const TAKERS_FADE: f64 = 1.5;
+/// Usual value of an aggressive order in the quote asset, and of a resting one.
+const TAKER_VALUE: f64 = 500.0;
+const MAKER_VALUE: f64 = 3_000.0;
+/// How far an aggressive order walks, as a share of the price.
+const TAKER_REACH: f64 = 5e-4;
+/// Levels a side: usual, least, most.
+const LEVELS: f64 = 400.0;
+const LEVELS_MIN: usize = 120;
+const LEVELS_MAX: usize = 1_000;
+/// First update id and first trade id after the start.
+const FIRST_UPDATE: u64 = 10_000_000_000;
+const FIRST_TRADE: u64 = 1_000_000_000_000;
+
+/// A symbol's market.
+#[derive(Debug)]
+pub(super) struct Flow {
+    instrument: Instrument,
+    random: Random,
+    history: (u64, Path),
+    /// Logarithm of the fair price in ticks, and of the price it is pulled to.
+    fair: f64,
+    anchor: f64,
+    /// Logarithm of volatility over the usual one.
+    excess: f64,
+    trend: f64,
+    excitement: f64,
+    /// Lots that are worth one unit of the quote asset.
+    lots: f64,
+    bids: BTreeMap<Price, Qty>,
+    asks: BTreeMap<Price, Qty>,
+    changed_bids: BTreeSet<Price>,
+    changed_asks: BTreeSet<Price>,
+    update_id: u64,
+    published: u64,
+    next_trade: u64,
+    quote: Option<(Level, Level)>,
+}
+
+impl Flow {
+    /// The market of `instrument` that opens at `price`.
+    pub(super) fn new(seed: u64, instrument: Instrument, price: Price, start: Time) -> Self {
+        let stream = xxhash_rust::xxh3::xxh3_64(instrument.name.symbol.as_bytes());
+        let lots = {
+            let (price_unit, qty_unit) =
+                (instrument.price_scale.unit(), instrument.qty_scale.unit());
+            qty_unit as f64 * price_unit as f64 / price.0 as f64
+        };
+        let path = Path {
+            start,
+            price,
+            volatility: VOLATILITY,
+            qty: lots * TAKER_VALUE,
+            next_trade: FIRST_TRADE,
+        };
+        let anchor = libm::log(price.0 as f64);
+        let mut flow = Self {
+            instrument,
+            random: Random::new(seed, stream),
+            // A stream of its own: reading the history must not change the future.
+            history: (seed, path),
+            fair: anchor,
+            anchor,
+            excess: 0.0,
+            trend: 0.0,
+            excitement: 0.0,
+            lots,
+            bids: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            changed_bids: BTreeSet::new(),
+            changed_asks: BTreeSet::new(),
+            update_id: FIRST_UPDATE,
+            published: FIRST_UPDATE,
+            next_trade: FIRST_TRADE,
+            quote: None,
+        };
+        flow.open();
+        flow
+    }
+
+    pub(super) const fn instrument(&self) -> &Instrument {
+        &self.instrument
+    }
+
+    pub(super) fn snapshot(&self) -> DepthSnapshot {
+        DepthSnapshot {
+            last_id: self.published,
+            bids: list(self.bids.iter().rev()).collect(),
+            asks: list(self.asks.iter()).collect(),
+        }
+    }
+
+    pub(super) fn history(&self) -> Vec<Bar> {
+        let (seed, path) = self.history;
+        let stream = xxhash_rust::xxh3::xxh3_64(self.instrument.name.symbol.as_bytes());
+        history::draw(path, &mut Random::new(seed, !stream))
+    }
+
+    /// The book before the first event.
+    fn open(&mut self) {
+        for side in [Side::Buy, Side::Sell] {
+            self.quote_around(side);
+            while self.side(side).len() < LEVELS_MIN * 2 {
+                self.add_deeper(side);
+            }
+        }
+        self.changed_bids.clear();
+        self.changed_asks.clear();
+        self.published = self.update_id;
+    }
+
+    /// One step, to `now`.
+    pub(super) fn step(&mut self, now: Time, publish: bool, mut emit: impl FnMut(Change)) {
+        self.move_fair();
+        self.correct(now, &mut emit);
+        self.take(now, &mut emit);
+        for side in [Side::Buy, Side::Sell] {
+            self.make(side);
+        }
+        self.emit_quote(&mut emit);
+        if publish {
+            self.emit_depth(&mut emit);
+        }
+    }
+
+    fn move_fair(&mut self) {
+        let root = libm::sqrt(DT);
+        let wander = |value: f64, back: f64, spread: f64, normal: f64| {
+            value - value * DT / back + spread * libm::sqrt(2.0 * DT / back) * normal
+        };
+        let (a, b, c) = (
+            self.random.normal(),
+            self.random.normal(),
+            self.random.normal(),
+        );
+        self.excess = wander(self.excess, VOLATILITY_RETURN, VOLATILITY_SPREAD, a);
+        self.trend = wander(self.trend, TREND_RETURN, TREND_SPREAD, b);
+        let pull = (self.anchor - self.fair) / ANCHOR_RETURN;
+        self.fair += (self.trend + pull) * DT + VOLATILITY * libm::exp(self.excess) * root * c;
+    }
+
+    /// The fair price in ticks.
+    fn price(&self) -> f64 {
+        libm::exp(self.fair).max(2.0)
+    }
+
+    fn half_spread(&self) -> f64 {
+        let calm = libm::exp(self.excess).clamp(0.5, 4.0);
+        (self.price() * HALF_SPREAD * calm).max(0.5)
+    }
+
+    /// Whoever knows the fair price takes what rests on the wrong side of it, unless its owner was
+    /// quicker to cancel.
+    fn correct(&mut self, now: Time, emit: &mut impl FnMut(Change)) {
+        let (price, half) = (self.price(), self.half_spread());
+        for side in [Side::Buy, Side::Sell] {
+            // A buyer takes asks below the fair price.
+            let limit = match side {
+                Side::Buy => Price(round(price - half / 2.0)),
+                Side::Sell => Price(round(price + half / 2.0)),
+            };
+            let resting = side.opposite();
+            let Some(best) = self.best(resting) else {
+                continue;
+            };
+            if !matching::acceptable(side, Some(limit), best.price) {
+                continue;
+            }
+            if self.random.chance(0.5) {
+                self.set(resting, best.price, Qty::ZERO);
+            } else if self.random.chance(0.5) {
+                let qty = self.size(TAKER_VALUE * 4.0, 1.0);
+                self.execute(now, side, limit, qty, emit);
+            }
+        }
+    }
+
+    /// Aggressors that come in clusters and lean with the trend.
+    fn take(&mut self, now: Time, emit: &mut impl FnMut(Change)) {
+        self.excitement -= self.excitement * DT / TAKERS_FADE;
+        if !self.random.chance((TAKERS + self.excitement) * DT) {
+            return;
+        }
+        self.excitement += TAKERS_EXCITED;
+        let lean = (0.5 + 0.15 * self.trend / TREND_SPREAD).clamp(0.15, 0.85);
+        let side = if self.random.chance(lean) {
+            Side::Buy
+        } else {
+            Side::Sell
+        };
+        let Some(best) = self.best(side.opposite()) else {
+            return;
+        };
+        let reach = round(best.price.0 as f64 * TAKER_REACH).max(1);
+        let limit = match side {
+            Side::Buy => Price(best.price.0.saturating_add(reach)),
+            Side::Sell => Price(best.price.0.saturating_sub(reach).max(1)),
+        };
+        let qty = self.size(TAKER_VALUE, 1.5);
+        self.execute(now, side, limit, qty, emit);
+    }
+
+    fn execute(
+        &mut self,
+        now: Time,
+        side: Side,
+        limit: Price,
+        qty: Qty,
+        emit: &mut impl FnMut(Change),
+    ) {
+        let resting = side.opposite();
+        let taken = match resting {
+            Side::Buy => matching::take(list(self.bids.iter().rev()), side, Some(limit), qty),
+            Side::Sell => matching::take(list(self.asks.iter()), side, Some(limit), qty),
+        };
+        for execution in taken.executions {
+            let rest = self
+                .side(resting)
+                .get(&execution.price)
+                .and_then(|qty| qty.checked_sub(execution.qty))
+                .unwrap_or(Qty::ZERO);
+            self.set(resting, execution.price, rest);
+            emit(Change::Trade(Trade {
+                id: self.next_trade,
+                price: execution.price,
+                qty: execution.qty,
+                taker: side,
+                time: now,
+            }));
+            self.next_trade += 1;
+        }
+    }
+
+    /// Makers at the best price, the crowd behind them, and those who cancel.
+    fn make(&mut self, side: Side) {
+        if self.random.chance(0.35) {
+            self.quote_around(side);
+        }
+        if self.random.chance(0.5) {
+            self.add_deeper(side);
+        }
+        let count = self.side(side).len();
+        if self.random.chance(0.5 * count as f64 / LEVELS) {
+            let place = self.random.below(count);
+            let level = self.side(side).iter().nth(place).map(|(p, q)| (*p, *q));
+            if let Some((price, qty)) = level {
+                // Some cancel a part only.
+                let rest = if self.random.chance(0.25) {
+                    qty.0 / 2
+                } else {
+                    0
+                };
+                self.set(side, price, Qty(rest));
+            }
+        }
+        while self.side(side).len() < LEVELS_MIN {
+            self.add_deeper(side);
+        }
+        while self.side(side).len() > LEVELS_MAX {
+            let farthest = match side {
+                Side::Buy => self.bids.first_key_value().map(|(price, _)| *price),
+                Side::Sell => self.asks.last_key_value().map(|(price, _)| *price),
+            };
+            let Some(price) = farthest else { break };
+            self.set(side, price, Qty::ZERO);
+        }
+    }
+
+    /// A maker quotes at half a spread from the fair price, give or take.
+    fn quote_around(&mut self, side: Side) {
+        let away = self.half_spread() * (0.7 + 0.6 * self.random.exponential());
+        self.add(side, away, MAKER_VALUE);
+    }
+
+    /// An order somewhere behind: most near, some far.
+    fn add_deeper(&mut self, side: Side) {
+        let mean = if self.random.chance(0.8) { 6e-4 } else { 6e-3 };
+        let away = self.half_spread() + self.price() * mean * self.random.exponential();
+        self.add(side, away, MAKER_VALUE);
+    }
+
+    /// Adds an order `away` ticks from the fair price, but never across the other side.
+    fn add(&mut self, side: Side, away: f64, value: f64) {
+        let wanted = match side {
+            Side::Buy => round(libm::floor(self.price() - away)),
+            Side::Sell => round(libm::ceil(self.price() + away)),
+        };
+        let other = self.best(side.opposite()).map(|level| level.price.0);
+        let price = match (side, other) {
+            (Side::Buy, Some(ask)) => wanted.min(ask.saturating_sub(1)),
+            (Side::Sell, Some(bid)) => wanted.max(bid.saturating_add(1)),
+            (_, None) => wanted,
+        };
+        if price < 1 {
+            return;
+        }
+        let price = Price(price);
+        let more = self.size(value, 1.2);
+        let have = self.side(side).get(&price).copied().unwrap_or(Qty::ZERO);
+        self.set(side, price, have.checked_add(more).unwrap_or(have));
+    }
+
+    /// Lots worth about `value` in the quote asset.
+    fn size(&mut self, value: f64, spread: f64) -> Qty {
+        Qty(round(self.lots * value * self.random.log_normal(spread)).max(1))
+    }
+
+    const fn side(&self, side: Side) -> &BTreeMap<Price, Qty> {
+        match side {
+            Side::Buy => &self.bids,
+            Side::Sell => &self.asks,
+        }
+    }
+
+    fn best(&self, side: Side) -> Option<Level> {
+        let (price, qty) = match side {
+            Side::Buy => self.bids.last_key_value()?,
+            Side::Sell => self.asks.first_key_value()?,
+        };
+        Some(Level {
+            price: *price,
+            qty: *qty,
+        })
+    }
+
+    fn set(&mut self, side: Side, price: Price, qty: Qty) {
+        let (levels, changed) = match side {
+            Side::Buy => (&mut self.bids, &mut self.changed_bids),
+            Side::Sell => (&mut self.asks, &mut self.changed_asks),
+        };
+        if qty == Qty::ZERO {
+            levels.remove(&price);
+        } else {
+            levels.insert(price, qty);
+        }
+        changed.insert(price);
+        self.update_id += 1;
+    }
+
+    fn emit_quote(&mut self, emit: &mut impl FnMut(Change)) {
+        let (Some(bid), Some(ask)) = (self.best(Side::Buy), self.best(Side::Sell)) else {
+            return;
+        };
+        assert!(bid.price < ask.price, "the synthetic book is crossed");
+        if self.quote != Some((bid, ask)) {
+            self.quote = Some((bid, ask));
+            emit(Change::Quote(Quote {
+                update_id: self.update_id,
+                bid,
+                ask,
+            }));
+        }
+    }
+
+    fn emit_depth(&mut self, emit: &mut impl FnMut(Change)) {
+        if self.update_id == self.published {
+            return;
+        }
+        let delta = DepthDelta {
+            first_id: self.published + 1,
+            last_id: self.update_id,
+            bids: changes(&self.bids, self.changed_bids.iter().rev()),
+            asks: changes(&self.asks, self.changed_asks.iter()),
+        };
+        self.changed_bids.clear();
+        self.changed_asks.clear();
+        self.published = self.update_id;
+        emit(Change::Depth(delta));
+    }
+}
+
+fn list<'a>(side: impl Iterator<Item = (&'a Price, &'a Qty)>) -> impl Iterator<Item = Level> {
+    side.map(|(price, qty)| Level {
+        price: *price,
+        qty: *qty,
+    })
+}
+
+/// The new quantity of each changed level; zero where it is gone.
+fn changes<'a>(
+    side: &BTreeMap<Price, Qty>,
+    changed: impl Iterator<Item = &'a Price>,
+) -> Vec<Level> {
+    changed
+        .map(|price| Level {
+            price: *price,
+            qty: side.get(price).copied().unwrap_or(Qty::ZERO),
+        })
+        .collect()
+}

@@ -1,0 +1,55 @@
+//! What the synthetic market knows of a symbol before it begins.
+
+use crate::kernel::types::{
+    Instrument, InstrumentName, InstrumentStatus, Money, NameError, Price, Qty, Rate, Scale,
+    VenueId, normalise_symbol,
+};
+use crate::recording::split_symbol;
+
+/// Start price in ticks, price digits, quantity digits of well-known base assets against a dollar.
+const KNOWN: [(&str, i64, u8, u8); 10] = [
+    ("BTC", 6_000_000, 2, 5),
+    ("ETH", 300_000, 2, 4),
+    ("BNB", 60_000, 2, 3),
+    ("SOL", 15_000, 2, 3),
+    ("XRP", 6_000, 4, 1),
+    ("ADA", 4_000, 4, 1),
+    ("DOGE", 12_000, 5, 0),
+    ("LTC", 8_000, 2, 3),
+    ("LINK", 1_500, 2, 2),
+    ("AVAX", 3_000, 2, 2),
+];
+/// The same for everything else.
+const GENERIC: (i64, u8, u8) = (10_000, 2, 3);
+/// Smallest order value.
+const NOTIONAL_MIN: Money = Money(5 * 10_i128.pow(Money::SCALE as u32));
+
+/// A symbol of the synthetic market: the instrument and its first price.
+pub(super) fn spec(symbol: &str) -> Result<(Instrument, Price), NameError> {
+    let symbol = normalise_symbol(symbol)?;
+    let (base, quote) = split_symbol(&symbol);
+    let (start, price_digits, qty_digits) = KNOWN
+        .iter()
+        .find(|known| known.0 == base && quote.contains("USD"))
+        .map_or(GENERIC, |known| (known.1, known.2, known.3));
+    let scale = |digits: u8| Scale::new(digits).ok_or_else(|| NameError::Symbol(symbol.clone()));
+    let instrument = Instrument {
+        price_scale: scale(price_digits)?,
+        qty_scale: scale(qty_digits)?,
+        name: InstrumentName {
+            venue: VenueId::Sim,
+            symbol: symbol.clone(),
+        },
+        base,
+        quote,
+        tick: Price(1),
+        lot: Qty(1),
+        qty_min: Qty(1),
+        qty_max: Qty::ZERO,
+        notional_min: NOTIONAL_MIN,
+        status: InstrumentStatus::Trading,
+        maker_fee: Rate(100_000),
+        taker_fee: Rate(100_000),
+    };
+    Ok((instrument, Price(start)))
+}
