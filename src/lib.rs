@@ -13,6 +13,7 @@ pub mod http;
 pub mod runtime;
 pub mod setup;
 pub mod replay;
+pub mod daemon;
 pub mod candle_csv;
 pub mod logging;
 pub mod config;

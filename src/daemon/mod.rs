@@ -1,0 +1,355 @@
+//! The daemon: builds every part from the settings, connects them, and ends them in order.
+//!
+//! Start-up is recovery: lock, journal, ledger, then venues, then the kernel thread. The end runs the
+//! other way: no new requests, no new market data, the kernel's last record on disk, the store caught
+//! up as far as its time allows.
+
+mod parts;
+mod systemd;
+
+use std::future::Future;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::{DataDir, Settings};
+use crate::engine::Engine;
+use crate::http::{self, AppState, Build};
+use crate::journal::{self, JournalError};
+use crate::kernel::event::Effects;
+use crate::kernel::ledger::{Ledger, LedgerError};
+use crate::kernel::snapshot::Published;
+use crate::kernel::strategies::StrategyError;
+use crate::kernel::{Kernel, Start};
+use crate::metrics;
+use crate::runtime::clock::{Clock, wall};
+use crate::runtime::kernel_thread::{self, Wiring};
+use crate::runtime::mailbox::{TaskQueue, kernel_queues};
+use crate::runtime::observe::observe;
+use crate::runtime::supervise::{End, Supervisor};
+use crate::setup::{self, SetupError};
+use crate::status::{JournalStatus, KernelStatus, StoreStatus};
+use crate::store::{self, StoreError};
+use crate::venue::binance::load::LoadError;
+use crate::venue::endpoints::EndpointError;
+use crate::venue::feed;
+use crate::venue::sim::{self, SimError};
+use crate::venue::tls::TlsError;
+
+/// Notices that may wait for the observer; beyond it they are lost, which nothing depends on.
+const NOTICES: usize = 4_096;
+/// Snapshot requests that may wait for a feed, for each instrument.
+const RESYNCS_EACH: usize = 4;
+/// How long requests and sessions may take to end.
+const FRONT_DRAIN: Duration = Duration::from_millis(1_500);
+/// How long the kernel and the journal may take.
+const KERNEL_DRAIN: Duration = Duration::from_millis(1_500);
+/// How long the store may take to catch up; the journal has everything in any case.
+const BACK_DRAIN: Duration = Duration::from_millis(1_500);
+
+/// The daemon cannot start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Configuration.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// Configuration of a strategy.
+    #[error(transparent)]
+    Strategy(#[from] StrategyError),
+    /// Venue addresses.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A venue did not answer, or does not know an instrument.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The demo's venue.
+    #[error(transparent)]
+    Sim(#[from] SimError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What is in the journal.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The store's settings.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The metrics registry.
+    #[error("cannot set up metrics: {0}")]
+    Metrics(String),
+    /// The system.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A part ended that should not have.
+    #[error("{task} ended unexpectedly: {why}")]
+    TaskEnded {
+        /// Which.
+        task: &'static str,
+        /// What it said.
+        why: String,
+    },
+    /// Something could not be finished in time at the end.
+    #[error("not everything ended in order: {0}")]
+    Drain(String),
+}
+
+fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> DaemonError {
+    move |error| DaemonError::Io { what: what.into(), error }
+}
+
+/// Runs until a signal, or until a part fails.
+pub async fn run(settings: Settings) -> Result<(), DaemonError> {
+    let clock = Clock::start();
+    let data = DataDirectory::prepare(&settings.journal.dir)?;
+    let mut front = Supervisor::default();
+    let mut back = Supervisor::default();
+
+    // The demo brings its own venue.
+    let demo = if settings.run.demo {
+        let config = parts::demo_venue(&settings);
+        let venue = sim::start(config, clock.clone(), front.stopping()).await?;
+        let address = venue.local_addr;
+        front.spawn("simulated venue", async move { venue.task.await });
+        Some(address)
+    } else {
+        None
+    };
+
+    // Recovery.
+    let kernel_config = setup::kernel_config(&settings, Vec::new())?;
+    let mut ledger = Ledger::new(settings.kernel.orders_kept);
+    let journal_config = parts::journal(&settings, &data.path);
+    let opened = journal::open(&journal_config, &mut |r| ledger.apply(r).map(drop))?;
+    let report = opened.recovered;
+    if report.records > 0 {
+        tracing::info!(
+            records = report.records,
+            open_orders = ledger.orders().open_len(),
+            cut_bytes = report.cut_bytes,
+            took_ms = report.elapsed_ns / 1_000_000,
+            "recovered from the journal"
+        );
+    }
+
+    // What the venues say of the instruments.
+    let net = parts::net()?;
+    let mut venues = Vec::new();
+    let mut instruments = Vec::new();
+    for venue in &settings.run.exchanges {
+        let part = parts::Venue::load(*venue, &settings, demo, &net, &clock).await?;
+        instruments.extend(part.instruments.iter().cloned());
+        venues.push(part);
+    }
+
+    // The engine.
+    let kernel = Kernel::new(kernel_config, ledger)?;
+    let latency_ns = i64::try_from(settings.paper.latency.as_nanos()).unwrap_or(i64::MAX);
+    let mut engine = Engine::new(kernel, latency_ns, true);
+    let mut first = Effects::new();
+    let start = Start {
+        time: clock.now(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        instruments,
+        cash: (settings.paper.currency.clone(), settings.paper.cash),
+    };
+    let mut ids = engine.start(start, &mut first)?.into_iter();
+    let all = engine.kernel().ledger().instruments().to_vec();
+    let published = Arc::new(Published::new(all.clone(), &settings.run.intervals));
+
+    // Queues and threads.
+    let (handle, inbox) = kernel_queues(settings.kernel.capacities, all.len());
+    let journal_status = Arc::new(JournalStatus::default());
+    let journal = opened.journal.start(Arc::clone(&journal_status), handle.bell())?;
+    let durable = journal.durable();
+    let kernel_status = Arc::new(KernelStatus::default());
+    let notices = TaskQueue::new(NOTICES);
+    let mut resync = vec![None; all.len()];
+    let mut feeds = Vec::new();
+    for venue in venues {
+        let count = venue.instruments.len();
+        let queue = TaskQueue::new(count.saturating_mul(RESYNCS_EACH).max(1));
+        let named: Vec<_> = ids.by_ref().take(count).zip(venue.instruments).collect();
+        for (id, _) in &named {
+            if let Some(slot) = resync.get_mut(id.index()) {
+                *slot = Some(Arc::clone(&queue));
+            }
+        }
+        feeds.push(Arc::clone(&venue.status));
+        let config = venue.feed;
+        let (handle, clock, stop) = (handle.clone(), clock.clone(), front.stopping());
+        let feed = feed::run(config, named, handle, queue, venue.status, clock, stop);
+        front.spawn("market-data feed", feed);
+    }
+    let prometheus = metrics::install().map_err(|e| DaemonError::Metrics(e.to_string()))?;
+    let stop = front.stopping();
+    front.spawn("observer", until(stop, observe(Arc::clone(&notices), Arc::clone(&published))));
+    let stop = front.stopping();
+    front.spawn("metrics", until(stop, metrics::upkeep(prometheus.clone())));
+
+    // The store follows the journal.
+    let store_stop = watch::Sender::new(false);
+    let store_status = settings.store.url.as_ref().map(|_| Arc::new(StoreStatus::default()));
+    if let (Some(config), Some(status)) = (parts::store(&settings, &net)?, &store_status) {
+        let resolver = Arc::new(net.resolver().clone());
+        let (status, clock, stop) = (Arc::clone(status), clock.clone(), store_stop.subscribe());
+        let dir = journal_config.journal_dir();
+        back.spawn("store", store::run(config, dir, durable, status, resolver, clock, stop));
+    }
+
+    // The API.
+    let state = Arc::new(AppState {
+        published: Arc::clone(&published),
+        kernel: handle.clone(),
+        kernel_status: Arc::clone(&kernel_status),
+        feeds,
+        journal: Arc::clone(&journal_status),
+        store: store_status,
+        mode: settings.run.mode,
+        venues: settings.run.exchanges.clone(),
+        intervals: settings.run.intervals.clone(),
+        clock: clock.clone(),
+        started: wall(),
+        build: Build::THIS,
+        prometheus,
+        indicator: parts::indicator,
+    });
+    let config = parts::http(&settings);
+    let listen = config.listen;
+    let server = http::bind(config, state).await.map_err(io(format!("cannot listen on {listen}")))?;
+    announce(&server, &settings, &data);
+    let mut stop = front.stopping();
+    let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
+    front.spawn("HTTP server", async move {
+        server.serve(stopped).await;
+        Ok::<(), String>(())
+    });
+
+    // The kernel.
+    let wiring = Wiring {
+        inbox,
+        journal: Some(journal),
+        journal_status,
+        published,
+        resync,
+        notices,
+        status: Arc::clone(&kernel_status),
+        clock: clock.clone(),
+        spin_ns: i64::try_from(settings.kernel.spin.as_nanos()).unwrap_or(i64::MAX),
+    };
+    let thread =
+        kernel_thread::spawn(engine, first, wiring).map_err(io("cannot start the kernel thread"))?;
+    let stop = front.stopping();
+    front.spawn("watchdog", until(stop, systemd::watchdog(kernel_status, clock)));
+    systemd::ready();
+
+    let end = tokio::select! {
+        end = front.watch() => end,
+        end = back.watch() => end,
+    }
+    .map_err(io("cannot listen to signals"))?;
+    systemd::stopping();
+    tracing::info!(reason = ?end, "draining");
+    let mut failed = front.drain(FRONT_DRAIN).await;
+    handle.close();
+    let joined = tokio::task::spawn_blocking(move || thread.join());
+    match tokio::time::timeout(KERNEL_DRAIN, joined).await {
+        Ok(Ok(Ok(engine))) => {
+            let seq = engine.kernel().ledger().seq().0;
+            tracing::info!(seq, "the journal is complete");
+        }
+        Ok(_) => failed.push("the kernel thread failed".to_owned()),
+        Err(_) => failed.push("the kernel thread did not end in time".to_owned()),
+    }
+    store_stop.send_replace(true);
+    failed.extend(back.drain(BACK_DRAIN).await);
+    data.remove();
+    match end {
+        End::Asked(_) if failed.is_empty() => Ok(()),
+        End::Asked(_) => Err(DaemonError::Drain(failed.join("; "))),
+        End::TaskEnded { task, why } => Err(DaemonError::TaskEnded { task, why }),
+    }
+}
+
+/// Runs a future that has no end of its own until the process stops.
+async fn until(
+    mut stop: watch::Receiver<bool>,
+    endless: impl Future<Output = ()>,
+) -> Result<(), &'static str> {
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+        () = endless => Err("it came to an end"),
+    }
+}
+
+/// Tells on stdout where the daemon is: the one line that scripts wait for.
+fn announce(server: &http::Server, settings: &Settings, data: &DataDirectory) {
+    let address = server.local_addr();
+    let mut out = std::io::stdout().lock();
+    drop(writeln!(out, "listening on http://{address}").and_then(|()| out.flush()));
+    let symbols: Vec<_> = settings.run.symbols.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        mode = settings.run.mode.name(),
+        symbols = symbols.join(","),
+        data_dir = %data.path.display(),
+        "hean {} is up: curl http://{address}/api/v1/status",
+        env!("CARGO_PKG_VERSION")
+    );
+}
+
+/// Where the state lies.
+struct DataDirectory {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl DataDirectory {
+    fn prepare(dir: &DataDir) -> Result<Self, DaemonError> {
+        let (path, temporary) = match dir {
+            DataDir::Path(path) => (path.clone(), false),
+            DataDir::Auto | DataDir::Temporary => {
+                let name = format!("hean-demo-{}-{}", std::process::id(), wall().0);
+                (std::env::temp_dir().join(name), true)
+            }
+        };
+        Ok(Self { path, temporary })
+    }
+
+    /// Leaves nothing of a demo behind.
+    fn remove(&self) {
+        if self.temporary
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the demo's data");
+        }
+    }
+}
+
+impl DaemonError {
+    /// Whether a venue could not be reached, as opposed to any other failure.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Load(LoadError::Call { .. }))
+    }
+
+    /// Whether the configuration is at fault.
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Setup(_)
+                | Self::Strategy(_)
+                | Self::Endpoint(_)
+                | Self::Load(LoadError::Unknown { .. })
+        )
+    }
+}
+

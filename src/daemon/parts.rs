@@ -1,0 +1,135 @@
+//! From settings to each part's own configuration.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{DaemonError, Settings};
+use crate::config::{SyncPolicy, VenueSettings};
+use crate::http::{HttpConfig, IndicatorSeries};
+use crate::journal::{self, JournalConfig};
+use crate::kernel::event::Candle;
+use crate::kernel::indicators::{Bar, Spec};
+use crate::kernel::types::{Instrument, VenueId};
+use crate::runtime::clock::Clock;
+use crate::setup;
+use crate::status::FeedStatus;
+use crate::store::StoreConfig;
+use crate::venue::access::Access;
+use crate::venue::binance::load::load_instruments;
+use crate::venue::dns::Resolver;
+use crate::venue::endpoints::{EndpointError, Endpoints, UrlOverride};
+use crate::venue::feed::FeedConfig;
+use crate::venue::net::Net;
+use crate::venue::sim::{SimConfig, Source};
+use crate::venue::tls;
+
+/// A venue that is to be read.
+pub(super) struct Venue {
+    pub(super) feed: FeedConfig,
+    pub(super) instruments: Vec<Instrument>,
+    pub(super) status: Arc<FeedStatus>,
+}
+
+impl Venue {
+    /// Asks the venue for the configured instruments.
+    pub(super) async fn load(
+        venue: VenueId,
+        settings: &Settings,
+        demo: Option<SocketAddr>,
+        net: &Net,
+        clock: &Clock,
+    ) -> Result<Self, DaemonError> {
+        let urls = settings.venue(venue);
+        let endpoints = Endpoints::new(venue, &overrides(venue, &urls, demo)?)?;
+        let access = Access::new(endpoints, net.clone(), clock.clone());
+        let named = settings.run.symbols.iter().filter(|name| name.venue == venue);
+        let symbols: Vec<String> = named.map(|name| name.symbol.clone()).collect();
+        let instruments = load_instruments(&access, &symbols).await?;
+        let instruments =
+            instruments.into_iter().map(|i| setup::with_fees(i, settings)).collect();
+        let mut feed = FeedConfig::new(access, settings.run.intervals.clone());
+        feed.snapshot_levels = urls.snapshot_limit;
+        Ok(Self { feed, instruments, status: Arc::new(FeedStatus::new(venue)) })
+    }
+}
+
+/// The addresses that differ from the venue's own. Its own ones stay, with their fall-backs.
+fn overrides(
+    venue: VenueId,
+    urls: &VenueSettings,
+    demo: Option<SocketAddr>,
+) -> Result<Vec<UrlOverride>, EndpointError> {
+    let known = VenueSettings::of(venue);
+    let texts = match demo {
+        Some(address) => vec![format!("{venue}=http://{address}")],
+        None if venue == VenueId::Sim => {
+            vec![format!("{venue}.rest={}", urls.rest), format!("{venue}.ws={}", urls.ws)]
+        }
+        None => [("rest", &urls.rest, &known.rest), ("ws", &urls.ws, &known.ws)]
+            .into_iter()
+            .filter(|(_, url, known)| url != known)
+            .map(|(part, url, _)| format!("{venue}.{part}={url}"))
+            .collect(),
+    };
+    texts.iter().map(|text| text.parse()).collect()
+}
+
+pub(super) fn net() -> Result<Net, DaemonError> {
+    Ok(Net::new(Resolver::from_system(), tls::client_config(None)?))
+}
+
+pub(super) fn demo_venue(settings: &Settings) -> SimConfig {
+    let symbols = settings.run.symbols.iter().map(|name| name.symbol.clone()).collect();
+    SimConfig {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        source: Source::Synthetic { seed: settings.run.seed, symbols },
+        faults: Vec::new(),
+    }
+}
+
+pub(super) fn journal(settings: &Settings, data_dir: &Path) -> JournalConfig {
+    let mut config = JournalConfig::new(data_dir);
+    config.segment_bytes = settings.journal.segment_bytes;
+    config.queue = settings.journal.queue;
+    config.sync = match settings.journal.sync {
+        SyncPolicy::Always => journal::SyncPolicy::Always,
+        SyncPolicy::Interval => journal::SyncPolicy::Interval(settings.journal.interval),
+        SyncPolicy::Os => journal::SyncPolicy::Os,
+    };
+    config
+}
+
+pub(super) fn store(settings: &Settings, net: &Net) -> Result<Option<StoreConfig>, DaemonError> {
+    let Some(url) = &settings.store.url else { return Ok(None) };
+    let mut config = StoreConfig::new(url.expose());
+    config.prefix.clone_from(&settings.store.prefix);
+    config.batch_records_max = settings.store.batch_max;
+    config.command_timeout = settings.store.timeout;
+    config.orders_kept = settings.kernel.orders_kept;
+    config.tls = url.is_tls().then(|| net.tls());
+    Ok(Some(config))
+}
+
+pub(super) fn http(settings: &Settings) -> HttpConfig {
+    HttpConfig {
+        listen: settings.http.listen,
+        allowed_hosts: settings.http.allowed_hosts.clone(),
+        connections_max: u32::try_from(settings.http.connections_max).unwrap_or(u32::MAX),
+        body_bytes_max: settings.http.body_bytes_max,
+        header_timeout: settings.http.header_timeout,
+        body_timeout: settings.http.body_timeout,
+        ..HttpConfig::default()
+    }
+}
+
+/// Any indicator over published candles, for the API.
+pub(super) fn indicator(
+    text: &str,
+    candles: &[Candle],
+    instrument: &Instrument,
+) -> Result<IndicatorSeries, String> {
+    let spec = Spec::parse(text).map_err(|error| error.to_string())?;
+    let rows = spec.batch(candles.iter().map(|candle| Bar::new(candle, instrument)));
+    Ok(IndicatorSeries { name: spec.to_string(), outputs: spec.row().outputs, rows })
+}
