@@ -6,6 +6,7 @@ pub mod binance;
 pub mod budget;
 pub mod dns;
 pub mod endpoints;
+pub mod feed;
 pub mod json;
 pub mod net;
 pub mod rest;

@@ -158,6 +158,8 @@ struct Filter<'a> {
     #[serde(borrow)]
     min_price: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    max_price: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     step_size: Option<Cow<'a, str>>,
     #[serde(borrow)]
     min_qty: Option<Cow<'a, str>>,
@@ -190,6 +192,7 @@ impl SymbolFacts<'_> {
         )?;
         let step = need("stepSize", lot_filter.and_then(|f| f.step_size.as_deref()))?;
         let price_min = price_filter.and_then(|f| f.min_price.as_deref());
+        let price_max = price_filter.and_then(|f| f.max_price.as_deref());
         let qty_min = lot_filter.and_then(|f| f.min_qty.as_deref());
         let qty_max = lot_filter.and_then(|f| f.max_qty.as_deref());
         let notional_min = self
@@ -197,8 +200,8 @@ impl SymbolFacts<'_> {
             .or_else(|| self.filter("MIN_NOTIONAL"))
             .and_then(|f| f.min_notional.as_deref());
 
-        let price_scale = scale("tickSize", &[tick, price_min.unwrap_or("0")])?;
-        let qty_scale = scale("stepSize", &[step, qty_min.unwrap_or("0")])?;
+        let price_scale = scale("tickSize", [tick, price_min.unwrap_or("0")], price_max)?;
+        let qty_scale = scale("stepSize", [step, qty_min.unwrap_or("0")], qty_max)?;
         let qty = |field, text: Option<&str>| {
             Qty::parse(text.unwrap_or("0").as_bytes(), qty_scale)
                 .map_err(|e| DecodeError::field(field, e))
@@ -247,20 +250,39 @@ fn need<'a>(field: &'static str, text: Option<&'a str>) -> Result<&'a str> {
     text.ok_or(DecodeError::Missing(field))
 }
 
-/// The digits that the finest of `texts` needs; 8 when all are zero, which is the venue's own scale.
-fn scale(field: &'static str, texts: &[&str]) -> Result<Scale> {
+/// The scale of an instrument's prices or quantities.
+///
+/// At least the digits of `grid` (tick or lot, and the smallest value), and beyond that as many as
+/// leave room for a thousand times the largest value (a level adds up many orders), 8 at most.
+/// The grid alone is not enough: orders from before it was made coarser keep resting in the book
+/// with more digits (seen in BTCUSDT), and a finer grid would change the scale of everything kept.
+fn scale(field: &'static str, grid: [&str; 2], largest: Option<&str>) -> Result<Scale> {
     let digits_of = |text: &str| {
         let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
         fraction.trim_end_matches('0').len()
     };
-    let is_zero = |text: &&str| text.bytes().all(|c| matches!(c, b'0' | b'.'));
-    let digits = if texts.iter().all(is_zero) {
-        Some(Scale::MAX)
-    } else {
-        let finest = texts.iter().map(|text| digits_of(text)).max();
-        u8::try_from(finest.unwrap_or(0)).ok()
-    };
-    digits
+    let is_zero = |text: &str| text.bytes().all(|c| matches!(c, b'0' | b'.'));
+    let needed = grid.into_iter().map(digits_of).max().unwrap_or(0);
+    let needed = u8::try_from(needed)
+        .ok()
         .and_then(Scale::new)
-        .ok_or_else(|| DecodeError::field(field, FieldFault::Scale))
+        .ok_or_else(|| DecodeError::field(field, FieldFault::Scale))?;
+    // A filter of zero is switched off: then only the venue's own precision, 8, is known.
+    let Some(largest) = largest.filter(|text| !is_zero(text)) else {
+        let off = grid.into_iter().all(is_zero);
+        return Ok(if off { finest() } else { needed });
+    };
+    let fits = |scale: &Scale| {
+        let largest = value::truncated(largest, scale.digits());
+        largest.is_ok_and(|v| v.checked_mul(ROOM).is_some_and(|v| v <= i128::from(i64::MAX)))
+    };
+    let finer = (0..=Scale::MAX).rev().filter_map(Scale::new).find(fits);
+    Ok(finer.map_or(needed, |finer| finer.max(needed)))
+}
+
+/// How much larger than the largest order a level may be.
+const ROOM: i128 = 1_000;
+
+fn finest() -> Scale {
+    Scale::new(Scale::MAX).unwrap_or_default()
 }

@@ -56,7 +56,7 @@ pub(super) fn id(field: &'static str, raw: &str) -> Result<u64> {
 
 fn check_integer(field: &'static str, raw: &str) -> Result<()> {
     let digits = raw.strip_prefix('-').unwrap_or(raw);
-    if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
+    if digits.is_empty() || raw == "-0" || !digits.bytes().all(|c| c.is_ascii_digit()) {
         return Err(DecodeError::field(field, FieldFault::Type("an integer")));
     }
     Ok(())
@@ -115,21 +115,24 @@ pub(super) fn volume(field: &'static str, raw: &str, scale: Scale) -> Result<i12
 /// A volume as a statistic: not negative, digits finer than `digits` are cut off.
 pub(super) fn truncated_volume(field: &'static str, raw: &str, digits: u8) -> Result<i128> {
     let text = text(field, raw)?;
+    not_negative(field, truncated(&text, digits))
+}
+
+/// A decimal whose digits finer than `digits` are cut off.
+pub(super) fn truncated(text: &str, digits: u8) -> std::result::Result<i128, FixedError> {
     let Some((whole, fraction)) = text.split_once('.') else {
-        return not_negative(field, parse_fixed(text.as_bytes(), digits));
+        return parse_fixed(text.as_bytes(), digits);
     };
     let (kept, cut) = fraction
         .split_at_checked(usize::from(digits))
         .unwrap_or((fraction, ""));
     if fraction.is_empty() || !cut.bytes().all(|c| c.is_ascii_digit()) {
-        return Err(DecodeError::field(field, FixedError::Syntax));
+        return Err(FixedError::Syntax);
     }
-    let kept = if kept.is_empty() {
-        Cow::Borrowed(whole)
-    } else {
-        Cow::Owned(format!("{whole}.{kept}"))
-    };
-    not_negative(field, parse_fixed(kept.as_bytes(), digits))
+    if kept.is_empty() {
+        return parse_fixed(whole.as_bytes(), digits);
+    }
+    parse_fixed(format!("{whole}.{kept}").as_bytes(), digits)
 }
 
 fn not_negative(field: &'static str, value: std::result::Result<i128, FixedError>) -> Result<i128> {

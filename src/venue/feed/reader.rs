@@ -1,0 +1,164 @@
+//! The task that owns a socket: read, decode, hand over. It never waits for anything but the socket.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use metrics::{Counter, Histogram, counter, histogram};
+use tokio::sync::mpsc;
+
+use super::Shared;
+use crate::kernel::event::{LossReason, MarketData};
+use crate::kernel::types::{SECOND, Time, VenueId};
+use crate::runtime::mailbox::KernelHandle;
+use crate::venue::binance::DecodeError;
+use crate::venue::binance::decode::{Answer, Decoded};
+use crate::venue::ws::{Message, WsError, WsReader};
+
+/// What the session must know.
+#[derive(Debug)]
+pub(super) enum Control {
+    /// The answer to one of our requests.
+    Answer(Answer),
+    /// The server is about to close.
+    Shutdown,
+}
+
+/// Metric handles, looked up once.
+#[derive(Debug)]
+pub(super) struct Meters {
+    messages: Counter,
+    ignored: Counter,
+    errors: Counter,
+    pub(super) reconnects: Counter,
+    latency: Histogram,
+    decode: Histogram,
+}
+
+impl Meters {
+    pub(super) fn new(venue: VenueId) -> Self {
+        let venue = venue.name();
+        Self {
+            messages: counter!("hean_feed_messages_total", "venue" => venue),
+            ignored: counter!("hean_feed_ignored_total", "venue" => venue),
+            errors: counter!("hean_feed_decode_errors_total", "venue" => venue),
+            reconnects: counter!("hean_feed_reconnects_total", "venue" => venue),
+            latency: histogram!("hean_feed_latency_seconds", "venue" => venue),
+            decode: histogram!("hean_stage_seconds", "stage" => "decode"),
+        }
+    }
+}
+
+/// At most one warning a second about frames that cannot be read.
+#[derive(Debug)]
+struct Complaints {
+    last: Time,
+    kept_back: u64,
+}
+
+/// Reads until the connection ends; says why.
+pub(super) async fn read(
+    shared: Arc<Shared>,
+    mut socket: WsReader,
+    session: mpsc::Sender<Control>,
+) -> String {
+    let mut complaints = Complaints {
+        last: Time::ZERO,
+        kept_back: 0,
+    };
+    loop {
+        let message = next(&mut socket, &shared.kernel).await;
+        let received = shared.clock.now();
+        let frame = match message {
+            Ok(Message::Text(text)) => text.as_bytes(),
+            // Binance sends text; whatever this is, the decoder shall say.
+            Ok(Message::Binary(bytes)) => bytes,
+            Ok(Message::Close { code, reason }) => {
+                let code = code.map_or_else(|| "none".to_owned(), |c| c.to_string());
+                return format!("the venue closed the connection: code {code} {reason}");
+            }
+            Err(e) => return e.to_string(),
+        };
+        shared.meters.messages.increment(1);
+        shared.status.messages.fetch_add(1, Ordering::Relaxed);
+        shared.status.last_message.set(received);
+        let decoded = shared.decoder.decode(frame, received);
+        let spent = shared.clock.now().since(received);
+        shared.meters.decode.record(seconds(spent));
+        match decoded {
+            Ok(Decoded::Market(event)) => {
+                if event.venue_time != received {
+                    let late = received.since(event.venue_time);
+                    shared.meters.latency.record(seconds(late));
+                }
+                if let MarketData::Depth(delta) = &event.data
+                    && let Some(index) = shared.position(event.instrument)
+                    && let Some(feeding) = shared.instruments.get(index)
+                {
+                    feeding.update_id.fetch_max(delta.last_id, Ordering::Relaxed);
+                    feeding.updated.set(received);
+                }
+                shared.kernel.offer_market(event);
+            }
+            Ok(Decoded::Ignored(_)) => shared.meters.ignored.increment(1),
+            Ok(Decoded::Answer(answer)) => {
+                if session.try_send(Control::Answer(answer)).is_err() {
+                    return "the venue sends answers that nobody asked for".to_owned();
+                }
+            }
+            Ok(Decoded::Shutdown) => {
+                // Full means that the session has reasons enough to look.
+                drop(session.try_send(Control::Shutdown));
+            }
+            Err(error) => complaints.malformed(&shared, frame, received, &error),
+        }
+    }
+}
+
+/// The next message. Rings for the kernel once, as soon as no further frame is at hand.
+async fn next<'a>(
+    socket: &'a mut WsReader,
+    kernel: &KernelHandle,
+) -> Result<Message<'a>, WsError> {
+    let mut reading = pin!(socket.next());
+    let mut rung = false;
+    poll_fn(|context| {
+        let poll = reading.as_mut().poll(context);
+        if poll.is_pending() && !rung {
+            kernel.ring();
+            rung = true;
+        }
+        match poll {
+            Poll::Ready(message) => Poll::Ready(message),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+impl Complaints {
+    fn malformed(&mut self, shared: &Shared, frame: &[u8], now: Time, error: &DecodeError) {
+        shared.meters.errors.increment(1);
+        shared.status.decode_errors.fetch_add(1, Ordering::Relaxed);
+        if let Some(victim) = shared.decoder.depth_victim(frame) {
+            shared.lost(victim, LossReason::Malformed);
+        }
+        if now.since(self.last) < SECOND {
+            self.kept_back = self.kept_back.saturating_add(1);
+            return;
+        }
+        let start = String::from_utf8_lossy(frame.get(..200).unwrap_or(frame));
+        tracing::warn!(
+            venue = %shared.status.venue, %error, frame = %start, kept_back = self.kept_back,
+            "a frame cannot be read"
+        );
+        self.last = now;
+        self.kept_back = 0;
+    }
+}
+
+fn seconds(nanos: i64) -> f64 {
+    nanos as f64 / 1e9
+}
