@@ -7,7 +7,6 @@
 mod api;
 mod body;
 mod decimal;
-mod deadline;
 mod guard;
 mod json;
 mod problem;
@@ -15,6 +14,7 @@ mod query;
 mod reply;
 mod routes;
 mod server;
+mod socket;
 mod state;
 
 pub use routes::{ROUTES, Route};

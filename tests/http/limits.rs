@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hean::http::HttpConfig;
-use hean::kernel::event::CommandKind;
+use hean::kernel::event::{CommandKind, Outcome};
 use tokio::io::AsyncWriteExt;
 
 use super::harness::{Harness, PATIENCE};
@@ -39,6 +39,36 @@ async fn pipelined_requests_are_answered_in_order() {
         let json = client.answer().await.json();
         assert_eq!(json["bids"].as_array().unwrap().len(), depth);
     }
+}
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
+    let (server, inbox) = Harness::without_kernel(patient()).await;
+    let mut client = server.connect().await;
+    client
+        .send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health HTTP/1.1\r\nHo")
+        .await;
+    assert_eq!(client.answer().await.json()["status"], "alive");
+    client.send("st: localhost\r\n\r\n").await;
+    assert_eq!(client.answer().await.json()["status"], "healthy");
+    // Nor for one that the kernel has not answered yet.
+    client
+        .send(
+            "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n\
+             DELETE /api/v1/orders HTTP/1.1\r\nHost: localhost\r\n\r\n\
+             GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        )
+        .await;
+    assert_eq!(client.answer().await.json()["status"], "alive");
+    let envelope = loop {
+        match inbox.command() {
+            Some(envelope) => break envelope,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    envelope.reply.send(Outcome::Cancelling(1)).unwrap();
+    assert_eq!(client.answer().await.json()["cancelling"], 1);
+    assert_eq!(client.answer().await.json()["status"], "healthy");
 }
 
 #[tokio::test]
@@ -197,8 +227,12 @@ async fn a_client_that_does_not_read_is_dropped() {
     // Holds the only connection and never reads the megabytes that it asks for.
     let mut hog = server.connect().await;
     let request = "GET /api/v1/klines/BTCUSDT?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let _cut =
-        tokio::time::timeout(SHORT, hog.socket.write_all(request.repeat(500).as_bytes())).await;
+    let requests = request.repeat(200_000);
+    let sent = tokio::time::timeout(PATIENCE, hog.socket.write_all(requests.as_bytes())).await;
+    assert!(
+        sent.expect("the server goes on reading").is_err(),
+        "all of it was taken in"
+    );
     assert_eq!(server.get("/health").await.status, 200);
 }
 
@@ -219,10 +253,7 @@ async fn a_shutdown_answers_what_is_in_flight_and_ends_what_is_idle() {
     assert!(matches!(envelope.kind, CommandKind::CancelAll { .. }));
     server.stop.take().unwrap().send(()).unwrap();
     idle.ended().await;
-    envelope
-        .reply
-        .send(hean::kernel::event::Outcome::Cancelling(3))
-        .unwrap();
+    envelope.reply.send(Outcome::Cancelling(3)).unwrap();
     let answer = busy.answer().await;
     assert_eq!(answer.json()["cancelling"], 3);
     busy.ended().await;
