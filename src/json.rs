@@ -218,8 +218,7 @@ impl Json {
             left /= 10;
             scale -= 1;
         }
-        // 20 digits of a u64, zeros up to the scale of an amount, the point and the sign. A value
-        // of zero loses its whole scale above, so the scale is at most that of the digits here.
+        // Room for the zeros of any scale, the point and the sign.
         let mut buffer = [0_u8; 280];
         let mut at = buffer.len();
         let mut written = 0_u16;

@@ -7,13 +7,13 @@
 mod api;
 mod body;
 mod decimal;
-mod deadline;
 mod guard;
 mod problem;
 mod query;
 mod reply;
 mod routes;
 mod server;
+mod socket;
 mod state;
 
 pub use routes::{ROUTES, Route};

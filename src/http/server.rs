@@ -20,10 +20,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::deadline::{Deadlined, Phase};
 use super::problem::{Code, Problem};
 use super::reply::Reply;
 use super::routes::{Found, Handler, find};
+use super::socket::{Deadlines, Phase, Socket};
 use super::state::{App, AppState, HttpConfig};
 use crate::metrics::HttpMetrics;
 
@@ -139,12 +139,11 @@ async fn connection(
     }
     let config = &app.config;
     let phase = Arc::new(Phase::default());
-    let socket = Deadlined::new(
-        socket,
-        Arc::clone(&phase),
-        config.header_timeout,
-        config.write_timeout,
-    );
+    let deadlines = Deadlines {
+        headers: config.header_timeout,
+        write: config.write_timeout,
+    };
+    let socket = Socket::new(socket, Arc::clone(&phase), deadlines);
     let service = service_fn(|request| {
         let (app, metrics, phase) = (Arc::clone(&app), Arc::clone(&metrics), Arc::clone(&phase));
         async move {
@@ -158,7 +157,6 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(config.idle_timeout)
         .max_buf_size(config.head_bytes_max.max(HEAD_BYTES_MIN))
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(socket), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {

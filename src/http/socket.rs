@@ -1,0 +1,228 @@
+//! A socket with what hyper leaves to its user: a deadline for headers that trickle in, one for a
+//! client that does not read its answers, and pipelined answers gathered into one write.
+//!
+//! hyper's own `pipeline_flush` would withhold an answer behind half of the next request and buffer
+//! answers without bound. Here they are gathered, 64 KiB at most, until hyper asks for more input:
+//! then every complete request has been answered. hyper's header timeout covers the time between
+//! requests.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Most bytes gathered before they are written.
+const GATHERED_MAX: usize = 64 * 1024;
+
+/// What a connection does, shared with the service that answers on it.
+#[derive(Debug, Default)]
+pub(crate) struct Phase(AtomicU8);
+
+/// Nothing, or the last answer is complete and on its way to the socket.
+const IDLE: u8 = 0;
+/// The first bytes of a request have come.
+const HEADERS: u8 = 1;
+/// A request is being answered; what is written goes out at once.
+const BUSY: u8 = 2;
+
+impl Phase {
+    /// The headers of a request are complete.
+    pub(crate) fn request_started(&self) {
+        self.set(BUSY);
+    }
+
+    /// Its whole answer is known; the next bytes begin another request.
+    pub(crate) fn request_answered(&self) {
+        self.set(IDLE);
+    }
+
+    fn set(&self, phase: u8) {
+        self.0.store(phase, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A timer that runs only while something is waited for.
+#[derive(Debug, Default)]
+struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    running: bool,
+}
+
+impl Timer {
+    /// Starts the timer unless it runs already; an error once it has run out.
+    fn check(&mut self, after: Duration, what: &str, cx: &mut Context<'_>) -> io::Result<()> {
+        let deadline = || Instant::now() + after;
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline())));
+        if !self.running {
+            sleep.as_mut().reset(deadline());
+            self.running = true;
+        }
+        match sleep.as_mut().poll(cx) {
+            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, what)),
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.running = false;
+    }
+}
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadlines {
+    /// From the first byte of a request to the last one of its headers.
+    pub(crate) headers: Duration,
+    /// To take any part of an answer.
+    pub(crate) write: Duration,
+}
+
+/// The socket.
+#[derive(Debug)]
+pub(crate) struct Socket<S> {
+    inner: S,
+    phase: Arc<Phase>,
+    deadlines: Deadlines,
+    header_timer: Timer,
+    write_timer: Timer,
+    gathered: Vec<u8>,
+    /// How much of `gathered` is written.
+    written: usize,
+}
+
+impl<S: AsyncWrite + Unpin> Socket<S> {
+    pub(crate) fn new(inner: S, phase: Arc<Phase>, deadlines: Deadlines) -> Self {
+        Self {
+            inner,
+            phase,
+            deadlines,
+            header_timer: Timer::default(),
+            write_timer: Timer::default(),
+            gathered: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// Passes the outcome of a write on, unless the socket has been full for too long.
+    fn timed<T>(
+        &mut self,
+        outcome: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.write_timer.stop();
+            return outcome;
+        }
+        let what = "the client does not read";
+        match self.write_timer.check(self.deadlines.write, what, cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Writes everything gathered.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.gathered.len() {
+            let rest = &self.gathered[self.written..];
+            let outcome = Pin::new(&mut self.inner).poll_write(cx, rest);
+            let count = ready!(self.timed(outcome, cx))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += count;
+        }
+        self.gathered.clear();
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // A client that does not take its answers may still send: only the deadline ends it.
+        if let Poll::Ready(Err(error)) = this.poll_drain(cx) {
+            return Poll::Ready(Err(error));
+        }
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut this.inner).poll_read(cx, buffer);
+        let phase = this.phase.get();
+        if phase != HEADERS {
+            this.header_timer.stop();
+            if phase == IDLE && buffer.filled().len() > before {
+                this.phase.set(HEADERS);
+            }
+        } else if outcome.is_pending() {
+            let what = "the headers are late";
+            if let Err(error) = this.header_timer.check(this.deadlines.headers, what, cx) {
+                return Poll::Ready(Err(error));
+            }
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
+        if this.gathered.len().saturating_add(length) > GATHERED_MAX {
+            ready!(this.poll_drain(cx))?;
+            if length > GATHERED_MAX {
+                let outcome = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
+                return this.timed(outcome, cx);
+            }
+        }
+        for slice in slices {
+            this.gathered.extend_from_slice(slice);
+        }
+        Poll::Ready(Ok(length))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.phase.get() == IDLE {
+            // hyper reads next, or shuts down: both write what is gathered.
+            return Poll::Ready(Ok(()));
+        }
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_drain(cx))?;
+        Pin::new(&mut this.inner).poll_shutdown(cx)
+    }
+}

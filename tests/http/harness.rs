@@ -1,0 +1,497 @@
+//! A real server on loopback over hand-filled views, a kernel that answers as told, and a client
+//! that speaks raw HTTP so that nothing between hides a byte.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use hean::http::{AppState, Build, HttpConfig, IndicatorSeries, bind};
+use hean::kernel::event::{Candle, CommandKind, DayStats, Level, Outcome, Seq, Trade};
+use hean::kernel::orders::{
+    Order, OrderId, OrderSpec, OrderState, OrderType, Origin, Size, TimeInForce,
+};
+use hean::kernel::snapshot::{
+    AccountView, BookView, IndicatorView, KernelView, PositionView, Published, SeriesView,
+    StatsView, StrategyView, TickerView,
+};
+use hean::kernel::types::{
+    Instrument, InstrumentId, InstrumentName, InstrumentStatus, Interval, Money, Price, Qty, Rate,
+    Scale, Side, Time, VenueId,
+};
+use hean::runtime::clock::Clock;
+use hean::runtime::mailbox::{Capacities, KernelHandle, KernelInbox, kernel_queues};
+use hean::status::{FeedStatus, JournalStatus, KernelStatus, Mode, StoreStatus};
+
+/// Nothing here takes so long; a test that waits longer has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const MINUTE_MS: i64 = 60_000;
+/// Open time of the first candle, in milliseconds.
+pub(crate) const FIRST_MS: i64 = 1_700_000_040_000;
+
+pub(crate) fn at(ms: i64) -> Time {
+    Time::from_millis(ms).expect("in range")
+}
+
+fn scale(digits: u8) -> Scale {
+    Scale::new(digits).expect("scale")
+}
+
+pub(crate) fn money(text: &str) -> Money {
+    Money::parse(text).expect("amount")
+}
+
+fn instrument(venue: VenueId, base: &str) -> Instrument {
+    Instrument {
+        name: InstrumentName {
+            venue,
+            symbol: format!("{base}USDT"),
+        },
+        base: base.to_owned(),
+        quote: "USDT".to_owned(),
+        price_scale: scale(2),
+        qty_scale: scale(5),
+        tick: Price(10),
+        lot: Qty(1),
+        qty_min: Qty(1),
+        qty_max: Qty::ZERO,
+        notional_min: money("5"),
+        status: InstrumentStatus::Trading,
+        maker_fee: Rate(100_000),
+        taker_fee: Rate(100_000),
+    }
+}
+
+fn level(price: i64, qty: i64) -> Level {
+    Level {
+        price: Price(price),
+        qty: Qty(qty),
+    }
+}
+
+pub(crate) fn candle(index: i64) -> Candle {
+    Candle {
+        open_time: at(FIRST_MS + index * MINUTE_MS),
+        open: Price(6_160_000 + index),
+        high: Price(6_160_100 + index),
+        low: Price(6_159_900),
+        close: Price(6_160_050 + index),
+        volume: 123_450_000_000_000_000_001,
+        quote_volume: 7,
+        trades: 3,
+    }
+}
+
+pub(crate) fn order(id: u64, state: OrderState) -> Order {
+    Order {
+        id: OrderId(id),
+        spec: OrderSpec {
+            instrument: InstrumentId(0),
+            side: Side::Buy,
+            kind: OrderType::Limit {
+                price: Price(6_160_210),
+            },
+            size: Size::Base(Qty(3)),
+            time_in_force: TimeInForce::Gtc,
+            post_only: true,
+            reduce_only: false,
+            origin: Origin::Operator,
+            client_order_id: Some(format!("key-{id}")),
+        },
+        qty: Qty(3),
+        state,
+        venue_order_ids: vec![format!("v{id}")],
+        filled: Qty(0),
+        filled_notional: Money::ZERO,
+        fee: Money::ZERO,
+        reason: String::new(),
+        disputed: false,
+        created: at(FIRST_MS),
+        updated: at(FIRST_MS + 5),
+        answered: Some(at(FIRST_MS + 2)),
+        last_seq: Seq(id),
+    }
+}
+
+/// Instruments, in the order of their ids: BTC and ETH on binance, BTC and SOL on sim.
+fn published() -> Arc<Published> {
+    let instruments = vec![
+        instrument(VenueId::Binance, "BTC"),
+        instrument(VenueId::Binance, "ETH"),
+        instrument(VenueId::Sim, "BTC"),
+        instrument(VenueId::Sim, "SOL"),
+    ];
+    let hour = "1h".parse().expect("interval");
+    let published = Published::new(instruments, &[hour, Interval::MINUTE]);
+    for instrument in &published.instruments {
+        instrument.book.store(Arc::new(BookView {
+            valid: true,
+            update_id: 9_007_199_254_740_993,
+            time: at(FIRST_MS),
+            bids: (0..100)
+                .map(|i| level(6_160_200 - i, 100_000 + i))
+                .collect(),
+            asks: (0..100).map(|i| level(6_160_210 + i, 1 + i)).collect(),
+            updates: 7,
+            gaps: 2,
+            ..BookView::default()
+        }));
+    }
+    let btc = &published.instruments[0];
+    btc.ticker.store(Arc::new(TickerView {
+        last_price: Some(Price(6_160_201)),
+        bid: Some(level(6_160_200, 100_000)),
+        ask: Some(level(6_160_210, 1)),
+        time: at(FIRST_MS + 7),
+        received: at(FIRST_MS + 8),
+        day: Some(DayStats {
+            open: Price(6_000_000),
+            high: Price(6_200_000),
+            low: Price(5_900_000),
+            volume: 1_234_567,
+            quote_volume: 1,
+        }),
+        session_volume: 9,
+        trades: 3,
+        recent: (1..=3)
+            .map(|id| Trade {
+                id,
+                price: Price(6_160_000),
+                qty: Qty(100_000),
+                taker: Side::Sell,
+                time: at(FIRST_MS),
+            })
+            .collect(),
+    }));
+    let view = |name: &str, outputs, values| IndicatorView {
+        name: name.to_owned(),
+        outputs,
+        values,
+        preview: None,
+    };
+    btc.series[1].view.store(Arc::new(SeriesView {
+        closed: Arc::new((0..1_200).map(candle).collect()),
+        forming: Some(candle(1_200)),
+        indicators: Arc::new(vec![
+            view("sma:20", &["value"], Some([61_600.25, 0.0, 0.0])),
+            view("ema:20", &["value"], None),
+            view(
+                "macd:12:26:9",
+                &["macd", "signal", "histogram"],
+                Some([1.5, -0.25, 1.75]),
+            ),
+        ]),
+    }));
+    published.account.store(Arc::new(AccountView {
+        currency: "USDT".to_owned(),
+        time: at(FIRST_MS),
+        cash: money("99999.9999999999999999"),
+        held: money("0.9999999999999999"),
+        equity: money("100001.5"),
+        pnl_total: money("1.5"),
+        pnl_today: money("-0.5"),
+        positions: vec![
+            PositionView {
+                instrument: InstrumentId(0),
+                qty: 3,
+                cost: money("1.8480603"),
+                mark: Some(Price(6_160_201)),
+                unrealized_pnl: money("-0.1"),
+                realized_pnl: money("0.2"),
+                fees: money("0.01"),
+            },
+            PositionView {
+                instrument: InstrumentId(1),
+                qty: 0,
+                cost: Money::ZERO,
+                mark: None,
+                unrealized_pnl: Money::ZERO,
+                realized_pnl: money("7"),
+                fees: Money::ZERO,
+            },
+        ],
+        stats: StatsView {
+            fills: 12,
+            wins: 1,
+            losses: 2,
+            win_rate_percent: Some(100.0 / 3.0),
+            sharpe_ratio: None,
+            max_drawdown_percent: 1.25,
+        },
+        ..AccountView::default()
+    }));
+    published.kernel.store(Arc::new(KernelView {
+        seq: Seq(10),
+        durable: Seq(9),
+        strategies: vec![StrategyView {
+            name: "grid".to_owned(),
+            running: true,
+            last_decision: String::new(),
+            decided_at: Time::ZERO,
+        }],
+        ..KernelView::default()
+    }));
+    Arc::new(published)
+}
+
+/// Stands in for the real indicators: one output that is the close, or what it was asked for.
+fn indicator(
+    spec: &str,
+    candles: &[Candle],
+    instrument: &Instrument,
+) -> Result<IndicatorSeries, String> {
+    let outputs: &'static [&'static str] = match spec.split(':').next() {
+        Some("macd") => &["macd", "signal", "histogram"],
+        Some("rsi") => &["value"],
+        _ => return Err(format!("there is no indicator {spec:?}; did you mean rsi?")),
+    };
+    let row = |(at, candle): (usize, &Candle)| {
+        (at > 0).then(|| [candle.close.to_f64(instrument.price_scale), 0.1, -1e-7])
+    };
+    Ok(IndicatorSeries {
+        name: spec.to_owned(),
+        outputs,
+        rows: candles.iter().enumerate().map(row).collect(),
+    })
+}
+
+fn prometheus() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| hean::metrics::install().expect("first in this process"))
+        .clone()
+}
+
+/// What the fake kernel makes of a command; `None` keeps the caller waiting.
+pub(crate) type Answering = Box<dyn FnMut(CommandKind, &Published) -> Option<Outcome> + Send>;
+
+/// A running server.
+pub(crate) struct Harness {
+    pub(crate) state: Arc<AppState>,
+    pub(crate) addr: std::net::SocketAddr,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) server: Option<JoinHandle<()>>,
+}
+
+impl Harness {
+    /// Without a kernel: commands stay in the queue of one.
+    pub(crate) async fn without_kernel(config: HttpConfig) -> (Self, KernelInbox) {
+        let published = published();
+        let capacities = Capacities {
+            commands: 1,
+            ..Capacities::default()
+        };
+        let (kernel, inbox) = kernel_queues(capacities, published.instruments.len());
+        (Self::serve(config, published, kernel).await, inbox)
+    }
+
+    /// With a kernel thread that answers by `answering`.
+    pub(crate) async fn start(config: HttpConfig, mut answering: Answering) -> Self {
+        let published = published();
+        let (kernel, inbox) = kernel_queues(Capacities::default(), published.instruments.len());
+        let views = Arc::clone(&published);
+        std::thread::spawn(move || {
+            inbox.bell().adopt();
+            let mut waiting = Vec::new();
+            while !inbox.is_closed() {
+                inbox
+                    .bell()
+                    .sleep(PATIENCE, || inbox.has_work() || inbox.is_closed());
+                while let Some(envelope) = inbox.command() {
+                    match answering(envelope.kind, &views) {
+                        Some(outcome) => drop(envelope.reply.send(outcome)),
+                        None => waiting.push(envelope.reply),
+                    }
+                }
+            }
+        });
+        Self::serve(config, published, kernel).await
+    }
+
+    /// With a kernel that is never asked anything.
+    pub(crate) async fn reading(config: HttpConfig) -> Self {
+        Self::start(config, Box::new(|kind, _| panic!("unexpected {kind:?}"))).await
+    }
+
+    async fn serve(config: HttpConfig, published: Arc<Published>, kernel: KernelHandle) -> Self {
+        let clock = Clock::start();
+        let now = clock.now();
+        let feed = FeedStatus::new(VenueId::Binance);
+        feed.connected.store(true, Relaxed);
+        feed.messages.store(5, Relaxed);
+        feed.last_message.set(now);
+        let kernel_status = KernelStatus::default();
+        kernel_status.heartbeat.set(now);
+        let journal = JournalStatus::default();
+        journal.set_durable(Seq(9));
+        let store = StoreStatus::default();
+        store.up.store(true, Relaxed);
+        store.set_applied(Seq(7));
+        let state = Arc::new(AppState {
+            published,
+            kernel,
+            kernel_status: Arc::new(kernel_status),
+            feeds: vec![Arc::new(feed)],
+            journal: Arc::new(journal),
+            store: Some(Arc::new(store)),
+            mode: Mode::Paper,
+            venues: vec![VenueId::Binance, VenueId::Sim],
+            intervals: vec!["1h".parse().expect("interval"), Interval::MINUTE],
+            clock,
+            started: now,
+            build: Build::THIS,
+            prometheus: prometheus(),
+            indicator,
+        });
+        let config = HttpConfig {
+            listen: "127.0.0.1:0".parse().expect("address"),
+            ..config
+        };
+        let server = bind(config, Arc::clone(&state)).await.expect("bind");
+        let addr = server.local_addr();
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(server.serve(async {
+            let _closed = stopped.await;
+        }));
+        Self {
+            state,
+            addr,
+            stop: Some(stop),
+            server: Some(server),
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        let socket = TcpStream::connect(self.addr).await.expect("connect");
+        Client {
+            socket,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) async fn ask(&self, method: &str, target: &str, body: &str) -> Answer {
+        let mut client = self.connect().await;
+        client.request(method, target, body).await;
+        client.answer().await
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, "").await
+    }
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        self.state.kernel.close();
+    }
+}
+
+/// A raw connection.
+pub(crate) struct Client {
+    pub(crate) socket: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// A response.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The code of a problem document, after checking what every problem has.
+    pub(crate) fn code(&self) -> String {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let json = self.json();
+        assert_eq!(json["status"], self.status, "{self:?}");
+        for member in ["type", "title", "detail"] {
+            assert!(json[member].is_string(), "{member} in {self:?}");
+        }
+        json["code"].as_str().expect("code").to_owned()
+    }
+}
+
+impl Client {
+    pub(crate) async fn send(&mut self, bytes: &str) {
+        self.socket.write_all(bytes.as_bytes()).await.expect("send");
+    }
+
+    pub(crate) async fn request(&mut self, method: &str, target: &str, body: &str) {
+        let length = body.len();
+        self.send(&format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+    }
+
+    /// The next response on this connection, with the body that its length says.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        let mut answer = self.head().await;
+        let length = answer.header("content-length").expect("length");
+        let length: usize = length.parse().expect("number");
+        while self.buffer.len() < length {
+            assert!(self.more().await, "the connection ended within a body");
+        }
+        let rest = self.buffer.split_off(length);
+        answer.body = String::from_utf8(std::mem::replace(&mut self.buffer, rest)).expect("UTF-8");
+        answer
+    }
+
+    /// The next response's head, as of an answer without a body.
+    pub(crate) async fn head(&mut self) -> Answer {
+        let end = loop {
+            if let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
+                break end + 4;
+            }
+            assert!(
+                self.more().await,
+                "the connection ended within a head: {:?}",
+                String::from_utf8_lossy(&self.buffer)
+            );
+        };
+        let rest = self.buffer.split_off(end);
+        let head = String::from_utf8(std::mem::replace(&mut self.buffer, rest)).expect("UTF-8");
+        Answer {
+            status: head[9..12].parse().expect("status"),
+            head,
+            body: String::new(),
+        }
+    }
+
+    async fn more(&mut self) -> bool {
+        let read = self.socket.read_buf(&mut self.buffer);
+        let read = tokio::time::timeout(PATIENCE, read).await;
+        read.expect("the server does not answer").unwrap_or(0) > 0
+    }
+
+    /// Waits for the server to end the connection; nothing more may come before that.
+    pub(crate) async fn ended(&mut self) {
+        assert!(!self.more().await, "more came: {:?}", self.buffer);
+        assert!(self.buffer.is_empty(), "more came: {:?}", self.buffer);
+    }
+}

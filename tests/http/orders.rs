@@ -1,0 +1,652 @@
+//! Placing and cancelling orders, and what becomes of each outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hean::http::HttpConfig;
+use hean::kernel::event::{CommandKind, Outcome, Wait};
+use hean::kernel::orders::{OrderId, OrderSpec, OrderState, OrderType, Origin, Size, TimeInForce};
+use hean::kernel::risk::{Refusal, Rule};
+use hean::kernel::snapshot::Published;
+use hean::kernel::types::{InstrumentId, Price, Qty, Side};
+use serde_json::json;
+
+use super::harness::{FIRST_MS, Harness, PATIENCE, money, order};
+
+const LIMIT: &str = r#"{"symbol":"BTCUSDT","side":"buy","type":"limit","quantity":0.00003,"price":61602.1,"post_only":true,"client_order_id":"key-5"}"#;
+
+fn publish(published: &Published, order: hean::kernel::orders::Order) {
+    if let Some(key) = &order.spec.client_order_id {
+        published.client_orders.insert(key.clone(), order.id);
+    }
+    published.orders.insert(order.id, Arc::new(order));
+}
+
+/// A server whose kernel publishes order 5 in `state` and then answers with `outcome`.
+async fn placing(state: Option<OrderState>, outcome: Outcome) -> Harness {
+    let answering = move |_, published: &Published| {
+        if let Some(state) = state {
+            publish(published, order(5, state));
+        }
+        Some(outcome.clone())
+    };
+    Harness::start(HttpConfig::default(), Box::new(answering)).await
+}
+
+#[tokio::test]
+async fn an_accepted_order_is_shown_as_it_is() {
+    let mut filled = order(5, OrderState::PartiallyFilled);
+    filled.filled = Qty(2);
+    filled.filled_notional = money("1.2320411");
+    filled.fee = money("0.0012320411");
+    let answering = move |_, published: &Published| {
+        publish(published, filled.clone());
+        Some(Outcome::Placed(OrderId(5)))
+    };
+    let server = Harness::start(HttpConfig::default(), Box::new(answering)).await;
+    let answer = server.ask("POST", "/api/v1/orders", LIMIT).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.header("location"), Some("/api/v1/orders/5"));
+    let text = "{\"order_id\":\"5\",\"client_order_id\":\"key-5\",\"venue_order_ids\":[\"v5\"],\
+        \"account\":\"default\",\"strategy\":null,\"symbol\":\"BTCUSDT\",\"venue\":\"binance\",\
+        \"side\":\"buy\",\"type\":\"limit\",\"quantity\":0.00003,\"price\":61602.1,\"stop_price\":null,\
+        \"time_in_force\":\"GTC\",\"post_only\":true,\"reduce_only\":false,\"filled_quantity\":0.00002,\
+        \"avg_fill_price\":61602.055,\"remaining_quantity\":0.00001,\"fee\":0.0012320411,\
+        \"status\":\"partially_filled\",\"reason\":null,\"disputed\":false,\"created_at\":1700000040000,\
+        \"updated_at\":1700000040005,\"latency_us\":2000}";
+    assert_eq!(answer.body, text);
+    assert_eq!(server.get("/api/v1/orders/5").await.body, text);
+    let strings = server
+        .ask("POST", "/api/v1/orders?numbers=string", LIMIT)
+        .await;
+    assert_eq!(strings.json()["price"], "61602.1");
+}
+
+/// What the kernel is asked for when `body` is posted.
+async fn spec_of(query: &str, body: &str) -> (OrderSpec, Wait) {
+    let (seen, spec) = std::sync::mpsc::channel();
+    let answering = move |kind, published: &Published| {
+        let CommandKind::Place { order: spec, wait } = kind else {
+            panic!("{kind:?}");
+        };
+        seen.send((*spec, wait)).unwrap();
+        publish(published, order(5, OrderState::Acked));
+        Some(Outcome::Placed(OrderId(5)))
+    };
+    let server = Harness::start(HttpConfig::default(), Box::new(answering)).await;
+    let answer = server
+        .ask("POST", &format!("/api/v1/orders{query}"), body)
+        .await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    spec.recv_timeout(PATIENCE).unwrap()
+}
+
+#[tokio::test]
+async fn the_kernel_gets_exactly_what_was_asked_for() {
+    let (spec, wait) = spec_of("", LIMIT).await;
+    assert_eq!(wait, Wait::Venue);
+    assert_eq!(spec, order(5, OrderState::Intent).spec);
+    let (spec, wait) = spec_of(
+        "?wait=journal",
+        r#" {"symbol":"sim:sol/usdt","side":"SELL","type":"Market","quote_quantity":"1e1",
+            "reduce_only":true,"price":null,"account":"default","position_side":"both","close_position":false} "#,
+    )
+    .await;
+    assert_eq!(wait, Wait::Journal);
+    assert_eq!(
+        spec,
+        OrderSpec {
+            instrument: InstrumentId(3),
+            side: Side::Sell,
+            kind: OrderType::Market,
+            size: Size::Quote(money("10")),
+            time_in_force: TimeInForce::Ioc,
+            post_only: false,
+            reduce_only: true,
+            origin: Origin::Operator,
+            client_order_id: None,
+        }
+    );
+    for price in [
+        "61602.1",
+        "\"61602.1\"",
+        "6.16021e4",
+        "\"6160210E-2\"",
+        "61602.100000000000000",
+    ] {
+        let body = format!(
+            r#"{{"symbol":"BTCUSDT","side":"buy","type":"limit","quantity":3e-5,"price":{price},"time_in_force":"fok"}}"#
+        );
+        let (spec, _) = spec_of("", &body).await;
+        assert_eq!(
+            spec.kind,
+            OrderType::Limit {
+                price: Price(6_160_210)
+            },
+            "{price}"
+        );
+        assert_eq!(spec.size, Size::Base(Qty(3)));
+        assert_eq!(spec.time_in_force, TimeInForce::Fok);
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_body_names_the_field_and_never_reaches_the_kernel() {
+    let server = Harness::reading(HttpConfig::default()).await;
+    // What is changed in a right order: each case replaces or adds fields.
+    let base = json!({"symbol": "BTCUSDT", "side": "buy", "type": "limit", "quantity": 1, "price": 61602.1});
+    for (change, status, code, field) in [
+        (json!({"symbol": null}), 400, "missing_field", "symbol"),
+        (json!({"symbol": 7}), 400, "invalid_value", "symbol"),
+        (json!({"symbol": "BTCUSD"}), 422, "unknown_symbol", "symbol"),
+        (json!({"side": null}), 400, "missing_field", "side"),
+        (json!({"side": "long"}), 400, "invalid_value", "side"),
+        (json!({"type": null}), 400, "missing_field", "type"),
+        (json!({"type": "limt"}), 400, "invalid_value", "type"),
+        (json!({"type": "market"}), 400, "invalid_value", "price"),
+        (json!({"type": "stop_market"}), 422, "unsupported", "type"),
+        (json!({"type": "trailing_stop"}), 422, "unsupported", "type"),
+        (json!({"price": null}), 400, "missing_field", "price"),
+        (json!({"price": 0}), 400, "invalid_value", "price"),
+        (json!({"price": -1}), 400, "invalid_value", "price"),
+        (json!({"price": "1,5"}), 400, "invalid_value", "price"),
+        (json!({"price": "NaN"}), 400, "invalid_value", "price"),
+        (json!({"price": true}), 400, "invalid_value", "price"),
+        (json!({"price": [1]}), 400, "invalid_value", "price"),
+        (json!({"price": "1e30"}), 400, "invalid_value", "price"),
+        (json!({"price": "1e300"}), 400, "invalid_value", "price"),
+        (json!({"price": 61602.11}), 422, "off_tick", "price"),
+        (json!({"price": "61602.101"}), 422, "off_tick", "price"),
+        (json!({"quantity": null}), 400, "missing_field", "quantity"),
+        (json!({"quantity": 0.000_001}), 422, "off_lot", "quantity"),
+        (
+            json!({"quote_quantity": 5}),
+            400,
+            "invalid_value",
+            "quote_quantity",
+        ),
+        (
+            json!({"quantity": null, "quote_quantity": "0.00000000000000001"}),
+            400,
+            "invalid_value",
+            "quote_quantity",
+        ),
+        (
+            json!({"post_only": "yes"}),
+            400,
+            "invalid_value",
+            "post_only",
+        ),
+        (
+            json!({"post_only": true, "time_in_force": "IOC"}),
+            400,
+            "invalid_value",
+            "post_only",
+        ),
+        (
+            json!({"type": "market", "price": null, "time_in_force": "GTC"}),
+            400,
+            "invalid_value",
+            "time_in_force",
+        ),
+        (
+            json!({"time_in_force": "GTD"}),
+            422,
+            "unsupported",
+            "time_in_force",
+        ),
+        (
+            json!({"time_in_force": "DAY"}),
+            400,
+            "invalid_value",
+            "time_in_force",
+        ),
+        (json!({"expires": 1}), 422, "unsupported", "expires"),
+        (json!({"stop_price": 1}), 422, "unsupported", "stop_price"),
+        (
+            json!({"trail_percent": 1}),
+            422,
+            "unsupported",
+            "trail_percent",
+        ),
+        (
+            json!({"take_profit": {}}),
+            422,
+            "unsupported",
+            "take_profit",
+        ),
+        (json!({"stop_loss": {}}), 422, "unsupported", "stop_loss"),
+        (json!({"oco": {}}), 422, "unsupported", "oco"),
+        (json!({"leverage": 2}), 422, "unsupported", "leverage"),
+        (
+            json!({"trigger_by": "mark"}),
+            422,
+            "unsupported",
+            "trigger_by",
+        ),
+        (
+            json!({"close_position": true}),
+            422,
+            "unsupported",
+            "close_position",
+        ),
+        (
+            json!({"position_side": "long"}),
+            422,
+            "unsupported",
+            "position_side",
+        ),
+        (json!({"account": "other"}), 422, "unsupported", "account"),
+        (json!({"strategy": "grid"}), 422, "unsupported", "strategy"),
+        (
+            json!({"client_order_id": ""}),
+            400,
+            "invalid_value",
+            "client_order_id",
+        ),
+        (
+            json!({"client_order_id": "a b"}),
+            400,
+            "invalid_value",
+            "client_order_id",
+        ),
+        (
+            json!({"client_order_id": "x".repeat(37)}),
+            400,
+            "invalid_value",
+            "client_order_id",
+        ),
+        (json!({"quantiti": 1}), 400, "unknown_field", "quantiti"),
+    ] {
+        let mut body = base.clone();
+        for (name, value) in change.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let answer = server
+            .ask("POST", "/api/v1/orders", &body.to_string())
+            .await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{change} {answer:?}"
+        );
+        assert_eq!(answer.json()["field"], field, "{change}");
+    }
+}
+
+#[tokio::test]
+async fn off_the_grid_both_neighbours_are_named() {
+    let server = Harness::reading(HttpConfig::default()).await;
+    let post = async |price: &str, quantity: &str| {
+        let body = format!(
+            r#"{{"symbol":"BTCUSDT","side":"buy","type":"limit","quantity":{quantity},"price":{price}}}"#
+        );
+        server.ask("POST", "/api/v1/orders", &body).await.json()
+    };
+    for price in ["61602.15", "61602.1999", "\"6.160211e4\""] {
+        let json = post(price, "1").await;
+        assert_eq!(
+            (&json["below"], &json["above"]),
+            (&json!("61602.1"), &json!("61602.2")),
+            "{json}"
+        );
+        assert_eq!(
+            (&json["rule"], &json["limit"]),
+            (&json!("tick"), &json!("0.1"))
+        );
+    }
+    let json = post("61602.1", "0.0000015").await;
+    assert_eq!(
+        (&json["below"], &json["above"]),
+        (&json!(null), &json!("0.00001"))
+    );
+    assert_eq!(json["hint"], "the nearest is 0.00001");
+}
+
+#[tokio::test]
+async fn what_is_no_json_object_is_refused() {
+    let server = Harness::reading(HttpConfig::default()).await;
+    for body in [
+        "",
+        "null",
+        "[]",
+        "7",
+        "{",
+        "{}x",
+        "{\"symbol\":}",
+        "{\"symbol\":\"a\",}",
+        "{'a':1}",
+        "{\"price\":01}",
+        "{\"price\":NaN}",
+        "\u{feff}{}",
+        "{\"symbol\":\"\\ud800\"}",
+        &"[".repeat(60_000),
+        &format!("{{\"oco\":{}", "[".repeat(60_000)),
+    ] {
+        let answer = server.ask("POST", "/api/v1/orders", body).await;
+        assert!(
+            matches!(answer.code().as_str(), "invalid_json" | "invalid_value"),
+            "{:.40} {answer:?}",
+            body
+        );
+        assert_eq!(answer.status, 400);
+    }
+    let answer = server
+        .ask("POST", "/api/v1/orders", r#"{"side":"buy","side":"sell"}"#)
+        .await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (400, "duplicate_field")
+    );
+    let answer = server
+        .ask(
+            "POST",
+            "/api/v1/orders",
+            r#"{"sid\u0065":"buy","side":"sell"}"#,
+        )
+        .await;
+    assert_eq!(answer.code(), "duplicate_field");
+    let answer = server
+        .ask("POST", "/api/v1/orders", r#"{"Quantity":1}"#)
+        .await;
+    assert_eq!(answer.json()["hint"], "did you mean quantity?");
+    assert_eq!(
+        server
+            .ask("POST", "/api/v1/orders?wait=ever", LIMIT)
+            .await
+            .code(),
+        "invalid_parameter"
+    );
+}
+
+#[tokio::test]
+async fn every_outcome_has_its_answer() {
+    let id = OrderId(5);
+    for (state, outcome, status) in [
+        (Some(OrderState::Acked), Outcome::Placed(id), 201),
+        (Some(OrderState::Expired), Outcome::Placed(id), 201),
+        (Some(OrderState::Unknown), Outcome::Placed(id), 202),
+        (None, Outcome::Placed(id), 202),
+        (Some(OrderState::Filled), Outcome::Duplicate(id), 200),
+    ] {
+        let server = placing(state, outcome.clone()).await;
+        let answer = server.ask("POST", "/api/v1/orders", LIMIT).await;
+        assert_eq!(answer.status, status, "{outcome:?} {answer:?}");
+        let name = state.map_or("unknown", OrderState::name);
+        assert_eq!(answer.json()["status"], name, "{outcome:?}");
+    }
+    let refusal = Refusal {
+        rule: Rule::MaxOrderNotional,
+        limit: "25000 USDT".to_owned(),
+        value: "61602.1 USDT".to_owned(),
+        hint: "at most 0.4 BTC".to_owned(),
+    };
+    let server = placing(None, Outcome::Refused(refusal)).await;
+    let answer = server.ask("POST", "/api/v1/orders", LIMIT).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (422, "risk_refused")
+    );
+    let json = answer.json();
+    assert_eq!(json["rule"], "max_order_notional");
+    assert_eq!(
+        (&json["limit"], &json["value"]),
+        (&json!("25000 USDT"), &json!("61602.1 USDT"))
+    );
+    assert_eq!(json["hint"], "at most 0.4 BTC");
+
+    let server = placing(Some(OrderState::Rejected), Outcome::Placed(id)).await;
+    let answer = server.ask("POST", "/api/v1/orders", LIMIT).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (422, "venue_rejected")
+    );
+    assert_eq!(answer.json()["order"]["status"], "rejected");
+
+    let server = placing(None, Outcome::Conflict(id)).await;
+    let answer = server.ask("POST", "/api/v1/orders", LIMIT).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (422, "idempotency_conflict")
+    );
+    assert_eq!(answer.json()["order_id"], "5");
+
+    let server = placing(None, Outcome::NotFound).await;
+    let answer = server.ask("POST", "/api/v1/orders", LIMIT).await;
+    assert_eq!((answer.status, answer.code().as_str()), (500, "internal"));
+}
+
+#[tokio::test]
+async fn silence_is_told_as_it_is() {
+    let config = || HttpConfig {
+        answer_timeout: Duration::from_millis(50),
+        ..HttpConfig::default()
+    };
+    // The order is known by its key.
+    let answering = |_, published: &Published| {
+        publish(published, order(5, OrderState::Sent));
+        None
+    };
+    let server = Harness::start(config(), Box::new(answering)).await;
+    let answer = server.ask("POST", "/api/v1/orders", LIMIT).await;
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (202, Some("/api/v1/orders/5"))
+    );
+    assert_eq!(answer.json()["status"], "submitted");
+    // It has no key.
+    let server = Harness::start(config(), Box::new(|_, _| None)).await;
+    let body = r#"{"symbol":"BTCUSDT","side":"buy","type":"market","quantity":1}"#;
+    let answer = server.ask("POST", "/api/v1/orders", body).await;
+    assert_eq!((answer.status, answer.header("location")), (202, None));
+    assert_eq!(
+        answer.json(),
+        json!({"status": "unknown", "reason": "no answer within 50 ms; list /api/v1/orders"})
+    );
+    // Other commands.
+    publish(&server.state.published, order(6, OrderState::CancelPending));
+    let answer = server.ask("DELETE", "/api/v1/orders/6", "").await;
+    assert_eq!(
+        (answer.status, &answer.json()["status"]),
+        (202, &json!("cancel_pending"))
+    );
+    let answer = server.ask("DELETE", "/api/v1/orders", "").await;
+    assert_eq!(
+        (answer.status, &answer.json()["cancelling"]),
+        (202, &json!(null))
+    );
+    let answer = server.ask("POST", "/api/v1/strategies/grid/stop", "").await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "no_answer"));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_a_closing_kernel_does_too() {
+    let (server, inbox) = Harness::without_kernel(HttpConfig::default()).await;
+    let all = || CommandKind::CancelAll { instrument: None };
+    let _waits = server.state.kernel.command(all()).unwrap();
+    for (method, path, body) in [
+        ("POST", "/api/v1/orders", LIMIT),
+        ("DELETE", "/api/v1/orders", ""),
+        ("DELETE", "/api/v1/orders/5", ""),
+        ("POST", "/api/v1/strategies/grid/start", ""),
+    ] {
+        let answer = server.ask(method, path, body).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (503, "busy"),
+            "{method} {path}"
+        );
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    assert!(inbox.command().is_some());
+    // The kernel takes the command and ends without an answer.
+    let mut client = server.connect().await;
+    client.request("POST", "/api/v1/orders", LIMIT).await;
+    let envelope = loop {
+        match inbox.command() {
+            Some(envelope) => break envelope,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    drop(envelope);
+    let answer = client.answer().await;
+    assert_eq!(answer.status, 202);
+    assert!(
+        answer.json()["reason"]
+            .as_str()
+            .unwrap()
+            .contains("shutting down")
+    );
+    server.state.kernel.close();
+    assert_eq!(
+        server.ask("POST", "/api/v1/orders", LIMIT).await.code(),
+        "busy"
+    );
+}
+
+#[tokio::test]
+async fn cancelling_answers_with_the_order() {
+    let answering = |kind, published: &Published| {
+        Some(match kind {
+            CommandKind::Cancel { order: OrderId(1) } => {
+                publish(published, order(1, OrderState::Cancelled));
+                Outcome::Cancelling(1)
+            }
+            CommandKind::Cancel { order: OrderId(2) } => {
+                publish(published, order(2, OrderState::CancelPending));
+                Outcome::Cancelling(1)
+            }
+            CommandKind::Cancel {
+                order: id @ OrderId(3),
+            } => Outcome::AlreadyDone(id),
+            CommandKind::Cancel { .. } => Outcome::NotFound,
+            CommandKind::CancelAll { instrument: None } => Outcome::Cancelling(7),
+            CommandKind::CancelAll {
+                instrument: Some(InstrumentId(3)),
+            } => Outcome::Cancelling(1),
+            other => panic!("{other:?}"),
+        })
+    };
+    let server = Harness::start(HttpConfig::default(), Box::new(answering)).await;
+    publish(&server.state.published, order(3, OrderState::Filled));
+    let delete = async |path: &str| server.ask("DELETE", path, "").await;
+    let answer = delete("/api/v1/orders/1").await;
+    assert_eq!(
+        (answer.status, &answer.json()["status"]),
+        (200, &json!("cancelled"))
+    );
+    let answer = delete("/api/v1/orders/2").await;
+    assert_eq!(
+        (answer.status, &answer.json()["status"]),
+        (202, &json!("cancel_pending"))
+    );
+    let answer = delete("/api/v1/orders/3").await;
+    assert_eq!((answer.status, answer.code().as_str()), (409, "order_done"));
+    assert_eq!(answer.json()["order"]["status"], "filled");
+    for id in ["4", "abc", "-1", "18446744073709551616"] {
+        let answer = delete(&format!("/api/v1/orders/{id}")).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (404, "unknown_order"),
+            "{id}"
+        );
+        assert_eq!(
+            server.get(&format!("/api/v1/orders/{id}")).await.code(),
+            "unknown_order"
+        );
+    }
+    assert_eq!(delete("/api/v1/orders").await.json()["cancelling"], 7);
+    assert_eq!(
+        delete("/api/v1/orders?symbol=SOLUSDT").await.json()["cancelling"],
+        1
+    );
+    assert_eq!(
+        delete("/api/v1/orders?symbol=XYZ").await.code(),
+        "unknown_symbol"
+    );
+}
+
+#[tokio::test]
+async fn orders_are_listed_newest_first_in_pages() {
+    let server = Harness::reading(HttpConfig::default()).await;
+    let published = &server.state.published;
+    for id in 1..=150 {
+        let state = if id % 2 == 0 {
+            OrderState::Filled
+        } else {
+            OrderState::Acked
+        };
+        let mut order = order(id, state);
+        order.spec.instrument = InstrumentId(u16::from(id > 100));
+        publish(published, order);
+    }
+    let ids = async |query: &str| {
+        let json = server.get(&format!("/api/v1/orders{query}")).await.json();
+        let ids: Vec<u64> = json["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|o| o["order_id"].as_str().unwrap().parse().unwrap())
+            .collect();
+        (ids, json["next_cursor"].as_str().map(str::to_owned))
+    };
+    let (first, cursor) = ids("").await;
+    assert_eq!(
+        (first.len(), first[0], cursor.as_deref()),
+        (100, 150, Some("51"))
+    );
+    let (rest, cursor) = ids("?cursor=51").await;
+    assert_eq!((rest.len(), rest[0], cursor), (50, 50, None));
+    assert_eq!(
+        ids("?status=filled&limit=2").await,
+        (vec![150, 148], Some("148".to_owned()))
+    );
+    assert_eq!(ids("?status=open&limit=1").await.0, [149]);
+    assert_eq!(ids("?status=rejected").await, (vec![], None));
+    assert_eq!(ids("?symbol=BTCUSDT&limit=1").await.0, [100]);
+    assert_eq!(ids("?client_order_id=key-7").await, (vec![7], None));
+    assert_eq!(ids("?cursor=1").await, (vec![], None));
+    for query in ["?status=done", "?limit=0", "?limit=1001", "?cursor=x"] {
+        let answer = server.get(&format!("/api/v1/orders{query}")).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "invalid_parameter"),
+            "{query}"
+        );
+    }
+    assert_eq!(
+        server.get("/api/v1/orders?symbol=XYZ").await.code(),
+        "unknown_symbol"
+    );
+    assert_eq!(
+        server.get("/api/v1/orders/7").await.json()["created_at"],
+        FIRST_MS
+    );
+}
+
+#[tokio::test]
+async fn strategies_start_and_stop() {
+    let answering = |kind, _: &Published| match kind {
+        CommandKind::Strategy { name, .. } if name == "grid" => Some(Outcome::Done),
+        CommandKind::Strategy { .. } => Some(Outcome::NotFound),
+        other => panic!("{other:?}"),
+    };
+    let server = Harness::start(HttpConfig::default(), Box::new(answering)).await;
+    for verb in ["start", "stop"] {
+        let answer = server
+            .ask("POST", &format!("/api/v1/strategies/grid/{verb}"), "")
+            .await;
+        assert_eq!(
+            (answer.status, &answer.json()["name"]),
+            (200, &json!("grid"))
+        );
+        let answer = server
+            .ask("POST", &format!("/api/v1/strategies/gird/{verb}"), "")
+            .await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (404, "unknown_strategy")
+        );
+        assert_eq!(answer.json()["hint"], "did you mean grid?");
+    }
+}
