@@ -56,8 +56,10 @@ pub enum LedgerError {
 /// What the last applied records changed: the store writes these, readers see these.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// Orders.
+    /// Orders. One that is forgotten since is in `forgotten` too.
     pub orders: BTreeSet<OrderId>,
+    /// Orders that are no longer kept.
+    pub forgotten: BTreeSet<OrderId>,
     /// Positions.
     pub positions: BTreeSet<InstrumentId>,
     /// Whether money or statistics changed.
@@ -322,6 +324,7 @@ impl Ledger {
             .orders
             .report(report, seq, time, &instrument)
             .map_err(range)?;
+        self.changes.forgotten.extend(self.orders.take_forgotten());
         let (filled, disputed) = match applied {
             Applied::Changed => (false, false),
             Applied::Filled => (true, false),

@@ -87,6 +87,8 @@ pub struct OrderTable {
     /// Ended orders, oldest end first: the next to be forgotten in front.
     ended: VecDeque<OrderId>,
     keys: BTreeMap<String, OrderId>,
+    /// Removed since the last [`OrderTable::take_forgotten`].
+    forgotten: Vec<OrderId>,
     kept_max: usize,
 }
 
@@ -98,6 +100,7 @@ impl OrderTable {
             open: BTreeSet::new(),
             ended: VecDeque::new(),
             keys: BTreeMap::new(),
+            forgotten: Vec::new(),
             kept_max,
         }
     }
@@ -226,6 +229,11 @@ impl OrderTable {
         Ok(applied)
     }
 
+    /// Orders that were forgotten since the last call.
+    pub fn take_forgotten(&mut self) -> Vec<OrderId> {
+        std::mem::take(&mut self.forgotten)
+    }
+
     /// Converts all numbers of one instrument's orders to new scales.
     pub fn rescale(
         &mut self,
@@ -252,6 +260,7 @@ impl OrderTable {
                 return;
             }
             self.ended.pop_front();
+            self.forgotten.push(oldest);
             let Some(order) = self.orders.remove(&oldest) else {
                 continue;
             };
