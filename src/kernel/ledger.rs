@@ -56,8 +56,10 @@ pub enum LedgerError {
 /// What the last applied records changed: the store writes these, readers see these.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// Orders; one that the ledger no longer has was forgotten.
+    /// Orders. One that is forgotten since is in `forgotten` too.
     pub orders: BTreeSet<OrderId>,
+    /// Orders that are no longer kept.
+    pub forgotten: BTreeSet<OrderId>,
     /// Positions.
     pub positions: BTreeSet<InstrumentId>,
     /// Whether money or statistics changed.
@@ -325,6 +327,7 @@ impl Ledger {
             .orders
             .report(report, seq, time, &instrument)
             .map_err(range)?;
+        self.changes.forgotten.extend(self.orders.take_forgotten());
         let (filled, disputed) = match applied {
             Applied::Changed => (false, false),
             Applied::Filled => (true, false),
@@ -332,9 +335,6 @@ impl Ledger {
             Applied::Duplicate | Applied::Unknown => return Ok(Effect::default()),
         };
         self.touch_order(report.order);
-        for forgotten in self.orders.take_forgotten() {
-            self.touch_order(forgotten);
-        }
         if let Some(booking) = booking.filter(|_| filled) {
             if let Some(position) = self.positions.get_mut(id.index()) {
                 *position = booking.position;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Kernel;
 use super::market::{Book, Market};
-use super::orders::OrderState;
+use super::orders::{Order, OrderId, OrderState};
 use super::risk;
 use super::snapshot::{
     AccountView, BOOK_LEVELS_PUBLISHED, BookView, IndicatorView, KernelView, PositionView,
@@ -33,15 +33,12 @@ impl Kernel {
             }
         }
         for id in &dirty.ledger.orders {
-            match self.ledger.orders().get(*id) {
-                Some(order) => {
-                    if let Some(key) = &order.spec.client_order_id {
-                        to.client_orders.insert(key.clone(), *id);
-                    }
-                    to.orders.insert(*id, Arc::new(order.clone()));
-                }
-                None => forget(to, *id),
+            if let Some(order) = self.ledger.orders().get(*id) {
+                publish_order(to, order);
             }
+        }
+        for id in &dirty.ledger.forgotten {
+            forget(to, *id);
         }
         if !dirty.tickers.is_empty() || dirty.ledger.account || !dirty.ledger.orders.is_empty() {
             to.account.store(Arc::new(self.account_view()));
@@ -58,10 +55,7 @@ impl Kernel {
             self.dirty.series.insert(id);
         }
         for order in self.ledger.orders().iter() {
-            if let Some(key) = &order.spec.client_order_id {
-                to.client_orders.insert(key.clone(), order.id);
-            }
-            to.orders.insert(order.id, Arc::new(order.clone()));
+            publish_order(to, order);
         }
         self.publish(to);
     }
@@ -197,7 +191,14 @@ impl Kernel {
     }
 }
 
-fn forget(to: &Published, id: super::orders::OrderId) {
+fn publish_order(to: &Published, order: &Order) {
+    if let Some(key) = &order.spec.client_order_id {
+        to.client_orders.insert(key.clone(), order.id);
+    }
+    to.orders.insert(order.id, Arc::new(order.clone()));
+}
+
+fn forget(to: &Published, id: OrderId) {
     if let Some(entry) = to.orders.remove(&id)
         && let Some(key) = &entry.value().spec.client_order_id
     {

@@ -87,9 +87,9 @@ pub struct OrderTable {
     /// Ended orders, oldest end first: the next to be forgotten in front.
     ended: VecDeque<OrderId>,
     keys: BTreeMap<String, OrderId>,
-    kept_max: usize,
-    /// Orders forgotten since [`OrderTable::take_forgotten`] was called last.
+    /// Removed since the last [`OrderTable::take_forgotten`].
     forgotten: Vec<OrderId>,
+    kept_max: usize,
 }
 
 impl OrderTable {
@@ -100,8 +100,8 @@ impl OrderTable {
             open: BTreeSet::new(),
             ended: VecDeque::new(),
             keys: BTreeMap::new(),
-            kept_max,
             forgotten: Vec::new(),
+            kept_max,
         }
     }
 
@@ -229,7 +229,7 @@ impl OrderTable {
         Ok(applied)
     }
 
-    /// Orders that the last reports pushed out of the table.
+    /// Orders that were forgotten since the last call.
     pub fn take_forgotten(&mut self) -> Vec<OrderId> {
         std::mem::take(&mut self.forgotten)
     }

@@ -1,0 +1,515 @@
+//! The task that writes the journal into the store.
+//!
+//! A session begins with taking the fence and comparing watermarks, and ends with the first trouble.
+//! Whatever happened (a lost answer, an outage, an emptied or rolled-back server), the next session
+//! finds out by the watermark what to write next, and the script sees to it that nothing is written
+//! twice or left out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use fred::types::Resolve;
+use tokio::sync::watch;
+
+use super::StoreConfig;
+use super::client::{Client, Scripts, alarm};
+use super::error::StoreError;
+use super::keys::Keys;
+use super::projection::{Batch, Projection, text};
+use super::rebuild::Attempt;
+use crate::kernel::event::Seq;
+use crate::runtime::clock::Clock;
+use crate::status::StoreStatus;
+
+/// Version of what is written and of the state's hash. Another one in the store: it is written anew.
+const LAYOUT: u32 = 1;
+/// First pause after trouble; doubled each time, up to the configured longest.
+const RETRY_MIN: Duration = Duration::from_millis(20);
+
+/// Why a session ended.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// The server, or the way to it.
+    Server(fred::error::Error),
+    /// The store is not where we thought: look again.
+    Resynchronise(&'static str),
+    /// The store's stream is ahead of its watermark: its content is not ours any more.
+    Rebuild,
+    /// Beyond repair.
+    Fatal(StoreError),
+}
+
+impl From<fred::error::Error> for Trouble {
+    fn from(error: fred::error::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+/// Follows the journal in `journal_dir` and writes it into the store until `shutdown` turns true and
+/// everything is written, or the drain time is over. `durable` is the journal's watermark. Ends
+/// early only with an error that needs an operator.
+pub async fn run(
+    config: StoreConfig,
+    journal_dir: PathBuf,
+    durable: watch::Receiver<Seq>,
+    status: Arc<StoreStatus>,
+    resolver: Arc<dyn Resolve>,
+    clock: Clock,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), StoreError> {
+    check(&config)?;
+    let keys = Keys::new(&config.prefix, &config.account);
+    let client = Client::start(&config, resolver).await?;
+    let (drain, patience) = (config.drain, config.command_timeout);
+    let mut task = Task {
+        schema: format!("{LAYOUT}:{}", config.orders_kept),
+        keys,
+        journal_dir,
+        durable,
+        status,
+        clock,
+        shutdown: shutdown.clone(),
+        client,
+        scripts: Scripts::new(),
+        fence: 0,
+        replica: None,
+        unanswered: None,
+        rebuild: false,
+        settings_seen: false,
+        config,
+    };
+    let result = tokio::select! {
+        result = task.work() => result,
+        () = over(shutdown, drain) => Err(StoreError::NotDrained { lag: task.lag() }),
+    };
+    task.status.up.store(false, Ordering::Relaxed);
+    task.client.quit(patience.min(Duration::from_secs(1))).await;
+    result
+}
+
+fn check(config: &StoreConfig) -> Result<(), StoreError> {
+    let bad = |key, hint: &str| {
+        let hint = hint.to_owned();
+        Err(StoreError::Config { key, hint })
+    };
+    let plain = |name: &str| {
+        !name.is_empty()
+            && !name.contains(['{', '}', '*', '?', '['])
+            && !name.contains(char::is_control)
+    };
+    if !plain(&config.prefix) {
+        return bad("prefix", "must be a word without braces and wildcards");
+    }
+    if !plain(&config.account) {
+        return bad("account", "must be a word without braces and wildcards");
+    }
+    if !(1..=10_000).contains(&config.batch_records_max) {
+        return bad("batch_records_max", "1 to 10000 records");
+    }
+    if !(1..=64 << 20).contains(&config.batch_bytes_max) {
+        return bad("batch_bytes_max", "1 byte to 64 MiB");
+    }
+    if config.command_timeout.is_zero() || config.idle_check.is_zero() {
+        return bad("command_timeout, idle_check", "more than zero");
+    }
+    Ok(())
+}
+
+/// Ends `drain` after shutdown began.
+async fn over(mut shutdown: watch::Receiver<bool>, drain: Duration) {
+    began(&mut shutdown).await;
+    tokio::time::sleep(drain).await;
+}
+
+/// Ends when shutdown begins; never if nobody can begin it any more.
+async fn began(shutdown: &mut watch::Receiver<bool>) {
+    if shutdown.wait_for(|begun| *begun).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+struct Task {
+    config: StoreConfig,
+    schema: String,
+    keys: Keys,
+    journal_dir: PathBuf,
+    durable: watch::Receiver<Seq>,
+    status: Arc<StoreStatus>,
+    clock: Clock,
+    shutdown: watch::Receiver<bool>,
+    client: Client,
+    scripts: Scripts,
+    /// Ours; 0 before the first was taken.
+    fence: u64,
+    /// Where the journal is read; not there when it has to be read from the beginning.
+    replica: Option<Projection>,
+    /// A batch whose answer has not come: the store may have it or not.
+    unanswered: Option<Batch>,
+    /// The store's content is to be replaced.
+    rebuild: bool,
+    /// Whether the server's configuration was looked at.
+    settings_seen: bool,
+}
+
+impl Task {
+    /// Sessions, with pauses between them.
+    async fn work(&mut self) -> Result<(), StoreError> {
+        let mut pause = RETRY_MIN;
+        loop {
+            let applied = self.status.applied();
+            let trouble = match self.session().await {
+                Ok(()) => return Ok(()),
+                Err(Trouble::Fatal(error)) => {
+                    tracing::error!(%error, "the store is not written any more");
+                    return Err(error);
+                }
+                Err(trouble) => trouble,
+            };
+            if self.status.applied() != applied {
+                pause = RETRY_MIN;
+            }
+            if *self.shutdown.borrow() && self.fence > 0 && self.lag() == 0 {
+                return Ok(());
+            }
+            self.report(&trouble);
+            self.client.ensure_running();
+            let jitter = u32::try_from(self.clock.now().0.rem_euclid(256)).unwrap_or(0);
+            let wait = pause + pause * jitter / 512;
+            pause = (pause * 2).min(self.config.retry_max);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn report(&mut self, trouble: &Trouble) {
+        let lag = self.lag();
+        match trouble {
+            Trouble::Server(error) => {
+                let was_up = self.status.up.swap(false, Ordering::Relaxed);
+                self.status.retries.fetch_add(1, Ordering::Relaxed);
+                if let Some(advice) = alarm(error) {
+                    tracing::error!(error = error.details(), lag, "{advice}");
+                } else if was_up {
+                    tracing::warn!(
+                        error = error.details(),
+                        lag,
+                        "the store does not answer; the journal keeps everything, trying again"
+                    );
+                }
+            }
+            Trouble::Resynchronise(why) => {
+                self.status.retries.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(why, lag, "comparing with the store again");
+            }
+            Trouble::Rebuild => {
+                self.rebuild = true;
+                self.status.retries.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(
+                    "the store's stream holds entries that are not ours; writing it anew"
+                );
+            }
+            Trouble::Fatal(_) => {}
+        }
+    }
+
+    /// Records that are durable and not in the store.
+    fn lag(&self) -> u64 {
+        let durable = self.durable.borrow().0;
+        durable.saturating_sub(self.status.applied().0)
+    }
+
+    /// From taking the fence to the first trouble; `Ok` when everything is written at shutdown.
+    async fn session(&mut self) -> Result<(), Trouble> {
+        if self.replica.is_none() {
+            self.replica = Some(self.fresh().await?);
+            self.unanswered = None;
+        }
+        let store = self.acquire().await?;
+        self.status.up.store(true, Ordering::Relaxed);
+        self.look_at_settings().await;
+        match store.watermark {
+            Some(watermark)
+                if !self.rebuild && !store.rebuilding && store.schema == self.schema =>
+            {
+                self.join(Seq(watermark), &store).await?;
+            }
+            found => self.rebuild(found.is_some()).await?,
+        }
+        loop {
+            while let Some(batch) = self.next_batch().await? {
+                self.send(batch).await?;
+            }
+            if *self.shutdown.borrow() {
+                return Ok(());
+            }
+            self.idle().await?;
+        }
+    }
+
+    /// Takes the fence and learns where the store is.
+    async fn acquire(&mut self) -> Result<Store, Trouble> {
+        let ours = self.installation();
+        let durable = *self.durable.borrow();
+        let args = [self.fence.to_string(), ours.clone(), durable.0.to_string()].map(text);
+        let keys = vec![self.keys.meta()];
+        let script = &mut self.scripts.acquire;
+        let answer = self.client.run(script, keys, args.into()).await?;
+        let wrong = || StoreError::Answer(answer.join(" "));
+        let [
+            word,
+            fence,
+            found,
+            watermark,
+            schema,
+            hash,
+            hash_seq,
+            rebuild,
+        ] = answer.as_slice()
+        else {
+            return Err(wrong().into());
+        };
+        let keys = self.keys.pattern();
+        let error = match word.as_str() {
+            "ok" => {
+                self.fence = fence.parse().map_err(|_| wrong())?;
+                return Ok(Store {
+                    watermark: watermark.parse().ok(),
+                    schema: schema.clone(),
+                    hash: hash_seq.parse().ok().map(|seq| (Seq(seq), hash.clone())),
+                    rebuilding: !rebuild.is_empty(),
+                });
+            }
+            "foreign" => StoreError::Foreign {
+                keys,
+                found: found.clone(),
+                ours,
+            },
+            "fenced" => StoreError::Fenced {
+                current: fence.parse().map_err(|_| wrong())?,
+                ours: self.fence,
+            },
+            "ahead" => StoreError::Ahead {
+                keys,
+                watermark: watermark.parse().map_err(|_| wrong())?,
+                durable: durable.0,
+            },
+            _ => wrong(),
+        };
+        Err(error.into())
+    }
+
+    /// Says what is unsafe about the server's configuration, once.
+    async fn look_at_settings(&mut self) {
+        if std::mem::replace(&mut self.settings_seen, true) {
+            return;
+        }
+        let setting = |name| self.client.setting(name);
+        if let Some(policy) = setting("maxmemory-policy").await
+            && policy != "noeviction"
+        {
+            tracing::warn!(
+                policy,
+                "the store may throw keys away: set maxmemory-policy noeviction"
+            );
+        }
+        if setting("appendonly").await.as_deref() == Some("no") {
+            tracing::warn!("the store forgets on a restart: set appendonly yes");
+        }
+    }
+
+    /// Brings the replica to the store's watermark, and checks that they are of one history.
+    async fn join(&mut self, watermark: Seq, store: &Store) -> Result<(), Trouble> {
+        self.status.set_applied(watermark);
+        if let Some(batch) = self.unanswered.take() {
+            let replica = self.position();
+            if replica == batch.last && watermark.0 + 1 == batch.first.0 {
+                // It never arrived.
+                return self.send(batch).await;
+            }
+        }
+        if self.position() == watermark {
+            return Ok(());
+        }
+        if self.position() > watermark {
+            tracing::warn!(
+                watermark = watermark.0,
+                "the store has gone back: writing on from there"
+            );
+            self.replica = Some(self.fresh().await?);
+        }
+        if let Some((seq, hash)) = store.hash.clone().filter(|(seq, _)| *seq <= watermark)
+            && seq > self.position()
+        {
+            self.forward(seq).await?;
+            let ours = self
+                .blocking(|p| Ok(format!("{:016x}", p.ledger().durable_hash())))
+                .await?;
+            if ours != hash {
+                let (keys, seq) = (self.keys.pattern(), seq.0);
+                return Err(StoreError::Diverged { keys, seq }.into());
+            }
+        }
+        self.forward(watermark).await
+    }
+
+    /// Writes the complete state, as it was where the stream shall begin.
+    async fn rebuild(&mut self, had_content: bool) -> Result<(), Trouble> {
+        self.unanswered = None;
+        let durable = *self.durable.borrow();
+        let begin = Seq(self
+            .config
+            .stream_max
+            .map_or(0, |max| durable.0.saturating_sub(max)));
+        tracing::warn!(
+            had_content,
+            from = begin.0 + 1,
+            through = durable.0,
+            "writing the complete state into the store"
+        );
+        if self.position() > begin {
+            self.replica = Some(self.fresh().await?);
+        }
+        self.forward(begin).await?;
+        let Some(projection) = &self.replica else {
+            return Err(Trouble::Resynchronise("no replica"));
+        };
+        let attempt = Attempt {
+            client: &self.client,
+            scripts: &mut self.scripts,
+            projection,
+            fence: self.fence,
+            step: 0,
+        };
+        attempt.run(&self.schema).await?;
+        self.rebuild = false;
+        self.status.set_applied(begin);
+        Ok(())
+    }
+
+    /// Sends a batch and waits for the answer.
+    async fn send(&mut self, batch: Batch) -> Result<(), Trouble> {
+        let mut args = Vec::with_capacity(batch.args.len() + 1);
+        args.push(text(self.fence.to_string()));
+        args.extend_from_slice(&batch.args);
+        let (keys, last) = (batch.keys.clone(), batch.last);
+        self.unanswered = Some(batch);
+        let script = &mut self.scripts.batch;
+        let answer = self.client.run(script, keys, args).await?;
+        match answer.first().map(String::as_str) {
+            Some("applied" | "already") => {
+                self.unanswered = None;
+                self.status.set_applied(last);
+                self.status.up.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Some("stream") => Err(Trouble::Rebuild),
+            Some("fence") => Err(Trouble::Resynchronise("the store has another fence")),
+            Some("empty") => Err(Trouble::Resynchronise("the store was emptied")),
+            Some("hole") => Err(Trouble::Resynchronise("the store has another watermark")),
+            _ => Err(StoreError::Answer(answer.join(" ")).into()),
+        }
+    }
+
+    /// Waits for records, for shutdown, or until it is time to see whether the server is still there
+    /// and still ours.
+    async fn idle(&mut self) -> Result<(), Trouble> {
+        let (applied, written) = (self.status.applied(), self.position());
+        assert_eq!(applied, written, "idle with records to write");
+        let more = async {
+            if self.durable.wait_for(|d| *d > applied).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = more => return Ok(()),
+            () = began(&mut self.shutdown) => return Ok(()),
+            () = tokio::time::sleep(self.config.idle_check) => {}
+        }
+        // A batch of records that are there already: answered without writing anything.
+        let mut args = vec![text(self.fence.to_string())];
+        args.extend(["1", "0", "0", ""].map(|a| text(a.to_owned())));
+        let script = &mut self.scripts.batch;
+        let answer = self.client.run(script, self.keys.fixed(), args).await?;
+        let watermark = answer.get(2).and_then(|w| w.parse().ok());
+        if answer.first().is_some_and(|word| word == "already") && watermark == Some(applied.0) {
+            return Ok(());
+        }
+        Err(Trouble::Resynchronise("the idle store has changed"))
+    }
+
+    fn installation(&self) -> String {
+        self.replica
+            .as_ref()
+            .map(|p| p.installation().to_string())
+            .unwrap_or_default()
+    }
+
+    /// The last record that the replica has applied.
+    fn position(&self) -> Seq {
+        self.replica.as_ref().map_or(Seq(0), Projection::position)
+    }
+
+    async fn fresh(&self) -> Result<Projection, Trouble> {
+        let (dir, keys) = (self.journal_dir.clone(), self.keys.clone());
+        let config = self.config.clone();
+        let opened = tokio::task::spawn_blocking(move || Projection::open(&dir, keys, &config));
+        Ok(joined(opened.await)?)
+    }
+
+    async fn forward(&mut self, to: Seq) -> Result<(), Trouble> {
+        let durable = *self.durable.borrow();
+        self.blocking(move |p| p.forward(to, durable)).await
+    }
+
+    async fn next_batch(&mut self) -> Result<Option<Batch>, Trouble> {
+        let durable = *self.durable.borrow_and_update();
+        if durable <= self.position() {
+            return Ok(None);
+        }
+        self.blocking(move |p| p.next_batch(durable)).await
+    }
+
+    /// Lets the replica work where it may block. If it fails or is cancelled it is read anew.
+    async fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Projection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let Some(mut projection) = self.replica.take() else {
+            return Err(Trouble::Resynchronise("the journal has to be read again"));
+        };
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work(&mut projection);
+            (projection, result)
+        });
+        let (projection, result) = joined(done.await);
+        self.replica = Some(projection);
+        Ok(result?)
+    }
+}
+
+/// What `acquire.lua` tells.
+struct Store {
+    watermark: Option<u64>,
+    schema: String,
+    /// A sequence and the state's hash after it.
+    hash: Option<(Seq, String)>,
+    rebuilding: bool,
+}
+
+/// The result of blocking work; its panic goes on here, where the supervisor sees it.
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => panic!("blocking work was cancelled: {error}"),
+        },
+    }
+}

@@ -1,0 +1,67 @@
+//! The keys, all under one hash tag so that one script may touch them all.
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | `hean:{account}:meta` | hash | `installation`, `fence`, `watermark` (last record), `first_seq` (where the stream began), `schema`, `hash` and `hash_seq` (state after that record), `rebuild` |
+//! | `hean:{account}:events` | stream | ids `<seq>-0`; `type`, `time` (ms), `data` (JSON) |
+//! | `hean:{account}:order:<id>` | hash | an order |
+//! | `hean:{account}:orders` | set | ids of the orders that are there |
+//! | `hean:{account}:open` | set | ids of those that can still change |
+//! | `hean:{account}:position:<venue:SYMBOL>` | hash | a position |
+//! | `hean:{account}:positions` | set | names of the positions that are there |
+//! | `hean:{account}:account` | hash | money and statistics |
+
+use fred::types::Key;
+
+/// Positions of the fixed keys in every script but `acquire.lua`, from 1.
+pub(crate) const OPEN: &str = "3";
+pub(crate) const ORDERS: &str = "4";
+pub(crate) const POSITIONS: &str = "5";
+
+/// Names of keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    base: String,
+}
+
+impl Keys {
+    pub(crate) fn new(prefix: &str, account: &str) -> Self {
+        Self {
+            base: format!("{prefix}:{{{account}}}:"),
+        }
+    }
+
+    /// All of them, for messages.
+    pub(crate) fn pattern(&self) -> String {
+        format!("{}*", self.base)
+    }
+
+    pub(crate) fn meta(&self) -> Key {
+        self.key("meta")
+    }
+
+    /// What every script that writes gets first, in the order of the constants above.
+    pub(crate) fn fixed(&self) -> Vec<Key> {
+        ["meta", "events", "open", "orders", "positions"]
+            .map(|name| self.key(name))
+            .to_vec()
+    }
+
+    pub(crate) fn account(&self) -> String {
+        format!("{}account", self.base)
+    }
+
+    /// Prefix of order keys.
+    pub(crate) fn order(&self) -> String {
+        format!("{}order:", self.base)
+    }
+
+    /// Prefix of position keys.
+    pub(crate) fn position(&self) -> String {
+        format!("{}position:", self.base)
+    }
+
+    fn key(&self, name: &str) -> Key {
+        format!("{}{name}", self.base).into()
+    }
+}

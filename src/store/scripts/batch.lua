@@ -1,0 +1,29 @@
+-- One batch: all of it or nothing.
+-- KEYS: meta, events, open, orders, positions, then changed hashes.
+-- ARGV: fence, first and last sequence, longest stream (0: any), state hash ('': none), then per
+-- event its type, time and data; then what write() takes.
+local m = redis.call('HMGET', KEYS[1], 'fence', 'watermark')
+if m[1] ~= ARGV[1] then return {'fence', m[1] or '', m[2] or ''} end
+if not m[2] then return {'empty', m[1], ''} end
+local first, last, watermark = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(m[2])
+if last <= watermark then return {'already', m[1], m[2]} end
+if first ~= watermark + 1 then return {'hole', m[1], m[2]} end
+local at = 6
+for seq = first, last do
+  local id = string.format('%.0f-0', seq)
+  -- The first write is one that a full server refuses, so it refuses before anything is written.
+  local done = redis.pcall('XADD', KEYS[2], id, 'type', ARGV[at], 'time', ARGV[at + 1], 'data',
+    ARGV[at + 2])
+  if type(done) == 'table' and done.err then
+    if seq == first and string.find(done.err, 'equal or smaller', 1, true) then
+      return {'stream', m[1], m[2]}
+    end
+    return done
+  end
+  at = at + 3
+end
+write(6, at)
+redis.call('HSET', KEYS[1], 'watermark', ARGV[3])
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'hash', ARGV[5], 'hash_seq', ARGV[3]) end
+if ARGV[4] ~= '0' then redis.call('XTRIM', KEYS[2], 'MAXLEN', '~', ARGV[4]) end
+return {'applied', m[1], ARGV[3]}
