@@ -11,7 +11,7 @@ use super::raw::{
     word,
 };
 use super::settings::{DataDir, LogFormat, Settings, SyncPolicy, VenueSettings};
-use super::url::{StoreUrl, base_url};
+use super::url::{StoreUrl, base_url, check_host};
 use crate::kernel::types::{InstrumentName, Interval, VenueId};
 use crate::status::Mode;
 
@@ -165,10 +165,27 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "http.connections_max",
         |s, raw| {
-            s.http.connections_max = count(raw, 1, 65_536)?;
+            let value = integer(raw, 1, 65_536)?;
+            s.http.connections_max = u32::try_from(value).unwrap_or(u32::MAX);
             Ok(())
         },
-        |s| size(s.http.connections_max),
+        |s| Raw::Integer(i128::from(s.http.connections_max)),
+    ),
+    key(
+        "http.head_bytes_max",
+        |s, raw| {
+            s.http.head_bytes_max = count(raw, 8_192, 1 << 20)?;
+            Ok(())
+        },
+        |s| size(s.http.head_bytes_max),
+    ),
+    key(
+        "http.body_bytes_max",
+        |s, raw| {
+            s.http.body_bytes_max = count(raw, 1_024, 16 << 20)?;
+            Ok(())
+        },
+        |s| size(s.http.body_bytes_max),
     ),
     key(
         "http.header_timeout_ms",
@@ -187,12 +204,36 @@ pub(super) const KEYS: &[Key] = &[
         |s| Raw::millis(s.http.body_timeout),
     ),
     key(
-        "http.body_bytes_max",
+        "http.idle_timeout_ms",
         |s, raw| {
-            s.http.body_bytes_max = count(raw, 1_024, 16 << 20)?;
+            s.http.idle_timeout = millis(raw, 1, DAY_MS)?;
             Ok(())
         },
-        |s| size(s.http.body_bytes_max),
+        |s| Raw::millis(s.http.idle_timeout),
+    ),
+    key(
+        "http.write_timeout_ms",
+        |s, raw| {
+            s.http.write_timeout = millis(raw, 1, DAY_MS)?;
+            Ok(())
+        },
+        |s| Raw::millis(s.http.write_timeout),
+    ),
+    key(
+        "http.answer_timeout_ms",
+        |s, raw| {
+            s.http.answer_timeout = millis(raw, 1, DAY_MS)?;
+            Ok(())
+        },
+        |s| Raw::millis(s.http.answer_timeout),
+    ),
+    key(
+        "http.drain_timeout_ms",
+        |s, raw| {
+            s.http.drain_timeout = millis(raw, 1, DAY_MS)?;
+            Ok(())
+        },
+        |s| Raw::millis(s.http.drain_timeout),
     ),
     key(
         "paper.cash",
@@ -312,7 +353,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "journal.segment_mib",
         |s, raw| {
-            s.journal.segment_bytes = integer(raw, 1, 4_096)? << 20;
+            s.journal.segment_bytes = integer(raw, 1, 1_024)? << 20;
             Ok(())
         },
         |s| Raw::Integer(i128::from(s.journal.segment_bytes >> 20)),
@@ -320,7 +361,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "journal.queue",
         |s, raw| {
-            s.journal.queue = count(raw, 64, 1 << 24)?;
+            s.journal.queue = count(raw, 1, 1 << 20)?;
             Ok(())
         },
         |s| size(s.journal.queue),
@@ -453,18 +494,18 @@ pub(super) const VENUE_KEYS: &[VenueKey] = &[
     VenueKey {
         name: "rest",
         set: |v, raw| {
-            v.rest = base_url(text(raw)?, ["https", "http"])?;
+            v.rest = optional_url(raw, ["https", "http"])?;
             Ok(())
         },
-        get: |v| Raw::Text(v.rest.clone()),
+        get: |v| Raw::Text(v.rest.clone().unwrap_or_default()),
     },
     VenueKey {
         name: "ws",
         set: |v, raw| {
-            v.ws = base_url(text(raw)?, ["wss", "ws"])?;
+            v.ws = optional_url(raw, ["wss", "ws"])?;
             Ok(())
         },
-        get: |v| Raw::Text(v.ws.clone()),
+        get: |v| Raw::Text(v.ws.clone().unwrap_or_default()),
     },
     VenueKey {
         name: "snapshot_limit",
@@ -532,21 +573,19 @@ fn strategy_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn host_name(text: &str) -> Result<String, String> {
-    let inside = text
-        .strip_prefix('[')
-        .and_then(|t| t.strip_suffix(']'))
-        .unwrap_or(text);
-    let legal = if inside.len() == text.len() {
-        text.chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-    } else {
-        inside.parse::<std::net::Ipv6Addr>().is_ok()
-    };
-    if inside.is_empty() || text.len() > 253 || !legal {
-        return Err(format!(
-            "{text:?} is no host: write a name or address without scheme and port, IPv6 in brackets"
-        ));
+/// Empty is the venue's own address.
+fn optional_url(raw: &Raw, schemes: [&str; 2]) -> Result<Option<String>, Wrong> {
+    match text(raw)? {
+        "" => Ok(None),
+        url => Ok(Some(base_url(url, schemes)?)),
     }
-    Ok(text.to_ascii_lowercase())
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    match check_host(text) {
+        Ok(()) if text.len() <= 253 => Ok(text.to_ascii_lowercase()),
+        _ => Err(format!(
+            "{text:?} is no host: write a name or an address, with or without a port, IPv6 in brackets"
+        )),
+    }
 }
