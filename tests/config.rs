@@ -245,7 +245,7 @@ fn bad_values_name_key_value_and_what_is_legal() {
         ("[venues.binance]\nws = 'https://x'\n", "wss or ws"),
         ("[log]\nlevel = 'loud'\n", "no log level"),
         ("[store]\nprefix = 'a{b}'\n", "1 to 64 of the characters"),
-        ("[http]\nallowed_hosts = ['http://x']\n", "no host"),
+        ("[http]\nallowed_hosts = ['http://x']\n", "is no host"),
         ("[http]\nlisten = 'x'\nlisten = 'y'\n", "FILE:3: not TOML"),
         ("http = 1\n", "unknown key"),
     ] {
@@ -460,6 +460,13 @@ fn limits_reach_the_types_of_the_kernel() {
     assert_eq!(settings.run.symbols.len(), 2);
     let binance = hean::kernel::types::VenueId::Binance;
     assert_eq!(settings.venue(binance).snapshot_limit, 5000);
+    assert_eq!(
+        settings.base_urls(),
+        [
+            "sim.rest=http://127.0.0.1:8090",
+            "sim.ws=ws://127.0.0.1:8090"
+        ]
+    );
 }
 
 #[test]

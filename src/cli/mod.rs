@@ -7,7 +7,7 @@ mod exit;
 mod values;
 
 pub use exit::Exit;
-pub use values::{BaseUrl, Endpoint, Fault, FaultKind, IndicatorArg, Speed};
+pub use values::{BaseUrl, Endpoint, Fault, IndicatorArg, Speed};
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -149,8 +149,9 @@ pub struct SimArgs {
     /// Symbols of the synthetic market
     #[arg(long, value_name = "SYMBOL,…", value_delimiter = ',', default_value = "BTCUSDT,ETHUSDT", value_parser = values::symbol)]
     pub symbols: Vec<String>,
-    /// Faults on purpose: delay, drop, duplicate, cut, each with :N for one in N frames
-    #[arg(long, value_name = "KIND[:N],…", value_delimiter = ',')]
+    /// Faults on purpose: drop-depth:N leaves out the N-th depth frame, cut:N cuts all connections
+    /// behind the N-th frame
+    #[arg(long, value_name = "KIND:N,…", value_delimiter = ',')]
     pub fault: Vec<Fault>,
 }
 

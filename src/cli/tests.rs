@@ -91,10 +91,10 @@ fn bad_values_are_refused_and_named() {
         ("hean run --base-url binance", "VENUE=URL"),
         ("hean run --base-url binance.ftp=http://x", "ftp"),
         ("hean run --base-url nyse=http://x", "nyse"),
-        ("hean sim --speed 0", "0.01"),
-        ("hean sim --speed NaN", "0.01"),
-        ("hean sim --fault explode", "explode"),
-        ("hean sim --fault drop:0", "above zero"),
+        ("hean sim --speed 0", "above 0"),
+        ("hean sim --speed NaN", "above 0"),
+        ("hean sim --fault explode:1", "drop-depth:N"),
+        ("hean sim --fault cut:0", "from 1"),
         ("hean sim --symbols ,", "no symbol"),
         ("hean replay", "FILE"),
         ("hean replay x --depth 101", "101"),
@@ -111,7 +111,7 @@ fn bad_values_are_refused_and_named() {
 #[test]
 fn values_with_a_syntax_of_their_own() {
     let Ok(Command::Sim(sim)) =
-        parse("hean sim --input a b --speed max --fault drop:50,cut --seed 3 --json")
+        parse("hean sim --input a b --speed max --fault drop-depth:50,cut:9 --seed 3 --json")
             .map(|c| c.command)
     else {
         panic!("sim");
@@ -119,19 +119,7 @@ fn values_with_a_syntax_of_their_own() {
     assert_eq!(sim.input.len(), 2);
     assert_eq!((sim.speed, sim.seed), (Speed::Max, 3));
     assert_eq!(sim.symbols, ["BTCUSDT", "ETHUSDT"]);
-    assert_eq!(
-        sim.fault,
-        [
-            Fault {
-                kind: FaultKind::Drop,
-                one_in: 50
-            },
-            Fault {
-                kind: FaultKind::Cut,
-                one_in: 1000
-            }
-        ]
-    );
+    assert_eq!(sim.fault, [Fault::DropDepth(50), Fault::Cut(9)]);
     let Ok(Command::Replay(replay)) =
         parse("hean replay a.gz b.gz --indicators rsi:14,macd:12:26:9,bbands:20:2.5")
             .map(|c| c.command)

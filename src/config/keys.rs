@@ -11,7 +11,7 @@ use super::raw::{
     word,
 };
 use super::settings::{DataDir, LogFormat, Settings, SyncPolicy, VenueSettings};
-use super::url::{StoreUrl, base_url};
+use super::url::{StoreUrl, base_url, check_host};
 use crate::kernel::types::{InstrumentName, Interval, VenueId};
 use crate::status::Mode;
 
@@ -58,6 +58,21 @@ const INTERVALS_MAX: usize = 16;
 const STRATEGIES_MAX: usize = 64;
 /// A day, in milliseconds: no timeout is longer.
 const DAY_MS: u64 = 86_400_000;
+
+/// A row whose value is one field: path, field, reader, printer.
+macro_rules! key {
+    ($path:literal, $($field:ident).+, |$raw:ident| $read:expr, $get:expr) => {
+        Key {
+            path: $path,
+            secret: false,
+            set: |s, $raw| {
+                s.$($field).+ = $read;
+                Ok(())
+            },
+            get: $get,
+        }
+    };
+}
 
 /// Every setting but those of venues and strategies, in the order of `config/hean.toml`.
 pub(super) const KEYS: &[Key] = &[
@@ -119,22 +134,15 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::texts(&s.run.intervals),
     ),
-    key(
+    key!(
         "run.strategies",
-        |s, raw| {
-            s.run.strategies = list_of(raw, STRATEGIES_MAX, strategy_name)?;
-            Ok(())
-        },
-        |s| Raw::texts(&s.run.strategies),
+        run.strategies,
+        |raw| list_of(raw, STRATEGIES_MAX, strategy_name)?,
+        |s| Raw::texts(&s.run.strategies)
     ),
-    key(
-        "run.demo",
-        |s, raw| {
-            s.run.demo = boolean(raw)?;
-            Ok(())
-        },
-        |s| Raw::Bool(s.run.demo),
-    ),
+    key!("run.demo", run.demo, |raw| boolean(raw)?, |s| Raw::Bool(
+        s.run.demo
+    )),
     key(
         "run.seed",
         |s, raw| {
@@ -144,127 +152,132 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::Integer(i128::from(s.run.seed)),
     ),
-    key(
+    key!(
         "http.listen",
-        |s, raw| {
-            s.http.listen = text(raw)?.parse().map_err(|_| {
+        http.listen,
+        |raw| {
+            text(raw)?.parse().map_err(|_| {
                 Wrong::from("expected an address and a port, such as \"127.0.0.1:8080\"; port 0 takes a free one")
-            })?;
-            Ok(())
+            })?
         },
-        |s| Raw::Text(s.http.listen.to_string()),
+        |s| Raw::Text(s.http.listen.to_string())
     ),
-    key(
+    key!(
         "http.allowed_hosts",
-        |s, raw| {
-            s.http.allowed_hosts = list_of(raw, 64, host_name)?;
-            Ok(())
-        },
-        |s| Raw::texts(&s.http.allowed_hosts),
+        http.allowed_hosts,
+        |raw| list_of(raw, 64, host_name)?,
+        |s| Raw::texts(&s.http.allowed_hosts)
     ),
     key(
         "http.connections_max",
         |s, raw| {
-            s.http.connections_max = count(raw, 1, 65_536)?;
+            let value = integer(raw, 1, 65_536)?;
+            s.http.connections_max = u32::try_from(value).unwrap_or(u32::MAX);
             Ok(())
         },
-        |s| size(s.http.connections_max),
+        |s| Raw::Integer(i128::from(s.http.connections_max)),
     ),
-    key(
-        "http.header_timeout_ms",
-        |s, raw| {
-            s.http.header_timeout = millis(raw, 1, DAY_MS)?;
-            Ok(())
-        },
-        |s| Raw::millis(s.http.header_timeout),
+    key!(
+        "http.head_bytes_max",
+        http.head_bytes_max,
+        |raw| count(raw, 8_192, 1 << 20)?,
+        |s| size(s.http.head_bytes_max)
     ),
-    key(
-        "http.body_timeout_ms",
-        |s, raw| {
-            s.http.body_timeout = millis(raw, 1, DAY_MS)?;
-            Ok(())
-        },
-        |s| Raw::millis(s.http.body_timeout),
-    ),
-    key(
+    key!(
         "http.body_bytes_max",
-        |s, raw| {
-            s.http.body_bytes_max = count(raw, 1_024, 16 << 20)?;
-            Ok(())
-        },
-        |s| size(s.http.body_bytes_max),
+        http.body_bytes_max,
+        |raw| count(raw, 1_024, 16 << 20)?,
+        |s| size(s.http.body_bytes_max)
     ),
-    key(
+    key!(
+        "http.header_timeout_ms",
+        http.header_timeout,
+        |raw| millis(raw, 1, DAY_MS)?,
+        |s| Raw::millis(s.http.header_timeout)
+    ),
+    key!(
+        "http.body_timeout_ms",
+        http.body_timeout,
+        |raw| millis(raw, 1, DAY_MS)?,
+        |s| Raw::millis(s.http.body_timeout)
+    ),
+    key!(
+        "http.idle_timeout_ms",
+        http.idle_timeout,
+        |raw| millis(raw, 1, DAY_MS)?,
+        |s| Raw::millis(s.http.idle_timeout)
+    ),
+    key!(
+        "http.write_timeout_ms",
+        http.write_timeout,
+        |raw| millis(raw, 1, DAY_MS)?,
+        |s| Raw::millis(s.http.write_timeout)
+    ),
+    key!(
+        "http.answer_timeout_ms",
+        http.answer_timeout,
+        |raw| millis(raw, 1, DAY_MS)?,
+        |s| Raw::millis(s.http.answer_timeout)
+    ),
+    key!(
+        "http.drain_timeout_ms",
+        http.drain_timeout,
+        |raw| millis(raw, 1, DAY_MS)?,
+        |s| Raw::millis(s.http.drain_timeout)
+    ),
+    key!(
         "paper.cash",
-        |s, raw| {
-            s.paper.cash = money_above_zero(raw)?;
-            Ok(())
-        },
-        |s| Raw::Text(s.paper.cash.to_string()),
+        paper.cash,
+        |raw| money_above_zero(raw)?,
+        |s| Raw::Text(s.paper.cash.to_string())
     ),
-    key(
+    key!(
         "paper.currency",
-        |s, raw| {
-            s.paper.currency = word(raw, 16, |c| c.is_ascii_alphanumeric())?.to_ascii_uppercase();
-            Ok(())
-        },
-        |s| Raw::Text(s.paper.currency.clone()),
+        paper.currency,
+        |raw| word(raw, 16, |c| c.is_ascii_alphanumeric())?.to_ascii_uppercase(),
+        |s| Raw::Text(s.paper.currency.clone())
     ),
-    key(
+    key!(
         "paper.maker_fee",
-        |s, raw| {
-            s.paper.maker_fee = rate(raw, "-0.01", "0.1")?;
-            Ok(())
-        },
-        |s| rate_text(s.paper.maker_fee.0),
+        paper.maker_fee,
+        |raw| rate(raw, "-0.01", "0.1")?,
+        |s| rate_text(s.paper.maker_fee.0)
     ),
-    key(
+    key!(
         "paper.taker_fee",
-        |s, raw| {
-            s.paper.taker_fee = rate(raw, "0", "0.1")?;
-            Ok(())
-        },
-        |s| rate_text(s.paper.taker_fee.0),
+        paper.taker_fee,
+        |raw| rate(raw, "0", "0.1")?,
+        |s| rate_text(s.paper.taker_fee.0)
     ),
-    key(
+    key!(
         "paper.latency_ms",
-        |s, raw| {
-            s.paper.latency = millis(raw, 0, 60_000)?;
-            Ok(())
-        },
-        |s| Raw::millis(s.paper.latency),
+        paper.latency,
+        |raw| millis(raw, 0, 60_000)?,
+        |s| Raw::millis(s.paper.latency)
     ),
-    key(
+    key!(
         "risk.order_notional_max",
-        |s, raw| {
-            s.risk.order_notional_max = money_above_zero(raw)?;
-            Ok(())
-        },
-        |s| Raw::Text(s.risk.order_notional_max.to_string()),
+        risk.order_notional_max,
+        |raw| money_above_zero(raw)?,
+        |s| Raw::Text(s.risk.order_notional_max.to_string())
     ),
-    key(
+    key!(
         "risk.position_notional_max",
-        |s, raw| {
-            s.risk.position_notional_max = money_above_zero(raw)?;
-            Ok(())
-        },
-        |s| Raw::Text(s.risk.position_notional_max.to_string()),
+        risk.position_notional_max,
+        |raw| money_above_zero(raw)?,
+        |s| Raw::Text(s.risk.position_notional_max.to_string())
     ),
-    key(
+    key!(
         "risk.orders_open_max",
-        |s, raw| {
-            s.risk.orders_open_max = count(raw, 1, 100_000)?;
-            Ok(())
-        },
-        |s| size(s.risk.orders_open_max),
+        risk.orders_open_max,
+        |raw| count(raw, 1, 100_000)?,
+        |s| size(s.risk.orders_open_max)
     ),
-    key(
+    key!(
         "risk.price_collar",
-        |s, raw| {
-            s.risk.price_collar = rate(raw, "0.00000001", "1")?;
-            Ok(())
-        },
-        |s| rate_text(s.risk.price_collar.0),
+        risk.price_collar,
+        |raw| rate(raw, "0.00000001", "1")?,
+        |s| rate_text(s.risk.price_collar.0)
     ),
     key(
         "risk.stale_after_ms",
@@ -275,15 +288,13 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::millis(Duration::from_nanos(s.risk.stale_after_ns.unsigned_abs())),
     ),
-    key(
+    key!(
         "journal.dir",
-        |s, raw| {
-            s.journal.dir = match text(raw)? {
-                "" => return Err("expected a directory, or \"auto\"".into()),
-                "auto" => DataDir::Auto,
-                dir => DataDir::Path(PathBuf::from(dir)),
-            };
-            Ok(())
+        journal.dir,
+        |raw| match text(raw)? {
+            "" => return Err("expected a directory, or \"auto\"".into()),
+            "auto" => DataDir::Auto,
+            dir => DataDir::Path(PathBuf::from(dir)),
         },
         |s| {
             Raw::Text(match &s.journal.dir {
@@ -291,39 +302,31 @@ pub(super) const KEYS: &[Key] = &[
                 DataDir::Auto => "auto".to_owned(),
                 DataDir::Temporary => "temporary".to_owned(),
             })
-        },
+        }
     ),
-    key(
+    key!(
         "journal.sync",
-        |s, raw| {
-            s.journal.sync = one_of(raw, &SYNCS)?;
-            Ok(())
-        },
-        |s| name_of(&SYNCS, s.journal.sync),
+        journal.sync,
+        |raw| one_of(raw, &SYNCS)?,
+        |s| name_of(&SYNCS, s.journal.sync)
     ),
-    key(
+    key!(
         "journal.interval_ms",
-        |s, raw| {
-            s.journal.interval = millis(raw, 1, 60_000)?;
-            Ok(())
-        },
-        |s| Raw::millis(s.journal.interval),
+        journal.interval,
+        |raw| millis(raw, 1, 60_000)?,
+        |s| Raw::millis(s.journal.interval)
     ),
-    key(
+    key!(
         "journal.segment_mib",
-        |s, raw| {
-            s.journal.segment_bytes = integer(raw, 1, 4_096)? << 20;
-            Ok(())
-        },
-        |s| Raw::Integer(i128::from(s.journal.segment_bytes >> 20)),
+        journal.segment_bytes,
+        |raw| integer(raw, 1, 1_024)? << 20,
+        |s| Raw::Integer(i128::from(s.journal.segment_bytes >> 20))
     ),
-    key(
+    key!(
         "journal.queue",
-        |s, raw| {
-            s.journal.queue = count(raw, 64, 1 << 24)?;
-            Ok(())
-        },
-        |s| size(s.journal.queue),
+        journal.queue,
+        |raw| count(raw, 1, 1 << 20)?,
+        |s| size(s.journal.queue)
     ),
     Key {
         path: "store.url",
@@ -345,21 +348,17 @@ pub(super) const KEYS: &[Key] = &[
             )
         },
     },
-    key(
+    key!(
         "store.timeout_ms",
-        |s, raw| {
-            s.store.timeout = millis(raw, 10, 600_000)?;
-            Ok(())
-        },
-        |s| Raw::millis(s.store.timeout),
+        store.timeout,
+        |raw| millis(raw, 10, 600_000)?,
+        |s| Raw::millis(s.store.timeout)
     ),
-    key(
+    key!(
         "store.batch_max",
-        |s, raw| {
-            s.store.batch_max = count(raw, 1, 4_096)?;
-            Ok(())
-        },
-        |s| size(s.store.batch_max),
+        store.batch_max,
+        |raw| count(raw, 1, 4_096)?,
+        |s| size(s.store.batch_max)
     ),
     key(
         "store.prefix",
@@ -372,61 +371,47 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::Text(s.store.prefix.clone()),
     ),
-    key(
+    key!(
         "kernel.queue_market",
-        |s, raw| {
-            s.kernel.capacities.market = count(raw, 64, 1 << 24)?;
-            Ok(())
-        },
-        |s| size(s.kernel.capacities.market),
+        kernel.capacities.market,
+        |raw| count(raw, 64, 1 << 24)?,
+        |s| size(s.kernel.capacities.market)
     ),
-    key(
+    key!(
         "kernel.queue_reports",
-        |s, raw| {
-            s.kernel.capacities.reports = count(raw, 64, 1 << 24)?;
-            Ok(())
-        },
-        |s| size(s.kernel.capacities.reports),
+        kernel.capacities.reports,
+        |raw| count(raw, 64, 1 << 24)?,
+        |s| size(s.kernel.capacities.reports)
     ),
-    key(
+    key!(
         "kernel.queue_commands",
-        |s, raw| {
-            s.kernel.capacities.commands = count(raw, 64, 1 << 24)?;
-            Ok(())
-        },
-        |s| size(s.kernel.capacities.commands),
+        kernel.capacities.commands,
+        |raw| count(raw, 64, 1 << 24)?,
+        |s| size(s.kernel.capacities.commands)
     ),
-    key(
+    key!(
         "kernel.spin_us",
-        |s, raw| {
-            s.kernel.spin = Duration::from_micros(integer(raw, 0, 1_000_000)?);
-            Ok(())
-        },
-        |s| Raw::Integer(i128::try_from(s.kernel.spin.as_micros()).unwrap_or(i128::MAX)),
+        kernel.spin,
+        |raw| Duration::from_micros(integer(raw, 0, 1_000_000)?),
+        |s| Raw::Integer(i128::try_from(s.kernel.spin.as_micros()).unwrap_or(i128::MAX))
     ),
-    key(
+    key!(
         "kernel.candles_kept",
-        |s, raw| {
-            s.kernel.candles_kept = count(raw, 100, 100_000)?;
-            Ok(())
-        },
-        |s| size(s.kernel.candles_kept),
+        kernel.candles_kept,
+        |raw| count(raw, 100, 100_000)?,
+        |s| size(s.kernel.candles_kept)
     ),
-    key(
+    key!(
         "kernel.orders_kept",
-        |s, raw| {
-            s.kernel.orders_kept = count(raw, 100, 10_000_000)?;
-            Ok(())
-        },
-        |s| size(s.kernel.orders_kept),
+        kernel.orders_kept,
+        |raw| count(raw, 100, 10_000_000)?,
+        |s| size(s.kernel.orders_kept)
     ),
-    key(
+    key!(
         "kernel.book_levels_max",
-        |s, raw| {
-            s.kernel.book_levels_max = count(raw, 100, 100_000)?;
-            Ok(())
-        },
-        |s| size(s.kernel.book_levels_max),
+        kernel.book_levels_max,
+        |raw| count(raw, 100, 100_000)?,
+        |s| size(s.kernel.book_levels_max)
     ),
     key(
         "log.level",
@@ -438,13 +423,11 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::Text(s.log.level.clone()),
     ),
-    key(
+    key!(
         "log.format",
-        |s, raw| {
-            s.log.format = one_of(raw, &FORMATS)?;
-            Ok(())
-        },
-        |s| name_of(&FORMATS, s.log.format),
+        log.format,
+        |raw| one_of(raw, &FORMATS)?,
+        |s| name_of(&FORMATS, s.log.format)
     ),
 ];
 
@@ -453,18 +436,18 @@ pub(super) const VENUE_KEYS: &[VenueKey] = &[
     VenueKey {
         name: "rest",
         set: |v, raw| {
-            v.rest = base_url(text(raw)?, ["https", "http"])?;
+            v.rest = optional_url(raw, ["https", "http"])?;
             Ok(())
         },
-        get: |v| Raw::Text(v.rest.clone()),
+        get: |v| Raw::Text(v.rest.clone().unwrap_or_default()),
     },
     VenueKey {
         name: "ws",
         set: |v, raw| {
-            v.ws = base_url(text(raw)?, ["wss", "ws"])?;
+            v.ws = optional_url(raw, ["wss", "ws"])?;
             Ok(())
         },
-        get: |v| Raw::Text(v.ws.clone()),
+        get: |v| Raw::Text(v.ws.clone().unwrap_or_default()),
     },
     VenueKey {
         name: "snapshot_limit",
@@ -532,21 +515,19 @@ fn strategy_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn host_name(text: &str) -> Result<String, String> {
-    let inside = text
-        .strip_prefix('[')
-        .and_then(|t| t.strip_suffix(']'))
-        .unwrap_or(text);
-    let legal = if inside.len() == text.len() {
-        text.chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-    } else {
-        inside.parse::<std::net::Ipv6Addr>().is_ok()
-    };
-    if inside.is_empty() || text.len() > 253 || !legal {
-        return Err(format!(
-            "{text:?} is no host: write a name or address without scheme and port, IPv6 in brackets"
-        ));
+/// Empty is the venue's own address.
+fn optional_url(raw: &Raw, schemes: [&str; 2]) -> Result<Option<String>, Wrong> {
+    match text(raw)? {
+        "" => Ok(None),
+        url => Ok(Some(base_url(url, schemes)?)),
     }
-    Ok(text.to_ascii_lowercase())
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    match check_host(text) {
+        Ok(()) if text.len() <= 253 => Ok(text.to_ascii_lowercase()),
+        _ => Err(format!(
+            "{text:?} is no host: write a name or an address, with or without a port, IPv6 in brackets"
+        )),
+    }
 }

@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod keys;
 mod load;
+mod names;
 mod raw;
 mod settings;
 mod show;

@@ -61,16 +61,26 @@ pub struct RunSettings {
 pub struct HttpSettings {
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Names that `Host` and `Origin` may have, without port.
+    /// What `Host` and `Origin` may name beside the loopback: `name` or `name:port`.
     pub allowed_hosts: Vec<String>,
-    /// Most connections at a time.
-    pub connections_max: usize,
-    /// Longest wait for a complete request head, idle keep-alive connections included.
-    pub header_timeout: Duration,
-    /// Longest wait for a complete request body.
-    pub body_timeout: Duration,
+    /// Most connections at a time; more wait to be accepted.
+    pub connections_max: u32,
+    /// Largest request line with headers, in bytes.
+    pub head_bytes_max: usize,
     /// Largest request body, in bytes.
     pub body_bytes_max: usize,
+    /// From the first byte of a request to the last one of its headers.
+    pub header_timeout: Duration,
+    /// From the headers to the last byte of the body.
+    pub body_timeout: Duration,
+    /// How long a connection may stay without a request.
+    pub idle_timeout: Duration,
+    /// How long a client may take to read any part of an answer.
+    pub write_timeout: Duration,
+    /// How long a command waits for the kernel and the venue.
+    pub answer_timeout: Duration,
+    /// How long a shutdown waits for requests in flight.
+    pub drain_timeout: Duration,
 }
 
 /// `[paper]`
@@ -99,7 +109,7 @@ pub struct JournalSettings {
     pub interval: Duration,
     /// Size of a segment, in bytes.
     pub segment_bytes: u64,
-    /// Records that may wait for the disk.
+    /// Batches of records that may wait for the disk.
     pub queue: usize,
 }
 
@@ -157,10 +167,10 @@ pub struct KernelSettings {
 /// `[venues.<name>]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VenueSettings {
-    /// Base URL of REST, without a trailing slash.
-    pub rest: String,
-    /// Base URL of WebSocket streams, without a trailing slash.
-    pub ws: String,
+    /// Base URL of REST, without a trailing slash; `None` is the venue's own, with its fall-backs.
+    pub rest: Option<String>,
+    /// Base URL of WebSocket streams, likewise.
+    pub ws: Option<String>,
     /// Levels a side in a requested order-book snapshot.
     pub snapshot_limit: u16,
 }
@@ -194,6 +204,20 @@ impl Settings {
             .unwrap_or_else(|| VenueSettings::of(venue))
     }
 
+    /// The addresses that replace a venue's own, as `VENUE.rest=URL` and `VENUE.ws=URL`.
+    pub fn base_urls(&self) -> Vec<String> {
+        self.venues
+            .iter()
+            .flat_map(|(venue, of_venue)| {
+                let row = |part, url: &Option<String>| {
+                    url.as_ref().map(|url| format!("{venue}.{part}={url}"))
+                };
+                [row("rest", &of_venue.rest), row("ws", &of_venue.ws)]
+            })
+            .flatten()
+            .collect()
+    }
+
     /// The running strategies with their parameters.
     pub fn running_strategies(&self) -> Vec<(String, BTreeMap<String, String>)> {
         self.run
@@ -208,16 +232,16 @@ impl Settings {
 }
 
 impl VenueSettings {
-    /// The built-in addresses of a venue.
+    /// The defaults of a venue.
     pub fn of(venue: VenueId) -> Self {
         let (rest, ws) = match venue {
-            VenueId::Binance => ("https://api.binance.com", "wss://stream.binance.com:9443"),
+            VenueId::Binance => (None, None),
             // Where `hean sim` listens unless told otherwise.
-            VenueId::Sim => ("http://127.0.0.1:8090", "ws://127.0.0.1:8090"),
+            VenueId::Sim => (Some("http://127.0.0.1:8090"), Some("ws://127.0.0.1:8090")),
         };
         Self {
-            rest: rest.to_owned(),
-            ws: ws.to_owned(),
+            rest: rest.map(str::to_owned),
+            ws: ws.map(str::to_owned),
             snapshot_limit: 1_000,
         }
     }
@@ -242,13 +266,16 @@ impl Default for Settings {
             },
             http: HttpSettings {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-                allowed_hosts: ["localhost", "127.0.0.1", "[::1]"]
-                    .map(str::to_owned)
-                    .to_vec(),
-                connections_max: 1_024,
+                allowed_hosts: Vec::new(),
+                connections_max: 512,
+                head_bytes_max: 16_384,
+                body_bytes_max: 65_536,
                 header_timeout: Duration::from_secs(10),
                 body_timeout: Duration::from_secs(10),
-                body_bytes_max: 65_536,
+                idle_timeout: Duration::from_mins(1),
+                write_timeout: Duration::from_secs(10),
+                answer_timeout: Duration::from_secs(1),
+                drain_timeout: Duration::from_secs(5),
             },
             paper: PaperSettings {
                 cash: Money(100_000 * 10_i128.pow(u32::from(Money::SCALE))),
@@ -262,8 +289,8 @@ impl Default for Settings {
                 dir: DataDir::Auto,
                 sync: SyncPolicy::Always,
                 interval: Duration::from_millis(100),
-                segment_bytes: 64 << 20,
-                queue: 65_536,
+                segment_bytes: 16 << 20,
+                queue: 4_096,
             },
             store: StoreSettings {
                 url: None,

@@ -105,7 +105,7 @@ pub(super) fn base_url(text: &str, schemes: [&str; 2]) -> Result<String, String>
 }
 
 /// `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn check_host(text: &str) -> Result<(), &'static str> {
+pub(super) fn check_host(text: &str) -> Result<(), &'static str> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (inside, port) = rest.split_once(']').ok_or("no ']' after the address")?;
         inside
