@@ -33,7 +33,7 @@ use crate::runtime::supervise::{End, Supervisor};
 use crate::setup::{self, SetupError};
 use crate::status::{JournalStatus, KernelStatus, StoreStatus};
 use crate::store::{self, StoreError};
-use crate::venue::binance::load::LoadError;
+use crate::venue::binance::LoadError;
 use crate::venue::endpoints::EndpointError;
 use crate::venue::feed;
 use crate::venue::sim::{self, SimError};
@@ -105,7 +105,10 @@ pub enum DaemonError {
 }
 
 fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> DaemonError {
-    move |error| DaemonError::Io { what: what.into(), error }
+    move |error| DaemonError::Io {
+        what: what.into(),
+        error,
+    }
 }
 
 /// Runs until a signal, or until a part fails.
@@ -170,7 +173,9 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     // Queues and threads.
     let (handle, inbox) = kernel_queues(settings.kernel.capacities, all.len());
     let journal_status = Arc::new(JournalStatus::default());
-    let journal = opened.journal.start(Arc::clone(&journal_status), handle.bell())?;
+    let journal = opened
+        .journal
+        .start(Arc::clone(&journal_status), handle.bell())?;
     let durable = journal.durable();
     let kernel_status = Arc::new(KernelStatus::default());
     let notices = TaskQueue::new(NOTICES);
@@ -193,18 +198,28 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     }
     let prometheus = metrics::install().map_err(|e| DaemonError::Metrics(e.to_string()))?;
     let stop = front.stopping();
-    front.spawn("observer", until(stop, observe(Arc::clone(&notices), Arc::clone(&published))));
+    front.spawn(
+        "observer",
+        until(stop, observe(Arc::clone(&notices), Arc::clone(&published))),
+    );
     let stop = front.stopping();
     front.spawn("metrics", until(stop, metrics::upkeep(prometheus.clone())));
 
     // The store follows the journal.
     let store_stop = watch::Sender::new(false);
-    let store_status = settings.store.url.as_ref().map(|_| Arc::new(StoreStatus::default()));
+    let store_status = settings
+        .store
+        .url
+        .as_ref()
+        .map(|_| Arc::new(StoreStatus::default()));
     if let (Some(config), Some(status)) = (parts::store(&settings, &net)?, &store_status) {
         let resolver = Arc::new(net.resolver().clone());
         let (status, clock, stop) = (Arc::clone(status), clock.clone(), store_stop.subscribe());
         let dir = journal_config.journal_dir();
-        back.spawn("store", store::run(config, dir, durable, status, resolver, clock, stop));
+        back.spawn(
+            "store",
+            store::run(config, dir, durable, status, resolver, clock, stop),
+        );
     }
 
     // The API.
@@ -226,7 +241,9 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     });
     let config = parts::http(&settings);
     let listen = config.listen;
-    let server = http::bind(config, state).await.map_err(io(format!("cannot listen on {listen}")))?;
+    let server = http::bind(config, state)
+        .await
+        .map_err(io(format!("cannot listen on {listen}")))?;
     announce(&server, &settings, &data);
     let mut stop = front.stopping();
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
@@ -247,10 +264,13 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         clock: clock.clone(),
         spin_ns: i64::try_from(settings.kernel.spin.as_nanos()).unwrap_or(i64::MAX),
     };
-    let thread =
-        kernel_thread::spawn(engine, first, wiring).map_err(io("cannot start the kernel thread"))?;
+    let thread = kernel_thread::spawn(engine, first, wiring)
+        .map_err(io("cannot start the kernel thread"))?;
     let stop = front.stopping();
-    front.spawn("watchdog", until(stop, systemd::watchdog(kernel_status, clock)));
+    front.spawn(
+        "watchdog",
+        until(stop, systemd::watchdog(kernel_status, clock)),
+    );
     systemd::ready();
 
     let end = tokio::select! {
@@ -297,7 +317,12 @@ fn announce(server: &http::Server, settings: &Settings, data: &DataDirectory) {
     let address = server.local_addr();
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "listening on http://{address}").and_then(|()| out.flush()));
-    let symbols: Vec<_> = settings.run.symbols.iter().map(ToString::to_string).collect();
+    let symbols: Vec<_> = settings
+        .run
+        .symbols
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     tracing::info!(
         mode = settings.run.mode.name(),
         symbols = symbols.join(","),
@@ -352,4 +377,3 @@ impl DaemonError {
         )
     }
 }
-

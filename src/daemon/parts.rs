@@ -16,7 +16,7 @@ use crate::setup;
 use crate::status::FeedStatus;
 use crate::store::StoreConfig;
 use crate::venue::access::Access;
-use crate::venue::binance::load::load_instruments;
+use crate::venue::binance::load_instruments;
 use crate::venue::dns::Resolver;
 use crate::venue::endpoints::{EndpointError, Endpoints, UrlOverride};
 use crate::venue::feed::FeedConfig;
@@ -43,36 +43,41 @@ impl Venue {
         let urls = settings.venue(venue);
         let endpoints = Endpoints::new(venue, &overrides(venue, &urls, demo)?)?;
         let access = Access::new(endpoints, net.clone(), clock.clone());
-        let named = settings.run.symbols.iter().filter(|name| name.venue == venue);
+        let named = settings
+            .run
+            .symbols
+            .iter()
+            .filter(|name| name.venue == venue);
         let symbols: Vec<String> = named.map(|name| name.symbol.clone()).collect();
         let instruments = load_instruments(&access, &symbols).await?;
-        let instruments =
-            instruments.into_iter().map(|i| setup::with_fees(i, settings)).collect();
+        let instruments = instruments
+            .into_iter()
+            .map(|i| setup::with_fees(i, settings))
+            .collect();
         let mut feed = FeedConfig::new(access, settings.run.intervals.clone());
         feed.snapshot_levels = urls.snapshot_limit;
-        Ok(Self { feed, instruments, status: Arc::new(FeedStatus::new(venue)) })
+        Ok(Self {
+            feed,
+            instruments,
+            status: Arc::new(FeedStatus::new(venue)),
+        })
     }
 }
 
-/// The addresses that differ from the venue's own. Its own ones stay, with their fall-backs.
+/// The configured addresses. Without any the venue's own ones stay, with their fall-backs.
 fn overrides(
     venue: VenueId,
     urls: &VenueSettings,
     demo: Option<SocketAddr>,
 ) -> Result<Vec<UrlOverride>, EndpointError> {
-    let known = VenueSettings::of(venue);
-    let texts = match demo {
-        Some(address) => vec![format!("{venue}=http://{address}")],
-        None if venue == VenueId::Sim => {
-            vec![format!("{venue}.rest={}", urls.rest), format!("{venue}.ws={}", urls.ws)]
-        }
-        None => [("rest", &urls.rest, &known.rest), ("ws", &urls.ws, &known.ws)]
-            .into_iter()
-            .filter(|(_, url, known)| url != known)
-            .map(|(part, url, _)| format!("{venue}.{part}={url}"))
-            .collect(),
-    };
-    texts.iter().map(|text| text.parse()).collect()
+    let own = demo.map(|address| format!("{venue}=http://{address}"));
+    let rest = urls.rest.as_ref().map(|url| format!("{venue}.rest={url}"));
+    let ws = urls.ws.as_ref().map(|url| format!("{venue}.ws={url}"));
+    rest.into_iter()
+        .chain(ws)
+        .chain(own)
+        .map(|text| text.parse())
+        .collect()
 }
 
 pub(super) fn net() -> Result<Net, DaemonError> {
@@ -80,10 +85,18 @@ pub(super) fn net() -> Result<Net, DaemonError> {
 }
 
 pub(super) fn demo_venue(settings: &Settings) -> SimConfig {
-    let symbols = settings.run.symbols.iter().map(|name| name.symbol.clone()).collect();
+    let symbols = settings
+        .run
+        .symbols
+        .iter()
+        .map(|name| name.symbol.clone())
+        .collect();
     SimConfig {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        source: Source::Synthetic { seed: settings.run.seed, symbols },
+        source: Source::Synthetic {
+            seed: settings.run.seed,
+            symbols,
+        },
         faults: Vec::new(),
     }
 }
@@ -101,7 +114,9 @@ pub(super) fn journal(settings: &Settings, data_dir: &Path) -> JournalConfig {
 }
 
 pub(super) fn store(settings: &Settings, net: &Net) -> Result<Option<StoreConfig>, DaemonError> {
-    let Some(url) = &settings.store.url else { return Ok(None) };
+    let Some(url) = &settings.store.url else {
+        return Ok(None);
+    };
     let mut config = StoreConfig::new(url.expose());
     config.prefix.clone_from(&settings.store.prefix);
     config.batch_records_max = settings.store.batch_max;
@@ -131,5 +146,9 @@ pub(super) fn indicator(
 ) -> Result<IndicatorSeries, String> {
     let spec = Spec::parse(text).map_err(|error| error.to_string())?;
     let rows = spec.batch(candles.iter().map(|candle| Bar::new(candle, instrument)));
-    Ok(IndicatorSeries { name: spec.to_string(), outputs: spec.row().outputs, rows })
+    Ok(IndicatorSeries {
+        name: spec.to_string(),
+        outputs: spec.row().outputs,
+        rows,
+    })
 }

@@ -28,7 +28,10 @@ pub(super) async fn watchdog(kernel: Arc<KernelStatus>, clock: Clock) {
     let mut beat = tokio::time::interval((limit / 3).max(Duration::from_millis(10)));
     loop {
         beat.tick().await;
-        let beats = kernel.heartbeat.get().is_some_and(|at| clock.now().since(at) < STUCK_NS);
+        let beats = kernel
+            .heartbeat
+            .get()
+            .is_some_and(|at| clock.now().since(at) < STUCK_NS);
         if beats {
             notify(&[NotifyState::Watchdog]);
         } else {

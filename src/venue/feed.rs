@@ -333,13 +333,18 @@ impl Session {
     fn deliver(&mut self, fetched: Fetched) -> Result<(), SessionEnd> {
         let shared = &self.shared;
         let weight = shared.config.access.weight_used_ppm();
-        shared.status.weight_used_ppm.store(weight, Ordering::Relaxed);
+        shared
+            .status
+            .weight_used_ppm
+            .store(weight, Ordering::Relaxed);
         match fetched {
             Fetched::Event(index, event) => {
                 if let MarketData::Snapshot(snapshot) = &event.data
                     && let Some(feeding) = shared.instruments.get(index)
                 {
-                    feeding.update_id.fetch_max(snapshot.last_id, Ordering::Relaxed);
+                    feeding
+                        .update_id
+                        .fetch_max(snapshot.last_id, Ordering::Relaxed);
                 }
                 shared.kernel.offer_market(event);
                 shared.kernel.ring();

@@ -59,6 +59,11 @@ impl Net {
         Self { resolver, tls }
     }
 
+    /// The TLS configuration of outgoing connections.
+    pub fn tls(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.tls)
+    }
+
     /// The resolver, for clients that connect by themselves.
     pub fn resolver(&self) -> &Resolver {
         &self.resolver

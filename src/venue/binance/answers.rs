@@ -274,7 +274,10 @@ fn scale(field: &'static str, grid: [&str; 2], largest: Option<&str>) -> Result<
     };
     let fits = |scale: &Scale| {
         let largest = value::truncated(largest, scale.digits());
-        largest.is_ok_and(|v| v.checked_mul(ROOM).is_some_and(|v| v <= i128::from(i64::MAX)))
+        largest.is_ok_and(|v| {
+            v.checked_mul(ROOM)
+                .is_some_and(|v| v <= i128::from(i64::MAX))
+        })
     };
     let finer = (0..=Scale::MAX).rev().filter_map(Scale::new).find(fits);
     Ok(finer.map_or(needed, |finer| finer.max(needed)))
