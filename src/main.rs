@@ -2,17 +2,22 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use hean::candle_csv;
-use hean::cli::{Cli, Command, ConfigCommand, Exit, IndicatorsArgs, ReplayArgs};
-use hean::config::{self, ConfigError};
+use hean::cli::{Cli, Command, ConfigCommand, Exit, IndicatorsArgs, ReplayArgs, RunArgs, SimArgs};
+use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
+use hean::daemon::{self, DaemonError};
 use hean::json::Json;
 use hean::kernel::indicators::{Bar, IndicatorError, Spec};
+use hean::logging;
 use hean::replay::{ReplayConfig, replay};
 use hean::runtime::clock::Clock;
+use hean::runtime::supervise::{End, Supervisor};
 use hean::setup::{self, SetupError};
+use hean::venue::sim::{self, SimConfig, Source};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -41,6 +46,13 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if error.is::<SetupError>() {
         return Exit::Configuration;
     }
+    if let Some(error) = error.downcast_ref::<DaemonError>() {
+        return match () {
+            () if error.is_unreachable() => Exit::Unreachable,
+            () if error.is_configuration() => Exit::Configuration,
+            () => Exit::Failure,
+        };
+    }
     if error.is::<IndicatorError>() {
         return Exit::Usage;
     }
@@ -49,7 +61,8 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
-        Command::Run(_) | Command::Sim(_) => anyhow::bail!("soon"),
+        Command::Run(args) => run_daemon(&args, cli.json),
+        Command::Sim(args) => run_sim(args, cli.json),
         Command::Replay(args) => run_replay(&args, cli.json),
         Command::Indicators(args) => run_indicators(&args, cli.json),
         Command::Config(command) => run_config(&command, cli.json),
@@ -57,6 +70,68 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Cli::completions(shell, &mut std::io::stdout()).context("cannot write to stdout")
         }
     }
+}
+
+/// The daemon.
+fn run_daemon(args: &RunArgs, json: bool) -> anyhow::Result<()> {
+    let loaded = config::load(&args.sources(json))?;
+    logging::init(&loaded.settings.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    runtime()?.block_on(daemon::run(loaded.settings))?;
+    Ok(())
+}
+
+/// The simulated venue, until a signal.
+fn run_sim(args: SimArgs, json: bool) -> anyhow::Result<()> {
+    let format = if json {
+        LogFormat::Json
+    } else {
+        LogFormat::Auto
+    };
+    logging::init(&LogSettings {
+        format,
+        ..Settings::default().log
+    })?;
+    let source = if args.input.is_empty() {
+        Source::Synthetic {
+            seed: args.seed,
+            symbols: args.symbols,
+        }
+    } else {
+        Source::Recording {
+            files: args.input,
+            speed: args.speed,
+        }
+    };
+    let config = SimConfig {
+        listen: args.listen,
+        source,
+        faults: args.fault,
+    };
+    runtime()?.block_on(async {
+        let mut supervisor = Supervisor::default();
+        let venue = sim::start(config, Clock::start(), supervisor.stopping()).await?;
+        print(format!("listening on http://{}", venue.local_addr).as_bytes())?;
+        supervisor.spawn("simulated venue", async move { venue.task.await });
+        let end = supervisor.watch().await?;
+        let failed = supervisor.drain(Duration::from_secs(5)).await;
+        anyhow::ensure!(
+            matches!(end, End::Asked(_)),
+            "the simulated venue ended: {end:?}"
+        );
+        anyhow::ensure!(failed.is_empty(), "{}", failed.join("; "));
+        Ok(())
+    })
+}
+
+/// The runtime of everything that does I/O.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let build = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    build.context("cannot start the I/O threads")
 }
 
 /// Writes a line of data to stdout.
@@ -87,15 +162,10 @@ fn run_config(command: &ConfigCommand, json: bool) -> anyhow::Result<()> {
 
 fn run_replay(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
     let settings = config::load(&args.sources())?.settings;
-    let specs = args
-        .indicators
-        .iter()
-        .map(|arg| Spec::parse(&arg.to_string()))
-        .collect::<Result<Vec<_>, _>>()?;
     let config = ReplayConfig {
         files: args.files.clone(),
         venue: args.exchange,
-        kernel: setup::kernel_config(&settings, specs)?,
+        kernel: setup::kernel_config(&settings, args.indicators.clone())?,
         cash: (settings.paper.currency.clone(), settings.paper.cash),
         latency_ns: i64::try_from(settings.paper.latency.as_nanos()).unwrap_or(i64::MAX),
         fees: (settings.paper.maker_fee, settings.paper.taker_fee),

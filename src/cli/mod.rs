@@ -7,7 +7,7 @@ mod exit;
 mod values;
 
 pub use exit::Exit;
-pub use values::{BaseUrl, Endpoint, Fault, IndicatorArg, Speed};
+pub use values::{BaseUrl, Endpoint};
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -17,8 +17,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{Override, Sources};
+use crate::kernel::indicators::Spec;
 use crate::kernel::types::{Interval, VenueId};
 use crate::status::Mode;
+use crate::venue::sim::{Fault, Speed};
 
 /// Program version, commit, target and link kind, on one line.
 pub const VERSION: &str = concat!(
@@ -173,8 +175,8 @@ pub struct ReplayArgs {
     )]
     pub interval: Vec<Interval>,
     /// Indicators, such as rsi:14,macd:12:26:9
-    #[arg(long, value_name = "NAME:PARAM…,…", value_delimiter = ',')]
-    pub indicators: Vec<IndicatorArg>,
+    #[arg(long, value_name = "NAME:PARAM…,…", value_delimiter = ',', value_parser = Spec::parse)]
+    pub indicators: Vec<Spec>,
     /// Levels a side of the books in the result
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=100))]
     pub depth: u16,

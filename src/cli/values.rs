@@ -1,6 +1,5 @@
 //! Values of flags that have a syntax of their own.
 
-use std::fmt;
 use std::str::FromStr;
 
 use crate::kernel::types::{VenueId, normalise_symbol};
@@ -74,83 +73,6 @@ impl BaseUrl {
                 ]
             }
         }
-    }
-}
-
-/// Pace of a playback.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Speed {
-    /// So many times the recorded pace; finite and above zero.
-    Times(f64),
-    /// As fast as the clients take it.
-    Max,
-}
-
-impl FromStr for Speed {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.eq_ignore_ascii_case("max") {
-            return Ok(Self::Max);
-        }
-        match text.parse::<f64>() {
-            Ok(times) if times.is_finite() && times > 0.0 => Ok(Self::Times(times)),
-            _ => Err("expected max, or a number above 0 such as 1 or 2.5".to_owned()),
-        }
-    }
-}
-
-/// A fault on demand. Frames are counted from 1 over all symbols.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The N-th depth frame is not sent.
-    DropDepth(u64),
-    /// All connections are cut, without a close frame, behind the N-th frame.
-    Cut(u64),
-}
-
-impl FromStr for Fault {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "expected drop-depth:N or cut:N with N from 1".to_owned();
-        let (kind, count) = text.split_once(':').ok_or_else(wrong)?;
-        match (kind, count.parse().map_err(|_| wrong())?) {
-            (_, 0) => Err(wrong()),
-            ("drop-depth", count) => Ok(Self::DropDepth(count)),
-            ("cut", count) => Ok(Self::Cut(count)),
-            _ => Err(wrong()),
-        }
-    }
-}
-
-/// An indicator as users spell it: `name:param:param`. Names and ranges are the kernel's to check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IndicatorArg {
-    /// The name, lower case.
-    pub name: String,
-    /// The parameters, decimal text; empty means the usual ones.
-    pub params: Vec<String>,
-}
-
-impl FromStr for IndicatorArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut parts = text.split(':');
-        let name = indicator_name(parts.next().unwrap_or_default())?;
-        let params = parts.map(indicator_param).collect::<Result<_, _>>()?;
-        Ok(Self { name, params })
-    }
-}
-
-impl fmt::Display for IndicatorArg {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        for param in &self.params {
-            write!(f, ":{param}")?;
-        }
-        Ok(())
     }
 }
 
