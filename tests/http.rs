@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "http/commands.rs"]
+mod commands;
 #[path = "http/harness.rs"]
 mod harness;
 #[path = "http/limits.rs"]

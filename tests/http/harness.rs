@@ -120,6 +120,14 @@ pub(crate) fn order(id: u64, state: OrderState) -> Order {
     }
 }
 
+/// Publishes an order as the kernel does.
+pub(crate) fn publish(published: &Published, order: Order) {
+    if let Some(key) = &order.spec.client_order_id {
+        published.client_orders.insert(key.clone(), order.id);
+    }
+    published.orders.insert(order.id, Arc::new(order));
+}
+
 /// Instruments, in the order of their ids: BTC and ETH on binance, BTC and SOL on sim.
 fn published() -> Arc<Published> {
     let instruments = vec![

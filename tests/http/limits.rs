@@ -28,13 +28,11 @@ fn patient() -> HttpConfig {
 async fn pipelined_requests_are_answered_in_order() {
     let server = Harness::reading(patient()).await;
     let mut client = server.connect().await;
-    let mut text = String::new();
-    for depth in 1..=50 {
-        text += &format!(
-            "GET /api/v1/orderbook/BTCUSDT?depth={depth} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        );
-    }
-    client.send(&text).await;
+    let request = |depth| {
+        format!("GET /api/v1/orderbook/BTCUSDT?depth={depth} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    };
+    let text: Vec<String> = (1..=50).map(request).collect();
+    client.send(&text.concat()).await;
     for depth in 1..=50 {
         let json = client.answer().await.json();
         assert_eq!(json["bids"].as_array().unwrap().len(), depth);
