@@ -250,7 +250,8 @@ impl RunArgs {
 }
 
 impl ReplayArgs {
-    /// All layers of this process, for the paper account, the limits and the strategies.
+    /// The layers for the paper account, the limits and the strategies. The machine's own file is not
+    /// among them: the result of a replay depends on what was named for it.
     pub fn sources(&self) -> Sources {
         let run = RunArgs {
             config: self.config.clone(),
@@ -259,7 +260,11 @@ impl ReplayArgs {
             strategy: self.strategy.clone(),
             ..RunArgs::default()
         };
-        run.sources(false)
+        Sources {
+            default_file: None,
+            stateless: true,
+            ..run.sources(false)
+        }
     }
 }
 
