@@ -342,6 +342,11 @@ fn the_data_directory_follows_the_machine() {
     assert_eq!(dir(&sources), DataDir::Temporary);
     flag(&mut sources, "--data-dir", "journal.dir", "/d");
     assert_eq!(dir(&sources), path("/d"));
+    let stateless = Sources {
+        stateless: true,
+        ..Sources::default()
+    };
+    assert_eq!(dir(&stateless), DataDir::Temporary);
     let nowhere = refused(&Sources::default()).to_string();
     assert!(nowhere.contains("name a directory"), "{nowhere}");
 }

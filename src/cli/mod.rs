@@ -252,7 +252,8 @@ impl RunArgs {
 }
 
 impl ReplayArgs {
-    /// All layers of this process, for the paper account, the limits and the strategies.
+    /// The layers for the paper account, the limits and the strategies. The machine's own file is not
+    /// among them: the result of a replay depends on what was named for it.
     pub fn sources(&self) -> Sources {
         let run = RunArgs {
             config: self.config.clone(),
@@ -261,7 +262,11 @@ impl ReplayArgs {
             strategy: self.strategy.clone(),
             ..RunArgs::default()
         };
-        run.sources(false)
+        Sources {
+            default_file: None,
+            stateless: true,
+            ..run.sources(false)
+        }
     }
 }
 

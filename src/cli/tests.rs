@@ -126,6 +126,8 @@ fn values_with_a_syntax_of_their_own() {
     else {
         panic!("replay");
     };
+    let sources = replay.sources();
+    assert!(sources.stateless && sources.default_file.is_none());
     let names: Vec<String> = replay.indicators.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["rsi:14", "macd:12:26:9", "bbands:20:2.5"]);
     let Ok(Command::Indicators(one)) =

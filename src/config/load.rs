@@ -51,6 +51,8 @@ pub struct Sources {
     pub env: BTreeMap<String, String>,
     /// The flags.
     pub flags: Vec<Override>,
+    /// Nothing will be kept: a missing data directory is no problem.
+    pub stateless: bool,
     /// The strategies that names and parameters are checked against; none: they are not checked.
     pub strategies: Vec<KnownStrategy>,
 }
@@ -65,6 +67,7 @@ impl Sources {
                 .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
                 .collect(),
             flags,
+            stateless: false,
             strategies: crate::setup::known_strategies(),
         }
     }
@@ -375,7 +378,7 @@ fn settle_data_dir(
     if settings.journal.dir != DataDir::Auto {
         return;
     }
-    if demo {
+    if demo || sources.stateless {
         settings.journal.dir = DataDir::Temporary;
         return;
     }
