@@ -283,19 +283,17 @@ impl Hub {
             Err(mpsc::error::TrySendError::Closed(_)) => return false,
             Err(mpsc::error::TrySendError::Full(message)) => message,
         };
-        match tokio::time::timeout(self.patience, client.queue.send(message)).await {
-            Ok(sent) => sent.is_ok(),
-            Err(_) => {
-                tracing::warn!(
-                    client = client.id,
-                    "cut a client that did not take its messages for {} s",
-                    self.patience.as_secs_f64()
-                );
-                client.cut.notify_one();
-                self.leave(client);
-                false
-            }
+        if let Ok(sent) = tokio::time::timeout(self.patience, client.queue.send(message)).await {
+            return sent.is_ok();
         }
+        tracing::warn!(
+            client = client.id,
+            "cut a client that did not take its messages for {} s",
+            self.patience.as_secs_f64()
+        );
+        client.cut.notify_one();
+        self.leave(client);
+        false
     }
 
     /// Ends every connection, after the messages that are queued.
