@@ -148,58 +148,63 @@ async fn a_snapshot_amid_playback_joins_the_stream_and_ends_at_the_expected_book
     let text = std::fs::read(data.join("expected/binance_spot_btcusdt_20240808.expected.json"));
     let expected: Value = serde_json::from_slice(&text.expect("expected")).expect("JSON");
     let files = vec![data.join(SPOT)];
-    let depth = frames(&files, |name| name.contains("@depth"));
-    // Joined before the recorded snapshot's own place, a little later, and far into the stream.
-    for joined_at in [1, 40, 1_500] {
-        let sim = Running::start(playback(files.clone()), vec![]).await;
-        let mut client = Client::connect(sim.addr, ALL).await;
-        let mut seen = Vec::new();
-        let mut book: Option<Book> = None;
-        for at in 0..depth.len() {
-            let event = loop {
-                let frame = value(&client.text().await);
-                if frame["data"]["e"] == "depthUpdate" {
-                    break frame["data"].clone();
-                }
-            };
-            match &mut book {
-                Some(book) => assert!(book.apply(&event), "gap at {at}"),
-                None => seen.push(event),
-            }
-            if book.is_none() && at + 1 >= joined_at {
-                let answer = get(sim.addr, "/api/v3/depth?symbol=BTCUSDT&limit=5000").await;
-                let snapshot = value(&answer.body);
-                let id = snapshot["lastUpdateId"].as_u64().expect("id");
-                // §1.4, step 3: not older than the first event that was buffered.
-                assert!(
-                    id + 1 >= seen[0]["U"].as_u64().expect("U"),
-                    "too old a snapshot"
-                );
-                let mut fresh = Book::from_snapshot(&snapshot);
-                for event in seen.drain(..) {
-                    assert!(fresh.apply(&event), "gap behind the snapshot");
-                }
-                book = Some(fresh);
-            }
-        }
-        let book = book.expect("joined");
-        assert_eq!(
-            book.id, expected["final_update_id"],
-            "joined at {joined_at}"
-        );
-        assert_eq!(
-            book.top(50),
-            expected["final_top50"],
-            "joined at {joined_at}"
-        );
-        assert!(sim.status.wait_finished().await);
-        let answer = get(sim.addr, "/api/v3/depth?symbol=BTCUSDT&limit=50").await;
-        let served = value(&answer.body);
-        assert_eq!(served["lastUpdateId"], expected["final_update_id"]);
-        assert_eq!(served["bids"], expected["final_top50"]["bids"]);
-        assert_eq!(served["asks"], expected["final_top50"]["asks"]);
-        sim.stop().await;
+    let depth = frames(&files, |name| name.contains("@depth")).len();
+    let sim = Running::start(playback(files), vec![]).await;
+    // Joined before the recorded snapshot's own place, a little later, and far into the stream. The
+    // last one is the first complete subscription, so all of them see the first frame.
+    let mut joining = Vec::new();
+    for (joined_at, path) in [
+        (1, "/ws/btcusdt@depth@100ms"),
+        (40, "/ws/btcusdt@depth@100ms"),
+        (1_500, "/ws/btcusdt@depth@100ms/btcusdt@trade"),
+    ] {
+        let client = Client::connect(sim.addr, path).await;
+        joining.push(tokio::spawn(join(client, depth, joined_at)));
     }
+    for joined in joining {
+        let book = joined.await.expect("joined");
+        assert_eq!(book.id, expected["final_update_id"]);
+        assert_eq!(book.top(50), expected["final_top50"]);
+    }
+    assert!(sim.status.wait_finished().await);
+    let answer = get(sim.addr, "/api/v3/depth?symbol=BTCUSDT&limit=50").await;
+    let served = value(&answer.body);
+    assert_eq!(served["lastUpdateId"], expected["final_update_id"]);
+    assert_eq!(served["bids"], expected["final_top50"]["bids"]);
+    assert_eq!(served["asks"], expected["final_top50"]["asks"]);
+    sim.stop().await;
+}
+
+/// Follows `count` depth events and fetches the snapshot behind event number `joined_at`.
+async fn join(mut client: Client, count: usize, joined_at: usize) -> Book {
+    let mut seen = Vec::new();
+    let mut book: Option<Book> = None;
+    for at in 1..=count {
+        let event = loop {
+            let frame = client.text().await;
+            if frame.contains("depthUpdate") {
+                break value(&frame);
+            }
+        };
+        match &mut book {
+            Some(book) => assert!(book.apply(&event), "gap at {at}"),
+            None => seen.push(event),
+        }
+        if at == joined_at {
+            let answer = get(client.addr, "/api/v3/depth?symbol=BTCUSDT&limit=5000").await;
+            let snapshot = value(&answer.body);
+            let id = snapshot["lastUpdateId"].as_u64().expect("id");
+            // §1.4, step 3: not older than the first event that was buffered.
+            let first = seen[0]["U"].as_u64().expect("U");
+            assert!(id + 1 >= first, "too old a snapshot");
+            let mut fresh = Book::from_snapshot(&snapshot);
+            for event in seen.drain(..) {
+                assert!(fresh.apply(&event), "gap behind the snapshot");
+            }
+            book = Some(fresh);
+        }
+    }
+    book.expect("joined")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -534,7 +539,7 @@ async fn the_synthetic_market_is_whole_over_the_wire() {
     let mut book: Option<Book> = None;
     let (mut trades, mut last_trade, mut closed) =
         (BTreeMap::<i64, Vec<Value>>::new(), None, Vec::new());
-    while closed.len() < 4 {
+    while closed.len() < 4 || book.as_ref().is_none_or(|book| book.applied < 10) {
         let frame = value(&client.text().await);
         let data = &frame["data"];
         match frame["stream"].as_str().expect("stream") {
@@ -571,7 +576,6 @@ async fn the_synthetic_market_is_whole_over_the_wire() {
             other => panic!("{other} was not asked for"),
         }
     }
-    assert!(book.is_some_and(|book| book.applied > 10));
     // The first second was joined in the middle.
     for kline in &closed[1..] {
         let of = trades

@@ -74,6 +74,7 @@ impl Running {
 
 /// A WebSocket client.
 pub(crate) struct Client {
+    pub(crate) addr: SocketAddr,
     read: WebSocket<Join<OwnedReadHalf, Sink>>,
     write: OwnedWriteHalf,
 }
@@ -99,7 +100,7 @@ impl Client {
         let mut read = WebSocket::after_handshake(read, Role::Client);
         read.set_auto_pong(false);
         read.set_auto_close(false);
-        Self { read, write }
+        Self { addr, read, write }
     }
 
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
