@@ -21,7 +21,7 @@ const BARS_MAX: usize = 1_500;
 /// How long after its end a candle waits for a trade that is still on its way.
 const GRACE: i64 = 250 * MILLISECOND;
 /// Longest run of flat candles that is filled in; a longer silence starts afresh.
-const FLAT_MAX: i64 = 2 * BARS_MAX as i64;
+const FLAT_MAX: i64 = 3_000;
 
 /// One candle with all that a kline shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -121,6 +121,29 @@ impl Need {
 /// The clients of a stream.
 pub(super) type Audience = Arc<[Arc<Client>]>;
 
+/// Who is here and who wants what; one lock, so that the two never disagree.
+#[derive(Debug, Default)]
+struct Registry {
+    clients: BTreeMap<u64, Arc<Client>>,
+    streams: BTreeMap<String, Audience>,
+}
+
+impl Registry {
+    fn rebuild(&mut self, name: &str, client: &Arc<Client>, add: bool) {
+        let others = self.streams.get(name).map(|a| a.iter()).unwrap_or_default();
+        let mut audience: Vec<Arc<Client>> =
+            others.filter(|c| c.id != client.id).cloned().collect();
+        if add {
+            audience.push(Arc::clone(client));
+        }
+        if audience.is_empty() {
+            self.streams.remove(name);
+        } else {
+            self.streams.insert(name.to_owned(), audience.into());
+        }
+    }
+}
+
 /// A connection asks for more streams than it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {STREAMS_MAX} streams on one connection")]
@@ -129,8 +152,7 @@ pub(super) struct TooManyStreams;
 /// All clients and their subscriptions.
 #[derive(Debug)]
 pub(super) struct Hub {
-    clients: Mutex<BTreeMap<u64, Arc<Client>>>,
-    streams: Mutex<BTreeMap<String, Audience>>,
+    registry: Mutex<Registry>,
     needs: Vec<Need>,
     complete: AtomicUsize,
     /// Rung when a client's subscription becomes complete.
@@ -145,8 +167,7 @@ impl Hub {
     /// A hub without clients.
     pub(super) fn new(needs: Vec<Need>, patience: Duration) -> Self {
         Self {
-            clients: Mutex::default(),
-            streams: Mutex::default(),
+            registry: Mutex::default(),
             needs,
             complete: AtomicUsize::new(0),
             changed: Notify::new(),
@@ -168,70 +189,59 @@ impl Hub {
             cut: Notify::new(),
             pings_unanswered: AtomicU64::new(0),
         });
-        self.clients.lock().insert(client.id, Arc::clone(&client));
+        let mut registry = self.registry.lock();
+        registry.clients.insert(client.id, Arc::clone(&client));
+        drop(registry);
         (client, waiting)
     }
 
     /// Forgets a client.
     pub(super) fn leave(&self, client: &Arc<Client>) {
-        self.clients.lock().remove(&client.id);
+        let mut registry = self.registry.lock();
+        registry.clients.remove(&client.id);
         let names = std::mem::take(&mut *client.names.lock());
         for name in &names {
-            self.rebuild(name, client, false);
+            registry.rebuild(name, client, false);
         }
         self.review(client);
     }
 
-    /// Subscribes a client, to all of `names` or to none.
+    /// Subscribes a client, to all of `names` or to none. One that has left stays without.
     pub(super) fn subscribe(
         &self,
         client: &Arc<Client>,
         names: &[String],
     ) -> Result<(), TooManyStreams> {
-        let mut added = Vec::new();
-        {
-            let mut have = client.names.lock();
-            let new: BTreeSet<&String> = names.iter().filter(|n| !have.contains(*n)).collect();
-            if have.len() + new.len() > STREAMS_MAX {
-                return Err(TooManyStreams);
-            }
-            for name in new {
-                have.insert(name.clone());
-                added.push(name);
-            }
+        let mut registry = self.registry.lock();
+        if !registry.clients.contains_key(&client.id) {
+            return Ok(());
         }
-        for name in added {
-            self.rebuild(name, client, true);
+        let mut have = client.names.lock();
+        let new: BTreeSet<&String> = names.iter().filter(|n| !have.contains(*n)).collect();
+        if have.len() + new.len() > STREAMS_MAX {
+            return Err(TooManyStreams);
         }
+        for name in new {
+            have.insert(name.clone());
+            registry.rebuild(name, client, true);
+        }
+        drop(have);
         self.review(client);
         Ok(())
     }
 
     /// Unsubscribes a client; names that it does not have are passed over.
     pub(super) fn unsubscribe(&self, client: &Arc<Client>, names: &[String]) {
+        let mut registry = self.registry.lock();
         for name in names {
             if client.names.lock().remove(name) {
-                self.rebuild(name, client, false);
+                registry.rebuild(name, client, false);
             }
         }
         self.review(client);
     }
 
-    fn rebuild(&self, name: &str, client: &Arc<Client>, add: bool) {
-        let mut streams = self.streams.lock();
-        let others = streams.get(name).map(|a| a.iter()).unwrap_or_default();
-        let mut audience: Vec<Arc<Client>> =
-            others.filter(|c| c.id != client.id).cloned().collect();
-        if add {
-            audience.push(Arc::clone(client));
-        }
-        if audience.is_empty() {
-            streams.remove(name);
-        } else {
-            streams.insert(name.to_owned(), audience.into());
-        }
-    }
-
+    /// Looks again whether a client's subscription is complete. Under the registry's lock.
     fn review(&self, client: &Client) {
         let complete = {
             let names = client.names.lock();
@@ -260,7 +270,7 @@ impl Hub {
 
     /// Who wants a stream; `None` if nobody does.
     pub(super) fn audience(&self, stream: &str) -> Option<Audience> {
-        self.streams.lock().get(stream).cloned()
+        self.registry.lock().streams.get(stream).cloned()
     }
 
     /// Hands a message to an audience.
@@ -283,24 +293,22 @@ impl Hub {
             Err(mpsc::error::TrySendError::Closed(_)) => return false,
             Err(mpsc::error::TrySendError::Full(message)) => message,
         };
-        match tokio::time::timeout(self.patience, client.queue.send(message)).await {
-            Ok(sent) => sent.is_ok(),
-            Err(_) => {
-                tracing::warn!(
-                    client = client.id,
-                    "cut a client that did not take its messages for {} s",
-                    self.patience.as_secs_f64()
-                );
-                client.cut.notify_one();
-                self.leave(client);
-                false
-            }
+        if let Ok(sent) = tokio::time::timeout(self.patience, client.queue.send(message)).await {
+            return sent.is_ok();
         }
+        tracing::warn!(
+            client = client.id,
+            "cut a client that did not take its messages for {} s",
+            self.patience.as_secs_f64()
+        );
+        client.cut.notify_one();
+        self.leave(client);
+        false
     }
 
     /// Ends every connection, after the messages that are queued.
     pub(super) async fn cut_all(&self) {
-        let clients: Vec<Arc<Client>> = self.clients.lock().values().cloned().collect();
+        let clients: Vec<Arc<Client>> = self.registry.lock().clients.values().cloned().collect();
         for client in clients {
             // Nothing comes behind the cut.
             self.leave(&client);
@@ -310,7 +318,7 @@ impl Hub {
 
     /// Clients connected now.
     pub(super) fn clients(&self) -> usize {
-        self.clients.lock().len()
+        self.registry.lock().clients.len()
     }
 
     /// Messages handed over, to all clients together.

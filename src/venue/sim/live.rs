@@ -9,7 +9,8 @@ use super::engine::Engine;
 use super::shared::Shared;
 use super::symbol::{Change, Symbol};
 use super::synthetic::Market;
-use crate::kernel::types::SECOND;
+use crate::kernel::types::{Instrument, SECOND};
+use crate::runtime::clock::Clock;
 
 /// How often the market is run on.
 const TICK: Duration = Duration::from_millis(50);
@@ -17,11 +18,12 @@ const TICK: Duration = Duration::from_millis(50);
 /// the venue's time stays behind by it.
 const CATCH_UP_MAX: i64 = 5 * SECOND;
 
-/// The symbols of a market with their history and opening books.
-pub(super) fn symbols(market: &Market) -> Vec<Symbol> {
-    market
-        .instruments()
-        .cloned()
+/// The symbols of a market with their history, and the market run up to the present: drawing the
+/// history takes time, and nobody listens yet.
+pub(super) fn symbols(market: &mut Market, clock: &Clock) -> Vec<Symbol> {
+    let instruments: Vec<Instrument> = market.instruments().cloned().collect();
+    let mut symbols: Vec<Symbol> = instruments
+        .into_iter()
         .enumerate()
         .map(|(at, instrument)| {
             let mut symbol = Symbol::new(instrument);
@@ -31,7 +33,13 @@ pub(super) fn symbols(market: &Market) -> Vec<Symbol> {
             }
             symbol
         })
-        .collect()
+        .collect();
+    market.advance(clock.now(), |at, _, change| {
+        if let Some(symbol) = symbols.get_mut(at) {
+            symbol.apply(&change);
+        }
+    });
+    symbols
 }
 
 /// Runs the market for ever.

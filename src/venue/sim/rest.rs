@@ -164,9 +164,9 @@ fn weight(name: &str, query: &Query) -> u64 {
     match name {
         "exchangeInfo" => 20,
         "depth" => match query.number("limit").ok().flatten().unwrap_or(100) {
-            ..=100 => 5,
-            ..=500 => 25,
-            ..=1_000 => 50,
+            0..=100 => 5,
+            101..=500 => 25,
+            501..=1_000 => 50,
             _ => 250,
         },
         "trades" => 25,

@@ -76,11 +76,16 @@ pub async fn start(
             (shared, Driver::Playback(driver))
         }
         Source::Synthetic { seed, symbols } => {
-            let start = clock.now();
-            let market = synthetic::Market::new(seed, &symbols, start)?;
+            let history = clock.clone();
+            let drawn = tokio::task::spawn_blocking(move || {
+                let mut market = synthetic::Market::new(seed, &symbols, history.now())?;
+                let symbols = live::symbols(&mut market, &history);
+                Ok::<_, SimError>((market, symbols))
+            });
+            let (market, symbols) = drawn.await.map_err(|error| bind(error.into()))??;
             let status = SimStatus::new("synthetic", None, 0);
             let hub = Hub::new(Vec::new(), PATIENCE);
-            let shared = Arc::new(Shared::new(live::symbols(&market), hub, status, clock));
+            let shared = Arc::new(Shared::new(symbols, hub, status, clock));
             let engine = Engine::new(Arc::clone(&shared), &BTreeSet::new(), faults);
             let driver = live::run(Arc::clone(&shared), engine, market);
             (shared, Driver::Live(driver))

@@ -258,7 +258,7 @@ pub(super) async fn run(
     let last_words = async {
         tokio::select! {
             _ = &mut write => {}
-            _ = async {
+            () = async {
                 client.send(Outgoing::Close(payload)).await;
                 std::future::pending::<()>().await;
             } => {}

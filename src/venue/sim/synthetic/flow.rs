@@ -132,9 +132,7 @@ impl Flow {
     fn open(&mut self) {
         for side in [Side::Buy, Side::Sell] {
             self.quote_around(side);
-            while self.side(side).len() < LEVELS_MIN * 2 {
-                self.add_deeper(side);
-            }
+            self.fill(side, LEVELS_MIN * 2);
         }
         self.changed_bids.clear();
         self.changed_asks.clear();
@@ -198,9 +196,10 @@ impl Flow {
             if !matching::acceptable(side, Some(limit), best.price) {
                 continue;
             }
-            if self.random.chance(0.5) {
+            let luck = self.random.unit();
+            if luck < 0.5 {
                 self.set(resting, best.price, Qty::ZERO);
-            } else if self.random.chance(0.5) {
+            } else if luck < 0.75 {
                 let qty = self.size(TAKER_VALUE * 4.0, 1.0);
                 self.execute(now, side, limit, qty, emit);
             }
@@ -285,9 +284,7 @@ impl Flow {
                 self.set(side, price, Qty(rest));
             }
         }
-        while self.side(side).len() < LEVELS_MIN {
-            self.add_deeper(side);
-        }
+        self.fill(side, LEVELS_MIN);
         while self.side(side).len() > LEVELS_MAX {
             let farthest = match side {
                 Side::Buy => self.bids.first_key_value().map(|(price, _)| *price),
@@ -295,6 +292,16 @@ impl Flow {
             };
             let Some(price) = farthest else { break };
             self.set(side, price, Qty::ZERO);
+        }
+    }
+
+    /// Adds orders until the side has `count` levels, or nearly so: many hit a level that is there.
+    fn fill(&mut self, side: Side, count: usize) {
+        for _ in 0..count * 20 {
+            if self.side(side).len() >= count {
+                return;
+            }
+            self.add_deeper(side);
         }
     }
 
@@ -306,8 +313,13 @@ impl Flow {
 
     /// An order somewhere behind: most near, some far.
     fn add_deeper(&mut self, side: Side) {
-        let mean = if self.random.chance(0.8) { 6e-4 } else { 6e-3 };
-        let away = self.half_spread() + self.price() * mean * self.random.exponential();
+        // At least so many ticks that there is room for the levels of a coarse tick.
+        let mean = if self.random.chance(0.8) {
+            (self.price() * 6e-4).max(30.0)
+        } else {
+            (self.price() * 6e-3).max(150.0)
+        };
+        let away = self.half_spread() + mean * self.random.exponential();
         self.add(side, away, MAKER_VALUE);
     }
 

@@ -40,22 +40,23 @@ impl Market {
     /// seed and its own name only, not on its neighbours. A repeated symbol counts once.
     pub fn new(seed: u64, symbols: &[String], start: Time) -> Result<Self, SimError> {
         let now = Time(start.0 - start.0.rem_euclid(SECOND));
-        let mut flows: Vec<Flow> = Vec::new();
+        let mut specs = Vec::new();
         for symbol in symbols {
-            let (instrument, price) = spec::spec(symbol)?;
-            if flows
-                .iter()
-                .all(|flow| flow.instrument().name != instrument.name)
-            {
-                flows.push(Flow::new(seed, instrument, price, now));
+            let spec = spec::spec(symbol)?;
+            if !specs.contains(&spec) {
+                specs.push(spec);
             }
         }
-        if flows.is_empty() || flows.len() > SYMBOLS_MAX {
+        if specs.is_empty() || specs.len() > SYMBOLS_MAX {
             return Err(SimError::Symbols {
-                count: flows.len(),
+                count: specs.len(),
                 max: SYMBOLS_MAX,
             });
         }
+        let flows = specs
+            .into_iter()
+            .map(|(instrument, price)| Flow::new(seed, instrument, price, now))
+            .collect();
         Ok(Self { flows, now })
     }
 
