@@ -13,7 +13,7 @@ use crate::status::Mode;
 /// Parameters that every strategy has beside those of its table row.
 const COMMON_PARAMS: [&str; 2] = ["interval", "order_notional"];
 /// Value of a strategy's entry unless configured, in the quote asset.
-const ORDER_NOTIONAL: Money = Money(1_000 * 10_i128.pow(Money::SCALE as u32));
+const ORDER_NOTIONAL: Money = Money::whole(1_000);
 
 /// A strategy's settings do not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

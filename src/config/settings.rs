@@ -278,7 +278,7 @@ impl Default for Settings {
                 drain_timeout: Duration::from_secs(5),
             },
             paper: PaperSettings {
-                cash: Money(100_000 * 10_i128.pow(u32::from(Money::SCALE))),
+                cash: Money::whole(100_000),
                 currency: "USDT".to_owned(),
                 maker_fee: Rate(100_000), // 0.1 %, Binance spot without a discount
                 taker_fee: Rate(100_000),

@@ -4,6 +4,12 @@
 //! journal and the projection into the store apply the same records and so reach the same state, which
 //! [`Ledger::durable_hash`] compares.
 
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher as _};
 

@@ -4,6 +4,12 @@
 //! and the remainder stays in the position, so nothing is created or lost. At any moment
 //! `equity = transfers + realised + unrealised − fees`.
 
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing
+)]
+
 use serde::{Deserialize, Serialize};
 
 use super::types::{Instrument, Money, MoneyError, Price, Qty, Side};

@@ -1,5 +1,11 @@
 //! Orders: what callers ask for, what we know of each, and the table that holds them.
 
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing
+)]
+
 mod spec;
 mod state;
 mod table;

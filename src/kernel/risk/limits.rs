@@ -19,10 +19,9 @@ pub struct RiskLimits {
 
 impl Default for RiskLimits {
     fn default() -> Self {
-        let unit = 10_i128.pow(u32::from(Money::SCALE));
         Self {
-            order_notional_max: Money(25_000 * unit),
-            position_notional_max: Money(100_000 * unit),
+            order_notional_max: Money::whole(25_000),
+            position_notional_max: Money::whole(100_000),
             orders_open_max: 200,
             price_collar: Rate(5_000_000), // 5 %
             stale_after_ns: 10 * SECOND,

@@ -3,6 +3,12 @@
 //! Every order passes here, the operator's too. Rules that guard against adding risk let a verified
 //! reduction of a position pass; filters of the venue hold for every order.
 
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing
+)]
+
 mod check;
 mod limits;
 mod refusal;

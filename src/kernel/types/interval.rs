@@ -109,7 +109,7 @@ impl FromStr for Interval {
             'M' => (Unit::Month, 1),
             _ => return Err(error()),
         };
-        if count == 0 || count > divides || divides % count != 0 {
+        if count == 0 || count > divides || divides.checked_rem(count) != Some(0) {
             return Err(error());
         }
         Ok(Self { unit, count })
@@ -131,6 +131,10 @@ impl fmt::Display for Interval {
 }
 
 /// Months since January 1970.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "days of an i64 of nanoseconds stay small"
+)]
 fn month_index(time: Time) -> i64 {
     // Civil date from days (Howard Hinnant, "chrono-compatible low-level date algorithms").
     let days = time.0.div_euclid(DAY).saturating_add(719_468);
@@ -149,6 +153,10 @@ fn month_index(time: Time) -> i64 {
 }
 
 /// Midnight UTC of the first day of a month counted from January 1970.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "days of an i64 of nanoseconds stay small"
+)]
 fn month_start(index: i64) -> Time {
     let year = 1970_i64.saturating_add(index.div_euclid(12));
     let month = index.rem_euclid(12); // January is 0

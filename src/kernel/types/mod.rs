@@ -2,6 +2,12 @@
 //!
 //! Invariant: no price, quantity, fee or balance is ever an `f64` in here.
 
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing
+)]
+
 mod fixed;
 mod instrument;
 mod interval;

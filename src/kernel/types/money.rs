@@ -25,6 +25,15 @@ impl Money {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
+    /// So many whole units; any i64 fits.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "an i64 times 10^16 fits an i128"
+    )]
+    pub const fn whole(units: i64) -> Self {
+        Self(units as i128 * 10_i128.pow(Self::SCALE as u32))
+    }
+
     /// Parses a decimal amount, sign allowed.
     pub fn parse(text: &str) -> Result<Self, FixedError> {
         parse_fixed(text.as_bytes(), Self::SCALE).map(Self)

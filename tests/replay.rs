@@ -1,0 +1,331 @@
+//! Recordings through the engine against answers that an independent program computed.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use hean::kernel::KernelConfig;
+use hean::kernel::event::{Candle, Level};
+use hean::kernel::indicators::{Bar, Spec};
+use hean::kernel::strategies::StrategyConfig;
+use hean::kernel::types::{
+    InstrumentId, Interval, Money, Price, Qty, Rate, Scale, Side, VenueId, parse_fixed,
+};
+use hean::replay::{ReplayConfig, Replayed, replay};
+use hean::runtime::clock::Clock;
+
+/// The folder of recordings; `None` (said in a line) where there is none and CI does not insist.
+fn recordings() -> Option<PathBuf> {
+    let named = std::env::var_os("HEAN_TEST_DATA").map(PathBuf::from);
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let found = named.unwrap_or(beside);
+    if found.is_dir() {
+        return Some(found);
+    }
+    let ci = std::env::var("CI").is_ok_and(|v| !v.is_empty());
+    assert!(!ci, "no recordings in {}", found.display());
+    println!("skipped: no recordings");
+    None
+}
+
+fn config(files: &[PathBuf]) -> ReplayConfig {
+    ReplayConfig {
+        files: files.to_vec(),
+        venue: VenueId::Binance,
+        kernel: KernelConfig::default(),
+        cash: ("USDT".to_owned(), Money::parse("100000").expect("amount")),
+        latency_ns: 5_000_000,
+        fees: (Rate(100_000), Rate(100_000)),
+        depth: 50,
+    }
+}
+
+fn run(config: &ReplayConfig) -> Replayed {
+    let replayed = replay(config, &Clock::start()).expect("replay");
+    println!(
+        "{} frames, {:.0} frames/s",
+        replayed.frames,
+        replayed.frames as f64 * 1e9 / replayed.elapsed_ns as f64
+    );
+    replayed
+}
+
+#[derive(serde::Deserialize)]
+struct Expected {
+    depth_events_applied: u64,
+    final_update_id: u64,
+    final_top50: Side50,
+    trades: Trades,
+    candles_1m_from_trades: Vec<ExpectedCandle>,
+}
+
+#[derive(serde::Deserialize)]
+struct Side50 {
+    bids: Vec<(String, String)>,
+    asks: Vec<(String, String)>,
+}
+
+#[derive(serde::Deserialize)]
+struct Trades {
+    count: u64,
+    volume: String,
+}
+
+#[derive(serde::Deserialize)]
+struct ExpectedCandle {
+    open_time: i64,
+    open: String,
+    high: String,
+    low: String,
+    close: String,
+    volume: String,
+    quote_volume: String,
+    trades: u64,
+}
+
+fn levels(texts: &[(String, String)], price: Scale, qty: Scale) -> Vec<Level> {
+    let level = |(p, q): &(String, String)| Level {
+        price: Price::parse(p.as_bytes(), price).expect("price"),
+        qty: Qty::parse(q.as_bytes(), qty).expect("quantity"),
+    };
+    texts.iter().map(level).collect()
+}
+
+fn equals_expected(files: &[&str], answers: &str) {
+    let Some(data) = recordings() else { return };
+    let files: Vec<_> = files
+        .iter()
+        .map(|f| data.join("hftbacktest").join(f))
+        .collect();
+    let text = std::fs::read_to_string(data.join("expected").join(answers)).expect("answers");
+    let expected: Expected = serde_json::from_str(&text).expect("answers");
+    let config = config(&files);
+    let replayed = run(&config);
+    assert_eq!((replayed.errors, &replayed.faults), (0, &vec![]));
+
+    let kernel = replayed.engine.kernel();
+    let instrument = kernel
+        .ledger()
+        .instrument(InstrumentId(0))
+        .expect("instrument");
+    let market = kernel.market_of(InstrumentId(0)).expect("market");
+    let (price, qty) = (instrument.price_scale, instrument.qty_scale);
+    // One level far from the market, at 200,000, has a sixth digit: older than today's lot size.
+    assert_eq!((price.digits(), qty.digits()), (2, 6));
+    assert_eq!(market.book.updates, expected.depth_events_applied);
+    assert_eq!(market.book.last_id(), expected.final_update_id);
+    assert_eq!((market.book.gaps, market.trade_gaps), (0, 0));
+    let book = market.book.valid().expect("a valid book");
+    let top = |side| book.levels(side).take(50).collect::<Vec<_>>();
+    assert_eq!(
+        top(Side::Buy),
+        levels(&expected.final_top50.bids, price, qty)
+    );
+    assert_eq!(
+        top(Side::Sell),
+        levels(&expected.final_top50.asks, price, qty)
+    );
+
+    assert_eq!(market.trades, expected.trades.count);
+    let volume = parse_fixed(expected.trades.volume.as_bytes(), qty.digits());
+    assert_eq!(Ok(market.volume), volume);
+    let series = market.series_of(Interval::MINUTE).expect("series");
+    let candles: Vec<Candle> = series.closed().chain(series.forming()).copied().collect();
+    assert_eq!(candles.len(), expected.candles_1m_from_trades.len());
+    for (ours, theirs) in candles.iter().zip(&expected.candles_1m_from_trades) {
+        let p = |text: &String| Price::parse(text.as_bytes(), price).expect("price");
+        let wide = |text: &String, scale| parse_fixed(text.as_bytes(), scale).expect("volume");
+        let theirs = Candle {
+            open_time: hean::kernel::types::Time::from_millis(theirs.open_time).expect("time"),
+            open: p(&theirs.open),
+            high: p(&theirs.high),
+            low: p(&theirs.low),
+            close: p(&theirs.close),
+            volume: wide(&theirs.volume, qty.digits()),
+            quote_volume: wide(&theirs.quote_volume, price.digits() + qty.digits()),
+            trades: theirs.trades,
+        };
+        assert_eq!(*ours, theirs);
+    }
+
+    let again = run(&config);
+    assert_eq!(again.engine.state_hash(), replayed.engine.state_hash());
+}
+
+#[test]
+fn one_recording_gives_the_expected_book_trades_and_candles() {
+    equals_expected(
+        &["binance_spot_btcusdt_20240808.txt.gz"],
+        "binance_spot_btcusdt_20240808.expected.json",
+    );
+}
+
+#[test]
+fn two_recordings_in_a_row_give_the_expected_book_trades_and_candles() {
+    equals_expected(
+        &[
+            "binance_spot_btcusdt_20240808.txt.gz",
+            "binance_spot_btcusdt_20240809.txt.gz",
+        ],
+        "binance_spot_btcusdt_20240808_09.expected.json",
+    );
+}
+
+#[test]
+fn a_strategy_trades_the_same_on_every_run() {
+    let Some(data) = recordings() else { return };
+    let files = [data.join("hftbacktest/binance_spot_btcusdt_20240808.txt.gz")];
+    let mut config = config(&files);
+    config.kernel.intervals = vec![Interval::SECOND];
+    config.kernel.strategies = vec![StrategyConfig {
+        name: "ema_cross".to_owned(),
+        interval: Interval::SECOND,
+        order_notional: Money::parse("1000").expect("amount"),
+        params: vec![("fast".to_owned(), 5), ("slow".to_owned(), 20)],
+    }];
+    let first = run(&config);
+    let second = run(&config);
+    assert!(first.orders >= 10, "{} orders", first.orders);
+    assert_eq!(first.engine.state_hash(), second.engine.state_hash());
+    let kernel = first.engine.kernel();
+    let (account, stats) = (kernel.ledger().account(), kernel.ledger().statistics());
+    assert!(stats.fills >= first.orders, "{} fills", stats.fills);
+    assert!(account.fees > Money::ZERO);
+    // Without the strategy the state is another one: the hash sees it.
+    config.kernel.strategies.clear();
+    assert_ne!(run(&config).engine.state_hash(), first.engine.state_hash());
+}
+
+#[test]
+fn a_missing_frame_is_a_gap_at_the_next_depth_event() {
+    let Some(data) = recordings() else { return };
+    let file = data.join("hftbacktest/binance_spot_btcusdt_20240808.txt.gz");
+    let mut text = String::new();
+    let packed = std::fs::File::open(file).expect("recording");
+    flate2::read::MultiGzDecoder::new(packed)
+        .read_to_string(&mut text)
+        .expect("gzip");
+    let mut depths = text
+        .lines()
+        .enumerate()
+        .filter(|(_, l)| l.contains("@depth"));
+    let (missing, _) = depths.nth(1_000).expect("depth frames");
+    let (next, _) = depths.next().expect("depth frames");
+    let folder = tempfile::tempdir().expect("folder");
+    let cut = |name: &str, lines: usize| {
+        let path = folder.path().join(name);
+        let kept = text
+            .lines()
+            .take(lines)
+            .enumerate()
+            .filter(|(i, _)| *i != missing);
+        let kept: Vec<_> = kept.map(|(_, line)| line).collect();
+        std::fs::write(&path, kept.join("\n")).expect("write");
+        path
+    };
+    let state = |path: PathBuf| {
+        let replayed = run(&config(&[path]));
+        let market = replayed
+            .engine
+            .kernel()
+            .market_of(InstrumentId(0))
+            .expect("market");
+        (
+            market.book.gaps,
+            market.book.valid().is_some(),
+            market.book.updates,
+        )
+    };
+    let (gaps, valid, before) = state(cut("before.txt", next));
+    assert_eq!((gaps, valid), (0, true));
+    assert_eq!(
+        state(cut("after.txt", next + 1)),
+        (1, false, before),
+        "at once"
+    );
+    assert_eq!(
+        state(cut("whole.txt", usize::MAX)),
+        (1, false, before),
+        "and never guessed"
+    );
+}
+
+/// The golden file of TA-Lib values, for the indicators that the table has.
+#[test]
+fn indicators_equal_ta_lib() {
+    let Some(data) = recordings() else { return };
+    let file = data.join("../golden/indicators_btc_perp_1m.csv.gz");
+    let packed = std::fs::File::open(&file).expect("golden file");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(packed)
+        .read_to_string(&mut text)
+        .expect("gzip");
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().expect("header").split(',').collect();
+    let rows: Vec<Vec<&str>> = lines.map(|l| l.split(',').collect()).collect();
+    let close = header.iter().position(|h| *h == "close").expect("close");
+    let bars: Vec<Bar> = rows
+        .iter()
+        .map(|r| Bar {
+            close: r[close].parse().expect("close"),
+        })
+        .collect();
+    let mut batches = BTreeMap::new();
+    let mut checked = Vec::new();
+    for (column, name) in header.iter().enumerate().skip(6) {
+        let (spec_text, output) = name
+            .rsplit_once('.')
+            .map_or((*name, "value"), |(spec, out)| {
+                // `t3:5:0.7` has a point of its own.
+                if out.starts_with(|c: char| c.is_ascii_digit()) {
+                    (*name, "value")
+                } else {
+                    (spec, out)
+                }
+            });
+        let Ok(spec) = Spec::parse(spec_text) else {
+            continue;
+        };
+        let at = spec
+            .row()
+            .outputs
+            .iter()
+            .position(|o| *o == output)
+            .expect("output");
+        let values = batches
+            .entry(spec_text)
+            .or_insert_with(|| spec.batch(bars.iter().copied()));
+        for (row, value) in rows.iter().zip(values.iter()) {
+            let golden: Option<f64> = Some(row[column])
+                .filter(|t| !t.is_empty())
+                .map(|t| t.parse().expect("number"));
+            match (golden, value.map(|v| v[at])) {
+                (None, None) => {}
+                (Some(a), Some(b)) => {
+                    let price: f64 = row[close].parse().expect("close");
+                    let bound = 1e-9 * a.abs().max(b.abs()).max(1e-6 * price);
+                    assert!((a - b).abs() <= bound, "{name} at {}: {a} and {b}", row[0]);
+                }
+                (golden, ours) => panic!("{name} at {}: {golden:?} and {ours:?}", row[0]),
+            }
+        }
+        checked.push(*name);
+    }
+    assert_eq!(
+        checked,
+        [
+            "sma:20",
+            "sma:3",
+            "ema:20",
+            "ema:200",
+            "rsi:14",
+            "rsi:2",
+            "macd:12:26:9.macd",
+            "macd:12:26:9.signal",
+            "macd:12:26:9.histogram",
+            "bbands:20:2.upper",
+            "bbands:20:2.middle",
+            "bbands:20:2.lower"
+        ]
+    );
+}
