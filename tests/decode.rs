@@ -58,7 +58,8 @@ fn sets() -> [Vec<(InstrumentId, Instrument)>; 2] {
         ("LRCBTC", 8, 0),
         ("RUNEEUR", 3, 1),
     ];
-    let make = |(n, (symbol, p, q)): (u16, (&str, u8, u8))| (InstrumentId(n), instrument(symbol, p, q));
+    let make =
+        |(n, (symbol, p, q)): (u16, (&str, u8, u8))| (InstrumentId(n), instrument(symbol, p, q));
     [
         vec![(InstrumentId(7), instrument("BTCUSDT", 2, 6))],
         (0..).zip(many).map(make).collect(),
@@ -92,7 +93,9 @@ fn data_dir() -> Option<PathBuf> {
 fn unzipped(path: &str) -> Option<String> {
     let file = std::fs::File::open(data_dir()?.join(path)).unwrap();
     let mut text = String::new();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    flate2::read::GzDecoder::new(file)
+        .read_to_string(&mut text)
+        .unwrap();
     Some(text)
 }
 
@@ -130,10 +133,30 @@ fn frames_of_the_protocol_page_are_read_as_they_are_meant() {
     assert_eq!(
         kinds,
         [
-            "Snapshot", "Depth", "Depth", "Ignored(Symbol)", "Trade", "Trade", "Ignored(Symbol)",
-            "Quote", "Ignored(Symbol)", "Kline", "Kline", "Stats", "Ignored(Symbol)", "Answer",
-            "Answer", "Refusal", "Refusal", "Shutdown", "Shutdown", "Ignored(Symbol)",
-            "Ignored(Kind)", "Ignored(Kind)", "Ignored(Kind)", "Trade",
+            "Snapshot",
+            "Depth",
+            "Depth",
+            "Ignored(Symbol)",
+            "Trade",
+            "Trade",
+            "Ignored(Symbol)",
+            "Quote",
+            "Ignored(Symbol)",
+            "Kline",
+            "Kline",
+            "Stats",
+            "Ignored(Symbol)",
+            "Answer",
+            "Answer",
+            "Refusal",
+            "Refusal",
+            "Shutdown",
+            "Shutdown",
+            "Ignored(Symbol)",
+            "Ignored(Kind)",
+            "Ignored(Kind)",
+            "Ignored(Kind)",
+            "Trade",
         ]
     );
 }
@@ -168,12 +191,18 @@ fn a_recording_is_read_to_the_last_field() {
     for line in text.lines() {
         let frame = line.split_once(' ').unwrap().1.as_bytes();
         assert!(agree(&one, &one_decoder, frame));
-        *kinds.entry(kind(&one_decoder.decode(frame, RECEIVED).unwrap())).or_default() += 1;
+        *kinds
+            .entry(kind(&one_decoder.decode(frame, RECEIVED).unwrap()))
+            .or_default() += 1;
     }
     let counted: Vec<_> = kinds.iter().map(|(k, n)| (k.as_str(), *n)).collect();
     assert_eq!(counted.iter().map(|(_, n)| n).sum::<u32>(), 41_249);
     assert_eq!(kinds.get("Snapshot"), Some(&1));
-    assert!(kinds.keys().all(|k| ["Snapshot", "Depth", "Quote", "Trade"].contains(&k.as_str())));
+    assert!(
+        kinds
+            .keys()
+            .all(|k| ["Snapshot", "Depth", "Quote", "Trade"].contains(&k.as_str()))
+    );
 }
 
 #[test]
@@ -241,7 +270,11 @@ fn damage(rng: &mut ChaCha8Rng, frame: &str) -> Vec<u8> {
         }
         4 => bytes.insert(at, b"{}[],:\"\\09.-e "[pick(rng, 14)]),
         5 => {
-            let nesting = if pick(rng, 200) == 0 { 50_000 } else { pick(rng, 20) };
+            let nesting = if pick(rng, 200) == 0 {
+                50_000
+            } else {
+                pick(rng, 20)
+            };
             let value = match pick(rng, 2) {
                 0 => "[".repeat(nesting) + "1" + &"]".repeat(nesting),
                 _ => "{\"x\":".repeat(nesting) + "1" + &"}".repeat(nesting),
@@ -293,9 +326,30 @@ fn damage(rng: &mut ChaCha8Rng, frame: &str) -> Vec<u8> {
 
 /// Values that some field, somewhere, might take for something else.
 const SCALARS: [&str; 24] = [
-    "null", "true", "false", "0", "-1", "-0", "1.0", "1e3", "\"\"", "\"0\"", "\"1\"", "\"-1\"",
-    "\"1.\"", "\".5\"", "\"1e3\"", "\"0.00000000\"", "\"BTCUSDT\"", "\"trade\"", "[]", "{}",
-    "[[\"1\",\"2\"]]", "[[\"1\"]]", "\"\\u0031\"", "9223372036854775808",
+    "null",
+    "true",
+    "false",
+    "0",
+    "-1",
+    "-0",
+    "1.0",
+    "1e3",
+    "\"\"",
+    "\"0\"",
+    "\"1\"",
+    "\"-1\"",
+    "\"1.\"",
+    "\".5\"",
+    "\"1e3\"",
+    "\"0.00000000\"",
+    "\"BTCUSDT\"",
+    "\"trade\"",
+    "[]",
+    "{}",
+    "[[\"1\",\"2\"]]",
+    "[[\"1\"]]",
+    "\"\\u0031\"",
+    "9223372036854775808",
 ];
 
 type Pairs = Vec<(String, Node)>;
@@ -328,7 +382,11 @@ fn every_cut_of_a_frame_is_an_error() {
     for frame in sample() {
         for end in 0..frame.len() {
             if frame.is_char_boundary(end) {
-                assert!(one_decoder.decode(&frame.as_bytes()[..end], RECEIVED).is_err());
+                assert!(
+                    one_decoder
+                        .decode(&frame.as_bytes()[..end], RECEIVED)
+                        .is_err()
+                );
             }
         }
     }
@@ -349,16 +407,38 @@ fn the_victim_of_a_damaged_depth_frame_is_known() {
 #[test]
 fn errors_name_the_field() {
     let [one, _] = sets();
-    let text = |frame: &str| decoder(&one).decode(frame.as_bytes(), RECEIVED).unwrap_err().to_string();
-    let trade = |p: &str, q: &str, rest: &str| {
-        format!(r#"{{"e":"trade","E":1791284980615,"s":"BTCUSDT","t":1,"p":{p},"q":{q},"T":1791284980614{rest}}}"#)
+    let text = |frame: &str| {
+        decoder(&one)
+            .decode(frame.as_bytes(), RECEIVED)
+            .unwrap_err()
+            .to_string()
     };
-    assert_eq!(text(&trade("\"1.001\"", "\"1\"", ",\"m\":true")), "field \"p\": more than 2 decimal digits");
-    assert_eq!(text(&trade("\"0\"", "\"1\"", ",\"m\":true")), "field \"p\": must be positive");
-    assert_eq!(text(&trade("1", "\"1\"", ",\"m\":true")), "field \"p\": must be a string");
-    assert_eq!(text(&trade("\"1\"", "\"0.0\"", ",\"m\":true")), "field \"q\": must be positive");
+    let trade = |p: &str, q: &str, rest: &str| {
+        format!(
+            r#"{{"e":"trade","E":1791284980615,"s":"BTCUSDT","t":1,"p":{p},"q":{q},"T":1791284980614{rest}}}"#
+        )
+    };
+    assert_eq!(
+        text(&trade("\"1.001\"", "\"1\"", ",\"m\":true")),
+        "field \"p\": more than 2 decimal digits"
+    );
+    assert_eq!(
+        text(&trade("\"0\"", "\"1\"", ",\"m\":true")),
+        "field \"p\": must be positive"
+    );
+    assert_eq!(
+        text(&trade("1", "\"1\"", ",\"m\":true")),
+        "field \"p\": must be a string"
+    );
+    assert_eq!(
+        text(&trade("\"1\"", "\"0.0\"", ",\"m\":true")),
+        "field \"q\": must be positive"
+    );
     assert_eq!(text(&trade("\"1\"", "\"1\"", "")), "field \"m\" is missing");
-    assert_eq!(text(&trade("\"1\"", "\"1\"", ",\"m\":true,\"p\":\"2\"")), "field \"p\" appears twice");
+    assert_eq!(
+        text(&trade("\"1\"", "\"1\"", ",\"m\":true,\"p\":\"2\"")),
+        "field \"p\" appears twice"
+    );
 }
 
 #[test]
@@ -385,19 +465,37 @@ fn exchange_information_gives_scales_and_filters() {
     // Finer than tick and lot, as far as the numbers fit.
     assert_eq!((btc.price_scale.digits(), btc.qty_scale.digits()), (8, 8));
     assert_eq!((btc.tick, btc.lot), (Price(1_000_000), Qty(1_000)));
-    assert_eq!((btc.qty_min, btc.qty_max), (Qty(1_000), Qty(900_000_000_000)));
-    assert_eq!((btc.notional_min.to_string().as_str(), btc.status), ("5", InstrumentStatus::Trading));
-    assert_eq!((btc.maker_fee, btc.taker_fee), (Rate(100_000), Rate(100_000)));
+    assert_eq!(
+        (btc.qty_min, btc.qty_max),
+        (Qty(1_000), Qty(900_000_000_000))
+    );
+    assert_eq!(
+        (btc.notional_min.to_string().as_str(), btc.status),
+        ("5", InstrumentStatus::Trading)
+    );
+    assert_eq!(
+        (btc.maker_fee, btc.taker_fee),
+        (Rate(100_000), Rate(100_000))
+    );
     assert_eq!(btc.name.to_string(), "sim:BTCUSDT");
     let coarse = of(1).unwrap();
-    assert_eq!((coarse.price_scale.digits(), coarse.tick), (3, Price(10_000)));
+    assert_eq!(
+        (coarse.price_scale.digits(), coarse.tick),
+        (3, Price(10_000))
+    );
     assert_eq!((coarse.qty_scale.digits(), coarse.lot), (3, Qty(1_000)));
     assert_eq!(coarse.status, InstrumentStatus::CancelOnly);
     let off = of(2).unwrap();
-    assert_eq!((off.price_scale.digits(), off.tick, off.lot), (8, Price(1), Qty(1)));
+    assert_eq!(
+        (off.price_scale.digits(), off.tick, off.lot),
+        (8, Price(1), Qty(1))
+    );
     assert_eq!(off.status, InstrumentStatus::Halted);
     let fine = of(3).unwrap_err().to_string();
-    assert!(fine.contains("tickSize") && fine.contains("8 decimal digits"), "{fine}");
+    assert!(
+        fine.contains("tickSize") && fine.contains("8 decimal digits"),
+        "{fine}"
+    );
     assert!(answers::decode_exchange_info(b"{\"symbols\":[{}]}").is_err());
 }
 
@@ -412,7 +510,11 @@ fn recorded_exchange_information_is_read_whole() {
     assert_eq!(facts.len(), 1_695);
     for fact in &facts {
         let instrument = fact.instrument(VenueId::Binance).unwrap();
-        assert!(instrument.tick > Price(0) && instrument.lot > Qty(0), "{}", fact.symbol);
+        assert!(
+            instrument.tick > Price(0) && instrument.lot > Qty(0),
+            "{}",
+            fact.symbol
+        );
     }
 }
 
@@ -423,16 +525,33 @@ fn klines_of_the_rest_interface() {
         format!(r#"[{t},"{open}","110.00","90.00","100.5","{volume}",1,"123.456789012","12","1","1","0"]"#)
             .replace("\"12\"", "12")
     };
-    let read = |rows: &[String]| answers::decode_klines(format!("[{}]", rows.join(",")).as_bytes(), &btc);
+    let read =
+        |rows: &[String]| answers::decode_klines(format!("[{}]", rows.join(",")).as_bytes(), &btc);
     let good = read(&[row(60_000, "100", "1.5"), row(120_000, "100.50", "0")]).unwrap();
     assert_eq!(good.len(), 2);
-    assert_eq!((good[0].open, good[0].high, good[0].close), (Price(10_000), Price(11_000), Price(10_050)));
-    assert_eq!((good[0].volume, good[0].quote_volume, good[0].trades), (150_000, 1_234_567_890, 12));
+    assert_eq!(
+        (good[0].open, good[0].high, good[0].close),
+        (Price(10_000), Price(11_000), Price(10_050))
+    );
+    assert_eq!(
+        (good[0].volume, good[0].quote_volume, good[0].trades),
+        (150_000, 1_234_567_890, 12)
+    );
     // A finer tick of the past ends the history there.
-    let old = read(&[row(60_000, "100.001", "1"), row(120_000, "100", "1.1234567")]).unwrap();
-    assert_eq!(old.iter().map(|c| c.open_time.millis()).collect::<Vec<_>>(), [120_000]);
+    let old = read(&[
+        row(60_000, "100.001", "1"),
+        row(120_000, "100", "1.1234567"),
+    ])
+    .unwrap();
+    assert_eq!(
+        old.iter().map(|c| c.open_time.millis()).collect::<Vec<_>>(),
+        [120_000]
+    );
     assert_eq!(old[0].volume, 112_345);
-    assert!(read(&[row(120_000, "100", "1"), row(60_000, "100", "1")]).is_err(), "order");
+    assert!(
+        read(&[row(120_000, "100", "1"), row(60_000, "100", "1")]).is_err(),
+        "order"
+    );
     assert!(read(&[row(60_000, "200", "1")]).is_err(), "open above high");
     assert!(answers::decode_klines(b"[[1,2]]", &btc).is_err());
     assert!(answers::decode_klines(b"{}", &btc).is_err());
@@ -444,7 +563,9 @@ fn server_time_and_complaints() {
     let time = answers::decode_server_time(br#"{"serverTime":1620099477465}"#);
     assert_eq!(time, Ok(Time(1_620_099_477_465_000_000)));
     assert!(answers::decode_server_time(br#"{"serverTime":"x"}"#).is_err());
-    assert!(answers::decode_server_time(br#"{"serverTime":1,"serverTime":1620099477465}"#).is_err());
+    assert!(
+        answers::decode_server_time(br#"{"serverTime":1,"serverTime":1620099477465}"#).is_err()
+    );
     let complaint = answers::decode_complaint(br#"{"code":-1121,"msg":"Invalid symbol."}"#);
     assert_eq!(complaint, Some((-1121, "Invalid symbol.".to_owned())));
     assert_eq!(answers::decode_complaint(b"<html>"), None);

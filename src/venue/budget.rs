@@ -132,8 +132,7 @@ impl Budget {
     /// Weight used in this minute, in parts per million of the venue's limit.
     pub fn used_ppm(&mut self, now: Time) -> u64 {
         self.weight.roll(now);
-        u64::from(self.weight.used).saturating_mul(1_000_000)
-            / u64::from(self.weight.limit.max(1))
+        u64::from(self.weight.used).saturating_mul(1_000_000) / u64::from(self.weight.limit.max(1))
     }
 
     fn open(&self, now: Time) -> Result<(), Time> {
@@ -193,7 +192,11 @@ mod tests {
     fn retry_after_closes_everything() {
         let mut budget = Budget::new(Limits::BINANCE);
         assert_eq!(budget.refused(at(0), 429, Some(90)), at(90));
-        assert_eq!(budget.refused(at(0), 429, Some(5)), at(90), "never shortened");
+        assert_eq!(
+            budget.refused(at(0), 429, Some(5)),
+            at(90),
+            "never shortened"
+        );
         assert_eq!(budget.take_weight(at(61), 1), Err(at(90)));
         assert_eq!(budget.take_connect(at(61)), Err(at(90)));
         assert_eq!(budget.take_connect(at(90)), Ok(()));
@@ -207,7 +210,9 @@ mod tests {
     #[test]
     fn connects_and_messages_have_their_own_windows() {
         let mut budget = Budget::new(Limits::BINANCE);
-        let taken = (0..300).filter(|_| budget.take_connect(at(0)).is_ok()).count();
+        let taken = (0..300)
+            .filter(|_| budget.take_connect(at(0)).is_ok())
+            .count();
         assert_eq!(taken, 240);
         let mut messages = MessageBudget::new(Limits::BINANCE);
         let taken = (0..10).filter(|_| messages.take(at(0)).is_ok()).count();

@@ -50,7 +50,10 @@ impl Resolver {
             Ok((_, options)) => (public_servers(), options),
             Err(e) => {
                 tracing::warn!(error = %e, "no usable /etc/resolv.conf: asking public name servers");
-                (public_servers(), hickory_resolver::config::ResolverOpts::default())
+                (
+                    public_servers(),
+                    hickory_resolver::config::ResolverOpts::default(),
+                )
             }
         };
         options.timeout = QUERY_TIMEOUT;
@@ -64,7 +67,10 @@ impl Resolver {
     /// Addresses of `host`, IPv4 first; never empty.
     pub async fn lookup(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, DnsError> {
         if let Some(known) = without_query(host) {
-            return Ok(known.into_iter().map(|ip| SocketAddr::new(ip, port)).collect());
+            return Ok(known
+                .into_iter()
+                .map(|ip| SocketAddr::new(ip, port))
+                .collect());
         }
         let answer = tokio::time::timeout(LOOKUP_TIMEOUT, self.inner.lookup_ip(host))
             .await
@@ -140,15 +146,25 @@ mod tests {
             ("redis.localhost", "127.0.0.1:80"),
         ] {
             let found = resolver.lookup(host, 80).await.expect("known");
-            assert_eq!(found.first().map(ToString::to_string).as_deref(), Some(first), "{host}");
+            assert_eq!(
+                found.first().map(ToString::to_string).as_deref(),
+                Some(first),
+                "{host}"
+            );
         }
-        let for_fred = resolver.resolve(Str::from("localhost"), 6379).await.expect("known");
+        let for_fred = resolver
+            .resolve(Str::from("localhost"), 6379)
+            .await
+            .expect("known");
         assert_eq!(for_fred.len(), 2);
     }
 
     #[tokio::test]
     async fn a_name_that_cannot_be_is_an_error_with_its_name() {
-        let error = Resolver::from_system().lookup("no host", 80).await.expect_err("no name");
+        let error = Resolver::from_system()
+            .lookup("no host", 80)
+            .await
+            .expect_err("no name");
         assert!(error.to_string().contains("no host"), "{error}");
     }
 }

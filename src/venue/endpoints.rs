@@ -4,8 +4,8 @@
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::url::{BaseUrl, UrlError};
 use super::VenueRow;
+use super::url::{BaseUrl, UrlError};
 use crate::kernel::types::{NameError, VenueId};
 
 /// One `--base-url`: `VENUE=URL`, `VENUE.rest=URL` or `VENUE.ws=URL`.
@@ -70,8 +70,8 @@ impl Endpoints {
     pub fn new(venue: VenueId, overrides: &[UrlOverride]) -> Result<Self, EndpointError> {
         let row: &VenueRow = VenueRow::of(venue);
         let last = |pick: fn(&UrlOverride) -> Option<&BaseUrl>| {
-            let mine = overrides.iter().rev().filter(|o| o.venue == venue);
-            mine.filter_map(pick).next().cloned()
+            let mut mine = overrides.iter().rev().filter(|o| o.venue == venue);
+            mine.find_map(pick).cloned()
         };
         let (rest, ws) = (last(|o| o.rest.as_ref()), last(|o| o.ws.as_ref()));
         let defaults = row.hosts.iter();
@@ -144,8 +144,6 @@ impl Endpoints {
     }
 }
 
-
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +180,10 @@ mod tests {
     #[test]
     fn the_simulated_venue_needs_an_address() {
         let error = endpoints(VenueId::Sim, &[]).expect_err("no default");
-        assert!(error.to_string().contains("--base-url sim=http://"), "{error}");
+        assert!(
+            error.to_string().contains("--base-url sim=http://"),
+            "{error}"
+        );
         assert!(endpoints(VenueId::Sim, &["sim.rest=http://x"]).is_err());
         assert!(endpoints(VenueId::Sim, &["sim=http://x"]).is_ok());
         for bad in ["sim", "sim.x=http://y", "nasdaq=http://y", "sim=y"] {

@@ -333,12 +333,46 @@ mod tests {
     #[test]
     fn accepts_what_serde_json_accepts() {
         for text in [
-            "{}", "[]", " [ 1 , -0.5e+3 ] ", "\"\"", "true", "null", "0", "-0", "1E9",
-            r#"{"a":{"b":[{}]},"a":2}"#, r#""\u00e9\n\"\ud83d\ude00""#, "\"é\"",
+            "{}",
+            "[]",
+            " [ 1 , -0.5e+3 ] ",
+            "\"\"",
+            "true",
+            "null",
+            "0",
+            "-0",
+            "1E9",
+            r#"{"a":{"b":[{}]},"a":2}"#,
+            r#""\u00e9\n\"\ud83d\ude00""#,
+            "\"é\"",
             // refused
-            "", "{", "[1,]", "{,}", "{\"a\"}", "{\"a\":}", "01", "1.", ".5", "+1", "1e", "tru",
-            "truefalse", "\"", "\"\n\"", r#""\x""#, r#""\ud83d""#, r#""\ude00""#, r#""\u00e""#,
-            r#""\ud83dx""#, r#""\u+123""#, "[1 2]", "{\"a\":1 \"b\":2}", "nul", "-", "[1]]", "\u{a0}1",
+            "",
+            "{",
+            "[1,]",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "tru",
+            "truefalse",
+            "\"",
+            "\"\n\"",
+            r#""\x""#,
+            r#""\ud83d""#,
+            r#""\ude00""#,
+            r#""\u00e""#,
+            r#""\ud83dx""#,
+            r#""\u+123""#,
+            "[1 2]",
+            "{\"a\":1 \"b\":2}",
+            "nul",
+            "-",
+            "[1]]",
+            "\u{a0}1",
         ] {
             let reference = serde_json::from_str::<serde_json::Value>(text).is_ok();
             assert_eq!(check(text).is_ok(), reference, "{text}");
@@ -347,7 +381,11 @@ mod tests {
 
     #[test]
     fn strings_come_out_unescaped() {
-        for text in [r#""plain""#, r#""a\u00e9\n\"\\\/\b\f\r\t\ud83d\ude00z""#, "\"é€\""] {
+        for text in [
+            r#""plain""#,
+            r#""a\u00e9\n\"\\\/\b\f\r\t\ud83d\ude00z""#,
+            "\"é€\"",
+        ] {
             let reference: String = serde_json::from_str(text).expect("valid");
             assert_eq!(Scanner::new(text).string().expect("valid"), reference);
         }

@@ -70,8 +70,8 @@ impl Net {
         if !url.tls {
             return Ok(Box::new(stream));
         }
-        let name = ServerName::try_from(url.host.clone())
-            .map_err(|_| NetError::Name(url.host.clone()))?;
+        let name =
+            ServerName::try_from(url.host.clone()).map_err(|_| NetError::Name(url.host.clone()))?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = timeout(TLS_TIMEOUT, connector.connect(name, stream))
             .await

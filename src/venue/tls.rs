@@ -78,10 +78,16 @@ mod tests {
         assert!(missing.to_string().contains("none.pem"), "{missing}");
         let empty = dir.path().join("empty.pem");
         std::fs::write(&empty, "nothing\n").expect("write");
-        assert!(matches!(client_config(Some(&empty)), Err(TlsError::Empty(_))));
+        assert!(matches!(
+            client_config(Some(&empty)),
+            Err(TlsError::Empty(_))
+        ));
         let broken = dir.path().join("broken.pem");
         let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         std::fs::write(&broken, pem).expect("write");
-        assert!(matches!(client_config(Some(&broken)), Err(TlsError::File { .. })));
+        assert!(matches!(
+            client_config(Some(&broken)),
+            Err(TlsError::File { .. })
+        ));
     }
 }

@@ -20,7 +20,9 @@ pub struct BaseUrl {
 
 /// The text is no base URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no base URL: write http://, https://, ws:// or wss://, a host, and a port if needed")]
+#[error(
+    "{0:?} is no base URL: write http://, https://, ws:// or wss://, a host, and a port if needed"
+)]
 pub struct UrlError(String);
 
 impl FromStr for BaseUrl {
@@ -94,8 +96,15 @@ mod tests {
     #[test]
     fn what_is_no_base_url_is_refused() {
         for text in [
-            "", "localhost", "localhost:80", "ftp://x", "http://", "http://u:p@x", "https://x?y=z",
-            "/path", "http://x y",
+            "",
+            "localhost",
+            "localhost:80",
+            "ftp://x",
+            "http://",
+            "http://u:p@x",
+            "https://x?y=z",
+            "/path",
+            "http://x y",
         ] {
             assert!(text.parse::<BaseUrl>().is_err(), "{text}");
         }

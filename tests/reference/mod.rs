@@ -65,8 +65,14 @@ impl Node {
         }
         if text.starts_with('{') {
             let RawPairs(pairs) = serde_json::from_str(text).map_err(bad)?;
-            let inner = |(key, raw): (String, Box<RawValue>)| Ok((key, Self::nested(raw.get(), depth + 1)?));
-            return pairs.into_iter().map(inner).collect::<Result<_, Refusal>>().map(Node::Object);
+            let inner = |(key, raw): (String, Box<RawValue>)| {
+                Ok((key, Self::nested(raw.get(), depth + 1)?))
+            };
+            return pairs
+                .into_iter()
+                .map(inner)
+                .collect::<Result<_, Refusal>>()
+                .map(Node::Object);
         }
         if text.starts_with('[') {
             let items: Vec<Box<RawValue>> = serde_json::from_str(text).map_err(bad)?;
@@ -147,7 +153,14 @@ impl fmt::Display for Node {
 struct Object<'a>(&'a [(String, Node)]);
 
 const WORDS: [&str; 8] = [
-    "lastUpdateId", "bids", "asks", "result", "error", "id", "code", "msg",
+    "lastUpdateId",
+    "bids",
+    "asks",
+    "result",
+    "error",
+    "id",
+    "code",
+    "msg",
 ];
 
 impl<'a> Object<'a> {
@@ -198,7 +211,11 @@ impl<'a> Object<'a> {
 
     fn time(&self, key: &str) -> Result<Time, Refusal> {
         let value = self.whole(key)?;
-        let unit = if value < 100_000_000_000_000 { 1_000_000 } else { 1_000 };
+        let unit = if value < 100_000_000_000_000 {
+            1_000_000
+        } else {
+            1_000
+        };
         match value.checked_mul(unit).map(i64::try_from) {
             Some(Ok(nanos)) if nanos > 0 => Ok(Time(nanos)),
             _ => Err(format!("{key} is no time")),
@@ -252,7 +269,12 @@ fn text(node: &Node) -> Result<&str, Refusal> {
 fn whole(node: &Node) -> Result<i128, Refusal> {
     match node {
         Node::Raw(text) if text == "-0" => Err("minus zero".to_owned()),
-        Node::Raw(text) if text.trim_start_matches('-').bytes().all(|c| c.is_ascii_digit()) => {
+        Node::Raw(text)
+            if text
+                .trim_start_matches('-')
+                .bytes()
+                .all(|c| c.is_ascii_digit()) =>
+        {
             text.parse().map_err(|_| "no integer".to_owned())
         }
         _ => Err("no integer".to_owned()),
@@ -261,7 +283,11 @@ fn whole(node: &Node) -> Result<i128, Refusal> {
 
 fn positive(value: i128) -> Result<i64, Refusal> {
     let value = i64::try_from(value).map_err(|e| e.to_string())?;
-    if value > 0 { Ok(value) } else { Err("not positive".to_owned()) }
+    if value > 0 {
+        Ok(value)
+    } else {
+        Err("not positive".to_owned())
+    }
 }
 
 /// Not negative, `digits` decimals.
@@ -287,7 +313,11 @@ fn decimal(text: &str, digits: u8, cut: bool) -> Result<i128, Refusal> {
         return Err(refuse());
     }
     let value: i128 = format!("{whole}{kept}").parse().map_err(|_| refuse())?;
-    if negative && value != 0 { Err(refuse()) } else { Ok(value) }
+    if negative && value != 0 {
+        Err(refuse())
+    } else {
+        Ok(value)
+    }
 }
 
 /// What `frame` says, or a refusal.
@@ -342,7 +372,11 @@ fn event(
             };
             return market(*id, received, MarketData::Snapshot(Box::new(snapshot)));
         }
-        None if bare && ["result", "error", "code"].iter().any(|k| o.get(k).is_some()) => {
+        None if bare
+            && ["result", "error", "code"]
+                .iter()
+                .any(|k| o.get(k).is_some()) =>
+        {
             return answer(o).map(Decoded::Answer);
         }
         None if o.get("u").is_some() => {}
@@ -378,7 +412,11 @@ fn event(
                 id: o.id(if kind == "trade" { "t" } else { "a" })?,
                 price: o.price("p", i)?,
                 qty,
-                taker: if o.boolean("m")? { Side::Sell } else { Side::Buy },
+                taker: if o.boolean("m")? {
+                    Side::Sell
+                } else {
+                    Side::Buy
+                },
                 time: o.time("T")?,
             })
         }
@@ -454,7 +492,8 @@ fn event(
 
 fn answer(o: &Object<'_>) -> Result<Answer, Refusal> {
     let null = |node: &Node| matches!(node, Node::Raw(text) if text == "null");
-    let signed = |o: &Object<'_>, key: &str| i64::try_from(o.whole(key)?).map_err(|e| e.to_string());
+    let signed =
+        |o: &Object<'_>, key: &str| i64::try_from(o.whole(key)?).map_err(|e| e.to_string());
     let complaint =
         |o: &Object<'_>| Ok::<_, Refusal>((signed(o, "code")?, o.text("msg")?.to_owned()));
     let id = match o.get("id") {

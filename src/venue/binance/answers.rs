@@ -113,7 +113,10 @@ pub fn decode_server_time(body: &[u8]) -> Result<Time> {
         Ok(())
     })?;
     scanner.end()?;
-    value::time("serverTime", found.ok_or(DecodeError::Missing("serverTime"))?)
+    value::time(
+        "serverTime",
+        found.ok_or(DecodeError::Missing("serverTime"))?,
+    )
 }
 
 /// Reads an error answer: the venue's code and words.
@@ -149,7 +152,8 @@ pub struct SymbolFacts<'a> {
 #[serde(rename_all = "camelCase")]
 struct Filter<'a> {
     #[serde(borrow)]
-    filter_type: Cow<'a, str>,
+    #[serde(rename = "filterType")]
+    kind: Cow<'a, str>,
     #[serde(borrow)]
     tick_size: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -173,8 +177,8 @@ pub fn decode_exchange_info(body: &[u8]) -> Result<Vec<SymbolFacts<'_>>> {
         #[serde(borrow)]
         symbols: Vec<SymbolFacts<'a>>,
     }
-    let info: Info<'_> = serde_json::from_slice(body)
-        .map_err(|e| DecodeError::ExchangeInfo(e.to_string()))?;
+    let info: Info<'_> =
+        serde_json::from_slice(body).map_err(|e| DecodeError::ExchangeInfo(e.to_string()))?;
     Ok(info.symbols)
 }
 
@@ -183,7 +187,10 @@ impl SymbolFacts<'_> {
     pub fn instrument(&self, venue: VenueId) -> Result<Instrument> {
         let price_filter = self.filter("PRICE_FILTER");
         let lot_filter = self.filter("LOT_SIZE");
-        let tick = need("tickSize", price_filter.and_then(|f| f.tick_size.as_deref()))?;
+        let tick = need(
+            "tickSize",
+            price_filter.and_then(|f| f.tick_size.as_deref()),
+        )?;
         let step = need("stepSize", lot_filter.and_then(|f| f.step_size.as_deref()))?;
         let price_min = price_filter.and_then(|f| f.min_price.as_deref());
         let price_max = price_filter.and_then(|f| f.max_price.as_deref());
@@ -218,7 +225,11 @@ impl SymbolFacts<'_> {
             qty_max: qty("maxQty", qty_max)?,
             notional_min: notional_min.map_or(Ok(Money::ZERO), |text| {
                 Money::parse(text)
-                    .and_then(|m| (m >= Money::ZERO).then_some(m).ok_or(FixedError::NotPositive))
+                    .and_then(|m| {
+                        (m >= Money::ZERO)
+                            .then_some(m)
+                            .ok_or(FixedError::NotPositive)
+                    })
                     .map_err(|e| DecodeError::field("minNotional", e))
             })?,
             status: match &*self.status {
@@ -232,7 +243,7 @@ impl SymbolFacts<'_> {
     }
 
     fn filter(&self, name: &str) -> Option<&Filter<'_>> {
-        self.filters.iter().find(|f| f.filter_type == name)
+        self.filters.iter().find(|f| f.kind == name)
     }
 }
 
@@ -264,7 +275,10 @@ fn scale(field: &'static str, grid: [&str; 2], largest: Option<&str>) -> Result<
     };
     let fits = |scale: &Scale| {
         let largest = value::truncated(largest, scale.digits());
-        largest.is_ok_and(|v| v.checked_mul(ROOM).is_some_and(|v| v <= i128::from(i64::MAX)))
+        largest.is_ok_and(|v| {
+            v.checked_mul(ROOM)
+                .is_some_and(|v| v <= i128::from(i64::MAX))
+        })
     };
     let finer = (0..=Scale::MAX).rev().filter_map(Scale::new).find(fits);
     Ok(finer.map_or(needed, |finer| finer.max(needed)))

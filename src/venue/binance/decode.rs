@@ -73,9 +73,7 @@ type Result<T> = std::result::Result<T, DecodeError>;
 
 impl Decoder {
     /// For these instruments, by their venue symbols.
-    pub fn new<'a>(
-        instruments: impl IntoIterator<Item = (InstrumentId, &'a Instrument)>,
-    ) -> Self {
+    pub fn new<'a>(instruments: impl IntoIterator<Item = (InstrumentId, &'a Instrument)>) -> Self {
         let mut known: Vec<Known> = instruments
             .into_iter()
             .map(|(id, instrument)| Known {
@@ -184,7 +182,10 @@ impl Decoder {
         read: impl FnOnce(&Fields<'_>, Scales) -> Result<Option<MarketData>>,
     ) -> Result<Decoded> {
         let symbol = value::text("s", fields.need("s", b's')?)?;
-        let Ok(index) = self.known.binary_search_by(|k| k.symbol.as_str().cmp(&symbol)) else {
+        let Ok(index) = self
+            .known
+            .binary_search_by(|k| k.symbol.as_str().cmp(&symbol))
+        else {
             return Ok(Decoded::Ignored(Ignored::Symbol));
         };
         let Some(known) = self.known.get(index) else {
@@ -353,7 +354,11 @@ fn trade(
         id: value::id(id_name, fields.need(id_name, id_letter)?)?,
         price: value::price("p", fields.need("p", b'p')?, scales.price)?,
         qty: value::traded_qty("q", fields.need("q", b'q')?, scales.qty)?,
-        taker: if buyer_is_maker { Side::Sell } else { Side::Buy },
+        taker: if buyer_is_maker {
+            Side::Sell
+        } else {
+            Side::Buy
+        },
         time: value::time("T", fields.need("T", b'T')?)?,
     })))
 }
@@ -437,8 +442,7 @@ fn stats(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
         }
     };
     let (open, high, low) = (price("o", b'o')?, price("h", b'h')?, price("l", b'l')?);
-    let quote_volume =
-        value::truncated_volume("q", fields.need("q", b'q')?, scales.turnover())?;
+    let quote_volume = value::truncated_volume("q", fields.need("q", b'q')?, scales.turnover())?;
     let (Some(open), Some(high), Some(low)) = (open, high, low) else {
         return Ok(None);
     };

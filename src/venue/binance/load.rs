@@ -129,6 +129,9 @@ mod tests {
             symbol: "BTCUSTD".to_owned(),
             nearest: offered,
         };
-        assert!(error.to_string().contains("did you mean BTCUSDT"), "{error}");
+        assert!(
+            error.to_string().contains("did you mean BTCUSDT"),
+            "{error}"
+        );
     }
 }

@@ -135,10 +135,7 @@ pub(super) fn truncated(text: &str, digits: u8) -> std::result::Result<i128, Fix
     parse_fixed(format!("{whole}.{kept}").as_bytes(), digits)
 }
 
-fn not_negative(
-    field: &'static str,
-    value: std::result::Result<i128, FixedError>,
-) -> Result<i128> {
+fn not_negative(field: &'static str, value: std::result::Result<i128, FixedError>) -> Result<i128> {
     match value {
         Ok(value) if value >= 0 => Ok(value),
         Ok(_) => Err(DecodeError::field(field, FixedError::NotPositive)),
@@ -159,7 +156,10 @@ pub(super) fn levels(
     scanner.array(|_, scanner| {
         let (mut price_text, mut qty_text) = (None, None);
         if scanner.peek() != Some(b'[') {
-            return Err(DecodeError::field(field, FieldFault::Type("an array of pairs")));
+            return Err(DecodeError::field(
+                field,
+                FieldFault::Type("an array of pairs"),
+            ));
         }
         scanner.array::<DecodeError>(|index, scanner| {
             match index {
@@ -170,7 +170,10 @@ pub(super) fn levels(
             Ok(())
         })?;
         let (Some(price_text), Some(qty_text)) = (price_text, qty_text) else {
-            return Err(DecodeError::field(field, FieldFault::Type("an array of pairs")));
+            return Err(DecodeError::field(
+                field,
+                FieldFault::Type("an array of pairs"),
+            ));
         };
         levels.push(Level {
             price: price(field, price_text, scales.price)?,
@@ -214,9 +217,28 @@ mod tests {
     #[test]
     fn the_quick_parser_agrees_with_the_general_one_or_passes() {
         let texts = [
-            "0", "1", "00.10", "61837.64000000", "0.00011000", "0.001", "7", "123456789012345678",
-            "1.", ".5", "", "-1", "1e3", "1.2.3", "1..2", "999999999999999999", "0.000000000000000",
-            "1.00000000000000001", " 1", "1 ", "12a", "99999999999.99999999",
+            "0",
+            "1",
+            "00.10",
+            "61837.64000000",
+            "0.00011000",
+            "0.001",
+            "7",
+            "123456789012345678",
+            "1.",
+            ".5",
+            "",
+            "-1",
+            "1e3",
+            "1.2.3",
+            "1..2",
+            "999999999999999999",
+            "0.000000000000000",
+            "1.00000000000000001",
+            " 1",
+            "1 ",
+            "12a",
+            "99999999999.99999999",
         ];
         for text in texts {
             for digits in 0..=8 {
@@ -227,14 +249,32 @@ mod tests {
                 }
             }
         }
-        assert_eq!(quick(b"61837.64000000", Scale::new(2).expect("scale")), Some(6_183_764));
+        assert_eq!(
+            quick(b"61837.64000000", Scale::new(2).expect("scale")),
+            Some(6_183_764)
+        );
     }
 
     #[test]
     fn times_are_told_apart_by_magnitude() {
-        assert_eq!(time("E", "1723161255208"), Ok(Time(1_723_161_255_208_000_000)));
-        assert_eq!(time("E", "1723161255208123"), Ok(Time(1_723_161_255_208_123_000)));
-        for bad in ["0", "-1", "99999999999999", "9223372036854775807", "1.0", "1e3", "\"1\"", "-"] {
+        assert_eq!(
+            time("E", "1723161255208"),
+            Ok(Time(1_723_161_255_208_000_000))
+        );
+        assert_eq!(
+            time("E", "1723161255208123"),
+            Ok(Time(1_723_161_255_208_123_000))
+        );
+        for bad in [
+            "0",
+            "-1",
+            "99999999999999",
+            "9223372036854775807",
+            "1.0",
+            "1e3",
+            "\"1\"",
+            "-",
+        ] {
             assert!(time("E", bad).is_err(), "{bad}");
         }
     }

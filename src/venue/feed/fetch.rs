@@ -132,7 +132,7 @@ impl Fetcher {
             attempts.backoff.reset();
             Duration::ZERO
         } else {
-            attempts.backoff.next()
+            attempts.backoff.delay()
         };
         attempts.pending = true;
         attempts.asked = now.plus(super::nanos(delay));
@@ -248,7 +248,11 @@ async fn fetch(shared: &Shared, job: Job) -> Result<Found, FetchError> {
                 interval,
                 candles: answers::decode_klines(&body, instrument)?,
             };
-            Ok(event(time, received, MarketData::History(Box::new(history))))
+            Ok(event(
+                time,
+                received,
+                MarketData::History(Box::new(history)),
+            ))
         }
         Job::Probe(_) => {
             let body = depth(shared, instrument, PROBE_LEVELS).await?;
@@ -257,11 +261,7 @@ async fn fetch(shared: &Shared, job: Job) -> Result<Found, FetchError> {
     }
 }
 
-async fn depth(
-    shared: &Shared,
-    instrument: &Instrument,
-    levels: u16,
-) -> Result<Bytes, CallError> {
+async fn depth(shared: &Shared, instrument: &Instrument, levels: u16) -> Result<Bytes, CallError> {
     let call = encode::depth(&instrument.name.symbol, levels);
     shared.config.access.call(&call).await
 }

@@ -97,7 +97,9 @@ pub(super) async fn read(
                     && let Some(index) = shared.position(event.instrument)
                     && let Some(feeding) = shared.instruments.get(index)
                 {
-                    feeding.update_id.fetch_max(delta.last_id, Ordering::Relaxed);
+                    feeding
+                        .update_id
+                        .fetch_max(delta.last_id, Ordering::Relaxed);
                     feeding.updated.set(received);
                 }
                 shared.kernel.offer_market(event);
@@ -118,10 +120,7 @@ pub(super) async fn read(
 }
 
 /// The next message. Rings for the kernel once, as soon as no further frame is at hand.
-async fn next<'a>(
-    socket: &'a mut WsReader,
-    kernel: &KernelHandle,
-) -> Result<Message<'a>, WsError> {
+async fn next<'a>(socket: &'a mut WsReader, kernel: &KernelHandle) -> Result<Message<'a>, WsError> {
     let mut reading = pin!(socket.next());
     let mut rung = false;
     poll_fn(|context| {
