@@ -23,7 +23,7 @@ impl Backoff {
     }
 
     /// The next delay.
-    pub fn next(&mut self) -> Duration {
+    pub fn delay(&mut self) -> Duration {
         let ceiling = self
             .first
             .saturating_mul(1 << self.attempts.min(31))
@@ -60,12 +60,12 @@ mod tests {
         for seed in 0..1_000 {
             let mut backoff = Backoff::new(first, max, seed);
             for (n, sum) in (0..).zip(sums.iter_mut()) {
-                let delay = backoff.next();
+                let delay = backoff.delay();
                 assert!(delay <= (first * (1 << n)).min(max));
                 *sum += delay;
             }
             backoff.reset();
-            assert!(backoff.next() <= first);
+            assert!(backoff.delay() <= first);
         }
         for (n, sum) in (0..).zip(sums) {
             let mean = sum / 1_000;

@@ -70,8 +70,8 @@ impl Endpoints {
     pub fn new(venue: VenueId, overrides: &[UrlOverride]) -> Result<Self, EndpointError> {
         let row: &VenueRow = VenueRow::of(venue);
         let last = |pick: fn(&UrlOverride) -> Option<&BaseUrl>| {
-            let mine = overrides.iter().rev().filter(|o| o.venue == venue);
-            mine.filter_map(pick).next().cloned()
+            let mut mine = overrides.iter().rev().filter(|o| o.venue == venue);
+            mine.find_map(pick).cloned()
         };
         let (rest, ws) = (last(|o| o.rest.as_ref()), last(|o| o.ws.as_ref()));
         let defaults = row.hosts.iter();

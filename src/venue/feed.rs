@@ -201,6 +201,7 @@ pub async fn run(
         writer: None,
         reader: None,
         connections: 0,
+        connected: false,
         subscribed: None,
     };
     loop {
@@ -219,7 +220,7 @@ pub async fn run(
         }
         let pause = match end {
             SessionEnd::Announced => Duration::ZERO,
-            _ => backoff.next(),
+            _ => backoff.delay(),
         };
         tracing::warn!(%venue, reason = %end, pause_ms = pause.as_millis(), "market data session ended");
         tokio::select! {
@@ -244,6 +245,8 @@ struct Session {
     writer: Option<WsWriter>,
     reader: Option<JoinHandle<String>>,
     connections: u64,
+    /// The kernel may have got data that it must now be told to distrust.
+    connected: bool,
     subscribed: Option<Time>,
 }
 
@@ -260,6 +263,7 @@ impl Session {
         let shared = Arc::clone(&self.shared);
         let config = &shared.config;
         let (reader, writer) = config.access.stream(encode::STREAM_PATH, config.ws).await?;
+        self.connected = true;
         self.connections += 1;
         if self.connections > 1 {
             shared.status.reconnects.fetch_add(1, Ordering::Relaxed);
@@ -271,9 +275,11 @@ impl Session {
         self.reader = Some(tokio::spawn(reading));
         self.writer = Some(writer.clone());
 
-        timeout(config.answer, self.subscribe(&writer, &mut controls))
-            .await
-            .unwrap_or(Err(SessionEnd::NoAnswer))?;
+        let subscribing = self.subscribe(&writer, &mut controls);
+        let subscribed = timeout(config.answer, subscribing).await;
+        if !subscribed.unwrap_or(Err(SessionEnd::NoAnswer))? {
+            return Err(self.reader_end().await);
+        }
         let now = shared.clock.now();
         self.subscribed = Some(now);
         shared.status.connected.store(true, Ordering::Release);
@@ -301,11 +307,12 @@ impl Session {
         }
     }
 
+    /// Subscribes and waits for the answers; `false` when the connection ended meanwhile.
     async fn subscribe(
         &self,
         writer: &WsWriter,
         controls: &mut mpsc::Receiver<Control>,
-    ) -> Result<(), SessionEnd> {
+    ) -> Result<bool, SessionEnd> {
         let limits = VenueRow::of(self.shared.config.access.venue()).limits;
         let mut budget = MessageBudget::new(limits);
         let mut open: Vec<i64> = Vec::new();
@@ -323,10 +330,10 @@ impl Session {
                     open.retain(|id| Some(*id) != answer.id);
                 }
                 Some(Control::Shutdown) => return Err(SessionEnd::Announced),
-                None => return Err(SessionEnd::Reader("the connection ended".to_owned())),
+                None => return Ok(false),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Hands what a job brought to the kernel.
@@ -361,9 +368,10 @@ impl Session {
     }
 
     fn resynchronise(&mut self, id: InstrumentId) {
-        match self.shared.position(id) {
-            Some(index) => self.fetcher.request(Job::Snapshot(index)),
-            None => tracing::debug!(?id, "resync of an instrument of another venue"),
+        if let Some(index) = self.shared.position(id) {
+            self.fetcher.request(Job::Snapshot(index));
+        } else {
+            tracing::debug!(?id, "resync of an instrument of another venue");
         }
     }
 
@@ -408,12 +416,14 @@ impl Session {
         self.subscribed = None;
         self.shared.status.connected.store(false, Ordering::Release);
         self.writer = None;
-        let Some(reader) = self.reader.take() else {
+        if let Some(reader) = self.reader.take() {
+            // Its last event must come before the loss.
+            reader.abort();
+            drop(reader.await);
+        }
+        if !std::mem::take(&mut self.connected) {
             return;
-        };
-        // The reader's last event must come before the loss.
-        reader.abort();
-        drop(reader.await);
+        }
         for feeding in &self.shared.instruments {
             self.shared.lost(feeding.id, LossReason::Disconnected);
         }
@@ -433,10 +443,9 @@ impl Session {
         let Some(reader) = self.reader.as_mut() else {
             return SessionEnd::Reader("the reader is gone".to_owned());
         };
-        match reader.await {
-            Ok(reason) => SessionEnd::Reader(reason),
-            Err(e) => SessionEnd::Reader(format!("the reader failed: {e}")),
-        }
+        let end = reader.await;
+        self.reader = None;
+        SessionEnd::Reader(end.unwrap_or_else(|e| format!("the reader failed: {e}")))
     }
 }
 

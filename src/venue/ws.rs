@@ -21,9 +21,9 @@ use fastwebsockets::{
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE, USER_AGENT,
+    CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
@@ -234,16 +234,26 @@ pub fn accept<B>(
     if !origin_allowed(origin) {
         return Err(WsError::Origin(origin.unwrap_or_default().to_owned()));
     }
-    // 16 bytes in base64.
-    let key_fits = |key: &[u8]| key.len() == 24 && key.ends_with(b"==");
-    if !headers
-        .get(SEC_WEBSOCKET_KEY)
-        .is_some_and(|key| key_fits(key.as_bytes()))
+    if headers
+        .get(SEC_WEBSOCKET_VERSION)
+        .map(HeaderValue::as_bytes)
+        != Some(b"13")
     {
-        return Err(WsError::Handshake("Sec-WebSocket-Key is missing or wrong"));
+        return Err(WsError::Handshake("Sec-WebSocket-Version must be 13"));
     }
-    let (response, _) = fastwebsockets::upgrade::upgrade(&mut *request)
-        .map_err(|_| WsError::Handshake("Sec-WebSocket-Version must be 13"))?;
+    // 16 bytes in base64.
+    let key = headers
+        .get(SEC_WEBSOCKET_KEY)
+        .and_then(|key| key.to_str().ok())
+        .filter(|key| key.len() == 24 && key.ends_with("=="))
+        .ok_or(WsError::Handshake("Sec-WebSocket-Key is missing or wrong"))?;
+    let response = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "websocket")
+        .header(SEC_WEBSOCKET_ACCEPT, accept_value(key)?)
+        .body(Empty::new())
+        .map_err(|_| WsError::Handshake("Sec-WebSocket-Key is missing or wrong"))?;
     let upgrade = hyper::upgrade::on(request);
     let halves = async move {
         let upgraded = timeout(limits.handshake, upgrade)
@@ -304,12 +314,12 @@ impl WsReader {
             Ok(_) => {
                 let (code, reason) = close_parts(&self.current)?;
                 // The peer may be gone already; it does not wait for us.
-                let _: Result<(), WsError> = self.writer.close(code.unwrap_or(1000), "").await;
+                drop(self.writer.close(code.unwrap_or(1000), "").await);
                 Ok(Message::Close { code, reason })
             }
             Err(e) => {
                 if let Some(code) = e.close_code() {
-                    let _: Result<(), WsError> = self.writer.close(code, "").await;
+                    drop(self.writer.close(code, "").await);
                 }
                 Err(e)
             }
@@ -504,7 +514,7 @@ fn check_answer(status: StatusCode, headers: &HeaderMap, accept: &str) -> Result
         return Err(WsError::Handshake("the answer upgrades to something else"));
     }
     let mut accepts = headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
-    if accepts.next().map(hyper::header::HeaderValue::as_bytes) != Some(accept.as_bytes())
+    if accepts.next().map(HeaderValue::as_bytes) != Some(accept.as_bytes())
         || accepts.next().is_some()
     {
         return Err(WsError::Handshake(

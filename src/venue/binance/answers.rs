@@ -152,7 +152,8 @@ pub struct SymbolFacts<'a> {
 #[serde(rename_all = "camelCase")]
 struct Filter<'a> {
     #[serde(borrow)]
-    filter_type: Cow<'a, str>,
+    #[serde(rename = "filterType")]
+    kind: Cow<'a, str>,
     #[serde(borrow)]
     tick_size: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -242,7 +243,7 @@ impl SymbolFacts<'_> {
     }
 
     fn filter(&self, name: &str) -> Option<&Filter<'_>> {
-        self.filters.iter().find(|f| f.filter_type == name)
+        self.filters.iter().find(|f| f.kind == name)
     }
 }
 

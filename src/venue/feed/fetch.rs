@@ -132,7 +132,7 @@ impl Fetcher {
             attempts.backoff.reset();
             Duration::ZERO
         } else {
-            attempts.backoff.next()
+            attempts.backoff.delay()
         };
         attempts.pending = true;
         attempts.asked = now.plus(super::nanos(delay));
