@@ -1,5 +1,10 @@
 //! The projection against a real redis-server: outages, lost answers, emptied and foreign stores.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "tests; their numbers are small"
+)]
 
 mod store_support;
 
@@ -10,7 +15,7 @@ use hean::kernel::event::{Record, Seq, Sequenced};
 use hean::kernel::ledger::Ledger;
 use hean::kernel::types::Money;
 use hean::store::StoreError;
-use store_support::{ORDERS_KEPT, Proxy, Server, World, server};
+use store_support::{ORDERS_KEPT, Proxy, Server, World, server, settings};
 
 /// Everything that a store must hold after the records of `world`.
 async fn verify(world: &World, server: &Server, first_seq: u64) {
@@ -92,7 +97,7 @@ async fn the_store_holds_what_the_journal_says_and_a_restart_goes_on() {
     let Some(server) = server(&[]) else { return };
     let mut world = World::new();
     world.append(3_000);
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     world.applied(&task).await;
     world.append(500);
     world.applied(&task).await;
@@ -101,7 +106,7 @@ async fn the_store_holds_what_the_journal_says_and_a_restart_goes_on() {
     task.finish().await.unwrap();
 
     world.append(500);
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     world.applied(&task).await;
     task.finish().await.unwrap();
     verify(&world, &server, 1).await;
@@ -113,7 +118,7 @@ async fn an_outage_under_load_loses_and_doubles_nothing() {
         return;
     };
     let mut world = World::new();
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     for round in 0..3 {
         world.append(2_000);
         task.applied_at_least(Seq(world.last().0 - 1_000)).await;
@@ -136,7 +141,7 @@ async fn a_store_that_went_back_is_written_on_from_there() {
         return;
     };
     let mut world = World::new();
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     world.append(1_000);
     world.applied(&task).await;
     server.stop(false);
@@ -157,7 +162,7 @@ async fn a_store_that_went_back_is_written_on_from_there() {
 async fn flushed_scripts_are_loaded_again() {
     let Some(server) = server(&[]) else { return };
     let mut world = World::new();
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     let redis = server.client().await;
     for _ in 0..5 {
         world.append(100);
@@ -173,7 +178,7 @@ async fn flushed_scripts_are_loaded_again() {
 async fn an_emptied_store_is_written_anew_idle_or_not() {
     let Some(server) = server(&[]) else { return };
     let mut world = World::new();
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     let redis = server.client().await;
     world.append(2_000);
     world.applied(&task).await;
@@ -197,7 +202,7 @@ async fn a_bounded_stream_begins_later_but_the_state_is_complete() {
     world.append(3_000);
     let config = hean::store::StoreConfig {
         stream_max: Some(STREAM_MAX),
-        ..world.config(&server.url())
+        ..settings(&server.url())
     };
     let task = world.project(config.clone());
     world.applied(&task).await;
@@ -227,7 +232,7 @@ async fn a_bounded_stream_begins_later_but_the_state_is_complete() {
     task.finish().await.unwrap();
     // The state's hash comes with the next record.
     world.append(1);
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     world.applied(&task).await;
     verify(&world, &server, 5_000 - STREAM_MAX + 1).await;
     task.finish().await.unwrap();
@@ -238,7 +243,7 @@ async fn a_rebuild_that_was_cut_off_begins_anew() {
     let Some(server) = server(&[]) else { return };
     let mut world = World::new();
     world.append(1_000);
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     world.applied(&task).await;
     task.finish().await.unwrap();
     let redis = server.client().await;
@@ -248,7 +253,7 @@ async fn a_rebuild_that_was_cut_off_begins_anew() {
     redis
         .command("HDEL", &["hean:{default}:meta", "watermark"])
         .await;
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     world.applied(&task).await;
     verify(&world, &server, 1).await;
     task.finish().await.unwrap();
@@ -262,8 +267,8 @@ async fn a_password_is_used_and_not_told() {
     let mut world = World::new();
     world.append(100);
     let url = |password: &str| format!("redis://:{password}@store.test:{}", server.port());
-    assert!(!format!("{:?}", world.config(&url("geheim"))).contains("geheim"));
-    let wrong = world.project(world.config(&url("falsch")));
+    assert!(!format!("{:?}", settings(&url("geheim"))).contains("geheim"));
+    let wrong = world.project(settings(&url("falsch")));
     wrong.retried(3).await;
     assert!(!wrong.status.up.load(Ordering::Relaxed));
     let error = wrong.finish().await.unwrap_err();
@@ -271,11 +276,11 @@ async fn a_password_is_used_and_not_told() {
         matches!(error, StoreError::NotDrained { lag: 100 }),
         "{error}"
     );
-    let right = world.project(world.config(&url("geheim")));
+    let right = world.project(settings(&url("geheim")));
     world.applied(&right).await;
     right.finish().await.unwrap();
     let error = world
-        .project(world.config("redis://:geheim@store.test:no-port"))
+        .project(settings("redis://:geheim@store.test:no-port"))
         .result()
         .await
         .unwrap_err();
@@ -287,9 +292,9 @@ async fn a_second_writer_takes_over_and_the_first_is_refused() {
     let Some(server) = server(&[]) else { return };
     let mut world = World::new();
     world.append(500);
-    let first = world.project(world.config(&server.url()));
+    let first = world.project(settings(&server.url()));
     world.applied(&first).await;
-    let second = world.project(world.config(&server.url()));
+    let second = world.project(settings(&server.url()));
     world.applied(&second).await;
     world.append(500);
     let error = first.result().await.unwrap_err();
@@ -304,7 +309,7 @@ async fn lost_answers_are_not_written_twice() {
     let Some(server) = server(&[]) else { return };
     let mut world = World::new();
     let proxy = Proxy::start(server.port()).await;
-    let task = world.project(world.config(&proxy.url()));
+    let task = world.project(settings(&proxy.url()));
     for _ in 0..5 {
         world.append(700);
         world.applied(&task).await;
@@ -323,7 +328,7 @@ async fn a_server_that_stands_still_is_waited_for() {
     let mut world = World::new();
     let config = hean::store::StoreConfig {
         command_timeout: Duration::from_millis(200),
-        ..world.config(&server.url())
+        ..settings(&server.url())
     };
     let task = world.project(config);
     world.append(500);
@@ -346,7 +351,7 @@ async fn a_full_server_is_waited_for() {
         return;
     };
     let mut world = World::new();
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     world.append(500);
     world.applied(&task).await;
     let redis = server.client().await;
@@ -367,21 +372,21 @@ async fn a_store_that_is_not_ours_is_refused_and_left_alone() {
     let redis = server.client().await;
     let mut ours = World::new();
     ours.append(200);
-    let task = ours.project(ours.config(&server.url()));
+    let task = ours.project(settings(&server.url()));
     ours.applied(&task).await;
     task.finish().await.unwrap();
     let before = redis.hash("hean:{default}:meta").await;
 
     let mut foreign = World::new();
     foreign.append(300);
-    let task = foreign.project(foreign.config(&server.url()));
+    let task = foreign.project(settings(&server.url()));
     let error = task.result().await.unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
 
     // The same installation, restored from a backup that is older than the store.
     let mut older = World::with_installation(&ours.installation());
     older.append(100);
-    let task = older.project(older.config(&server.url()));
+    let task = older.project(settings(&server.url()));
     let error = task.result().await.unwrap_err();
     assert!(
         matches!(
@@ -407,7 +412,7 @@ async fn a_store_that_is_not_ours_is_refused_and_left_alone() {
         },
     }]);
     older.append(200);
-    let task = older.project(older.config(&server.url()));
+    let task = older.project(settings(&server.url()));
     let error = task.result().await.unwrap_err();
     assert!(matches!(error, StoreError::Diverged { .. }), "{error}");
     verify(&ours, &server, 1).await;
@@ -419,7 +424,7 @@ async fn a_stream_that_others_wrote_to_is_written_anew() {
     let redis = server.client().await;
     let mut world = World::new();
     world.append(200);
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     world.applied(&task).await;
     redis
         .command("XADD", &["hean:{default}:events", "900000-0", "type", "x"])
@@ -439,12 +444,12 @@ async fn shutdown_catches_up_or_says_what_is_missing() {
     let mut world = World::new();
     world.append(5_000);
     world
-        .project(world.config(&server.url()))
+        .project(settings(&server.url()))
         .finish()
         .await
         .unwrap();
     verify(&world, &server, 1).await;
-    let task = world.project(world.config(&server.url()));
+    let task = world.project(settings(&server.url()));
     world.applied(&task).await;
     server.stop(false);
     world.append(77);

@@ -70,7 +70,12 @@ fn filled(batches: u64) -> (MemoryDisk, Vec<Sequenced>, Vec<usize>) {
     let mut end = SEGMENT_HEADER_BYTES;
     for batch in 0..batches {
         let records: Vec<_> = (1..=3)
-            .map(|i| record(3 * batch + i, (7 * batch + i) as usize))
+            .map(|i| {
+                record(
+                    3 * batch + i,
+                    usize::try_from(7 * batch + i).expect("small"),
+                )
+            })
             .collect();
         write(&mut log, &records);
         log.sync().expect("sync");

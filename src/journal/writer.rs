@@ -160,7 +160,9 @@ fn run(
         }
         if closing {
             writer.log.sync()?;
-            drop(writer.lock.take());
+            // Another process may come in when nothing of ours touches the directory any more.
+            drop(writer.log);
+            drop(writer.lock);
             return Ok(());
         }
         let pause = writer.pause(clock.now(), last_sync);

@@ -4,7 +4,7 @@ mod redis;
 mod world;
 
 pub(crate) use redis::{Proxy, Server, server};
-pub(crate) use world::{ORDERS_KEPT, World};
+pub(crate) use world::{ORDERS_KEPT, World, settings};
 
 /// The text of `record` within an event's JSON: a `serde_json::Value` cannot hold an i128.
 pub(crate) fn raw_record(data: &str) -> String {

@@ -132,20 +132,6 @@ impl World {
         });
     }
 
-    pub(crate) fn config(&self, url: &str) -> StoreConfig {
-        StoreConfig {
-            orders_kept: ORDERS_KEPT,
-            batch_records_max: 200,
-            hash_every: 1,
-            stream_max: None,
-            command_timeout: Duration::from_secs(2),
-            retry_max: Duration::from_millis(100),
-            idle_check: Duration::from_millis(50),
-            drain: Duration::from_secs(3),
-            ..StoreConfig::new(url)
-        }
-    }
-
     pub(crate) fn project(&self, config: StoreConfig) -> Task {
         let status = Arc::new(StoreStatus::default());
         let (shutdown, shut) = watch::channel(false);
@@ -168,6 +154,21 @@ impl World {
     /// Returns when everything is in the store.
     pub(crate) async fn applied(&self, task: &Task) {
         task.applied_at_least(self.last()).await;
+    }
+}
+
+/// Small batches, short pauses.
+pub(crate) fn settings(url: &str) -> StoreConfig {
+    StoreConfig {
+        orders_kept: ORDERS_KEPT,
+        batch_records_max: 200,
+        hash_every: 1,
+        stream_max: None,
+        command_timeout: Duration::from_secs(2),
+        retry_max: Duration::from_millis(100),
+        idle_check: Duration::from_millis(50),
+        drain: Duration::from_secs(3),
+        ..StoreConfig::new(url)
     }
 }
 
@@ -195,7 +196,7 @@ impl Task {
             }
         };
         let status = &self.status;
-        tokio::time::timeout(Duration::from_secs(60), look)
+        tokio::time::timeout(Duration::from_mins(1), look)
             .await
             .unwrap_or_else(|_| panic!("waited too long for {what}: {status:?}"));
     }
@@ -208,7 +209,7 @@ impl Task {
 
     /// Waits for the end.
     pub(crate) async fn result(self) -> Result<(), StoreError> {
-        tokio::time::timeout(Duration::from_secs(60), self.handle)
+        tokio::time::timeout(Duration::from_mins(1), self.handle)
             .await
             .expect("the task did not end")
             .expect("the task panicked")

@@ -12,6 +12,9 @@ use super::synthetic::Market;
 use crate::kernel::types::{Instrument, SECOND};
 use crate::runtime::clock::Clock;
 
+/// How long the market waits for a client whose queue is full before it cuts it: a live market does
+/// not wait for anybody, but it may come in bursts.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the market is run on.
 const TICK: Duration = Duration::from_millis(50);
 /// Market time that is caught up in one go; a longer stall (a suspended machine) is left out, and

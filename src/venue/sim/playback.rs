@@ -20,6 +20,8 @@ use crate::kernel::event::{DepthDelta, DepthSnapshot, Level, Quote, Trade};
 use crate::kernel::types::{FixedError, Instrument, Price, Qty, Side, Time};
 use crate::recording::{Event, Frame, OwnedRecord, Reader, Scan, TextLevel};
 
+/// How long the playback waits for a client whose queue is full before it cuts it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Records read ahead of the playback.
 const READ_AHEAD: usize = 256;
 

@@ -252,7 +252,7 @@ fn symbol_info(body: &mut String, instrument: &Instrument) {
     let (qty_min, qty_max) = (
         instrument.qty_min.max(instrument.lot),
         if instrument.qty_max == Qty::ZERO {
-            Qty(9_000_000_000_000_000)
+            Qty(instrument.lot.0.saturating_mul(1_000_000_000))
         } else {
             instrument.qty_max
         },

@@ -29,8 +29,6 @@ use crate::runtime::clock::Clock;
 const CONNECTIONS_MAX: usize = 512;
 /// How long a request's head may take, and a kept connection may be silent.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may leave its queue full before it is cut.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Commands per second on a stream connection, as Binance limits them.
 const COMMANDS_PER_SECOND: u32 = 5;
 
@@ -52,9 +50,7 @@ pub async fn start(
     let (shared, driver): (Arc<Shared>, _) = match source {
         Source::Recording { files, speed } => {
             let scanned = files.clone();
-            let scan =
-                tokio::task::spawn_blocking(move || recording::scan(&scanned, VenueId::Binance));
-            let scan = scan.await.map_err(|error| bind(error.into()))??;
+            let scan = off_worker(move || recording::scan(&scanned, VenueId::Binance)).await?;
             if scan.malformed > 0 {
                 tracing::warn!(
                     "{} lines of the recording are left out; the first: {}",
@@ -67,7 +63,7 @@ pub async fn start(
                     first_fault: scan.first_fault,
                 });
             }
-            let hub = Hub::new(playback::needs(&scan), PATIENCE);
+            let hub = Hub::new(playback::needs(&scan), playback::PATIENCE);
             let status = SimStatus::new("recording", Some(scan.frames), scan.malformed);
             let shared = Arc::new(Shared::new(playback::symbols(&scan), hub, status, clock));
             let streams = playback::recorded_streams(&scan);
@@ -77,14 +73,14 @@ pub async fn start(
         }
         Source::Synthetic { seed, symbols } => {
             let history = clock.clone();
-            let drawn = tokio::task::spawn_blocking(move || {
+            let (market, symbols) = off_worker(move || {
                 let mut market = synthetic::Market::new(seed, &symbols, history.now())?;
                 let symbols = live::symbols(&mut market, &history);
                 Ok::<_, SimError>((market, symbols))
-            });
-            let (market, symbols) = drawn.await.map_err(|error| bind(error.into()))??;
+            })
+            .await?;
             let status = SimStatus::new("synthetic", None, 0);
-            let hub = Hub::new(Vec::new(), PATIENCE);
+            let hub = Hub::new(Vec::new(), live::PATIENCE);
             let shared = Arc::new(Shared::new(symbols, hub, status, clock));
             let engine = Engine::new(Arc::clone(&shared), &BTreeSet::new(), faults);
             let driver = live::run(Arc::clone(&shared), engine, market);
@@ -106,6 +102,15 @@ pub async fn start(
         status,
         task,
     })
+}
+
+/// Runs what takes long and waits for nothing away from the I/O workers.
+async fn off_worker<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // It is never aborted, so it has panicked: a bug, and the caller's as well.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 enum Driver<P, L> {
