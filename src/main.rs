@@ -114,7 +114,7 @@ fn run_sim(args: SimArgs, json: bool) -> anyhow::Result<()> {
         let mut supervisor = Supervisor::default();
         let venue = sim::start(config, Clock::start(), supervisor.stopping()).await?;
         print(format!("listening on http://{}", venue.local_addr).as_bytes())?;
-        supervisor.spawn("simulated venue", async move { venue.task.await });
+        supervisor.spawn("simulated venue", venue.task);
         let end = supervisor.watch().await?;
         let failed = supervisor.drain(Duration::from_secs(5)).await;
         anyhow::ensure!(

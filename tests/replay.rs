@@ -1,5 +1,10 @@
 //! Recordings through the engine against answers that an independent program computed.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "tests say what they skip and how fast they ran"
+)]
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -114,7 +114,7 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> DaemonError {
 /// Runs until a signal, or until a part fails.
 pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let clock = Clock::start();
-    let data = DataDirectory::prepare(&settings.journal.dir)?;
+    let data = DataDirectory::prepare(&settings.journal.dir);
     let mut front = Supervisor::default();
     let mut back = Supervisor::default();
 
@@ -123,7 +123,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         let config = parts::demo_venue(&settings);
         let venue = sim::start(config, clock.clone(), front.stopping()).await?;
         let address = venue.local_addr;
-        front.spawn("simulated venue", async move { venue.task.await });
+        front.spawn("simulated venue", venue.task);
         Some(address)
     } else {
         None
@@ -212,7 +212,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         .url
         .as_ref()
         .map(|_| Arc::new(StoreStatus::default()));
-    if let (Some(config), Some(status)) = (parts::store(&settings, &net)?, &store_status) {
+    if let (Some(config), Some(status)) = (parts::store(&settings, &net), &store_status) {
         let resolver = Arc::new(net.resolver().clone());
         let (status, clock, stop) = (Arc::clone(status), clock.clone(), store_stop.subscribe());
         let dir = journal_config.journal_dir();
@@ -339,7 +339,7 @@ struct DataDirectory {
 }
 
 impl DataDirectory {
-    fn prepare(dir: &DataDir) -> Result<Self, DaemonError> {
+    fn prepare(dir: &DataDir) -> Self {
         let (path, temporary) = match dir {
             DataDir::Path(path) => (path.clone(), false),
             DataDir::Auto | DataDir::Temporary => {
@@ -347,7 +347,7 @@ impl DataDirectory {
                 (std::env::temp_dir().join(name), true)
             }
         };
-        Ok(Self { path, temporary })
+        Self { path, temporary }
     }
 
     /// Leaves nothing of a demo behind.

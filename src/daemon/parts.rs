@@ -113,24 +113,22 @@ pub(super) fn journal(settings: &Settings, data_dir: &Path) -> JournalConfig {
     config
 }
 
-pub(super) fn store(settings: &Settings, net: &Net) -> Result<Option<StoreConfig>, DaemonError> {
-    let Some(url) = &settings.store.url else {
-        return Ok(None);
-    };
+pub(super) fn store(settings: &Settings, net: &Net) -> Option<StoreConfig> {
+    let url = settings.store.url.as_ref()?;
     let mut config = StoreConfig::new(url.expose());
     config.prefix.clone_from(&settings.store.prefix);
     config.batch_records_max = settings.store.batch_max;
     config.command_timeout = settings.store.timeout;
     config.orders_kept = settings.kernel.orders_kept;
     config.tls = url.is_tls().then(|| net.tls());
-    Ok(Some(config))
+    Some(config)
 }
 
 pub(super) fn http(settings: &Settings) -> HttpConfig {
     HttpConfig {
         listen: settings.http.listen,
         allowed_hosts: settings.http.allowed_hosts.clone(),
-        connections_max: u32::try_from(settings.http.connections_max).unwrap_or(u32::MAX),
+        connections_max: settings.http.connections_max,
         body_bytes_max: settings.http.body_bytes_max,
         header_timeout: settings.http.header_timeout,
         body_timeout: settings.http.body_timeout,

@@ -111,6 +111,7 @@ pub(crate) fn order(id: u64, state: OrderState) -> Order {
         filled: Qty(0),
         filled_notional: Money::ZERO,
         fee: Money::ZERO,
+        trade_ids: Vec::new(),
         reason: String::new(),
         disputed: false,
         created: at(FIRST_MS),
