@@ -1,9 +1,10 @@
-//! hean: a crypto-trading daemon in one static binary. Modules in reading order.
+//! hean: a crypto-trading daemon in one static binary. The map of the modules, in reading order:
+
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod kernel;
 pub mod venue;
 pub mod engine;
-pub mod json;
 pub mod recording;
 pub mod journal;
 pub mod store;
@@ -11,10 +12,11 @@ pub mod status;
 pub mod metrics;
 pub mod http;
 pub mod runtime;
-pub mod setup;
 pub mod replay;
-pub mod daemon;
 pub mod candle_csv;
+pub mod json;
 pub mod logging;
 pub mod config;
+pub mod setup;
 pub mod cli;
+pub mod daemon;
