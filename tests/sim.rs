@@ -1,12 +1,15 @@
 //! The simulated venue from outside: a plain WebSocket client and a plain HTTP client against its
 //! sockets, on recordings and on the synthetic market.
 
+#[path = "sim/book.rs"]
+mod book;
 #[path = "sim/client.rs"]
 mod common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use book::{Book, join};
 use common::{Client, Running, get, recordings, status, value};
 use hean::recording::Reader;
 use hean::venue::sim::{Fault, Source, Speed};
@@ -39,64 +42,6 @@ fn frames(files: &[PathBuf], wanted: impl Fn(&str) -> bool) -> Vec<String> {
                 .is_some_and(&wanted)
         })
         .collect()
-}
-
-/// An order book by the rule of the venue's documentation, in text and independent of the product.
-#[derive(Default)]
-struct Book {
-    sides: [BTreeMap<u64, (String, String)>; 2],
-    id: u64,
-    applied: usize,
-}
-
-impl Book {
-    fn from_snapshot(snapshot: &Value) -> Self {
-        let mut book = Self {
-            id: snapshot["lastUpdateId"].as_u64().expect("id"),
-            ..Self::default()
-        };
-        book.set(0, &snapshot["bids"]);
-        book.set(1, &snapshot["asks"]);
-        book
-    }
-
-    fn set(&mut self, side: usize, levels: &Value) {
-        for level in levels.as_array().expect("levels") {
-            let (price, qty) = (level[0].as_str().expect("p"), level[1].as_str().expect("q"));
-            let key = price.replace('.', "").parse().expect("eight decimals");
-            if qty.trim_matches(['0', '.']).is_empty() {
-                self.sides[side].remove(&key);
-            } else {
-                self.sides[side].insert(key, (price.to_owned(), qty.to_owned()));
-            }
-        }
-    }
-
-    /// Applies an event; `false` at a gap.
-    fn apply(&mut self, event: &Value) -> bool {
-        let (first, last) = (
-            event["U"].as_u64().expect("U"),
-            event["u"].as_u64().expect("u"),
-        );
-        if last <= self.id {
-            return true;
-        }
-        if first > self.id + 1 {
-            return false;
-        }
-        self.set(0, &event["b"]);
-        self.set(1, &event["a"]);
-        self.id = last;
-        self.applied += 1;
-        true
-    }
-
-    fn top(&self, count: usize) -> Value {
-        let row = |(price, qty): &(String, String)| Value::from(vec![price.clone(), qty.clone()]);
-        let bids: Vec<Value> = self.sides[0].values().rev().take(count).map(row).collect();
-        let asks: Vec<Value> = self.sides[1].values().take(count).map(row).collect();
-        serde_json::json!({ "bids": bids, "asks": asks })
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,38 +118,6 @@ async fn a_snapshot_amid_playback_joins_the_stream_and_ends_at_the_expected_book
     assert_eq!(served["bids"], expected["final_top50"]["bids"]);
     assert_eq!(served["asks"], expected["final_top50"]["asks"]);
     sim.stop().await;
-}
-
-/// Follows `count` depth events and fetches the snapshot behind event number `joined_at`.
-async fn join(mut client: Client, count: usize, joined_at: usize) -> Book {
-    let mut seen = Vec::new();
-    let mut book: Option<Book> = None;
-    for at in 1..=count {
-        let event = loop {
-            let frame = client.text().await;
-            if frame.contains("depthUpdate") {
-                break value(&frame);
-            }
-        };
-        match &mut book {
-            Some(book) => assert!(book.apply(&event), "gap at {at}"),
-            None => seen.push(event),
-        }
-        if at == joined_at {
-            let answer = get(client.addr, "/api/v3/depth?symbol=BTCUSDT&limit=5000").await;
-            let snapshot = value(&answer.body);
-            let id = snapshot["lastUpdateId"].as_u64().expect("id");
-            // §1.4, step 3: not older than the first event that was buffered.
-            let first = seen[0]["U"].as_u64().expect("U");
-            assert!(id + 1 >= first, "too old a snapshot");
-            let mut fresh = Book::from_snapshot(&snapshot);
-            for event in seen.drain(..) {
-                assert!(fresh.apply(&event), "gap behind the snapshot");
-            }
-            book = Some(fresh);
-        }
-    }
-    book.expect("joined")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

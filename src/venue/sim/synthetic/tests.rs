@@ -1,3 +1,5 @@
+//! The synthetic market: determinism, invariants of its events, liveliness, history.
+
 use super::*;
 use crate::kernel::types::{Interval, Price, Qty};
 use crate::venue::sim::candles::{Candles, INTERVALS};
