@@ -214,9 +214,9 @@ fn run_indicators(args: &IndicatorsArgs, json: bool) -> anyhow::Result<()> {
         j.key("outputs").object(|j| {
             for (at, output) in outputs.iter().enumerate() {
                 j.key(output).array(|j| {
-                    values
-                        .iter()
-                        .for_each(|v| j.float_or_null(v.and_then(|v| v.get(at).copied())));
+                    for value in &values {
+                        j.float_or_null(value.and_then(|v| v.get(at).copied()));
+                    }
                 });
             }
         });

@@ -427,7 +427,7 @@ fn strategies_are_checked_against_those_that_exist() {
         ),
     ] {
         let (_dir, mut sources) = with_file(text);
-        sources.strategies = vec![known];
+        sources.strategies = vec![known.clone()];
         match (load(&sources), want) {
             (Ok(loaded), Ok(fast)) => {
                 let running = loaded.settings.running_strategies();
@@ -437,6 +437,24 @@ fn strategies_are_checked_against_those_that_exist() {
                 assert!(error.to_string().contains(want), "{error}");
             }
             (got, want) => panic!("{text}: {got:?}, wanted {want:?}"),
+        }
+    }
+}
+
+#[test]
+fn only_a_loopback_address_is_listened_on() {
+    for (listen, good) in [
+        ("127.0.0.1:0", true),
+        ("[::1]:80", true),
+        ("0.0.0.0:8080", false),
+    ] {
+        let (_dir, sources) = with_file(&format!("[http]\nlisten = '{listen}'\n"));
+        match load(&sources) {
+            Ok(_) => assert!(good, "{listen}"),
+            Err(error) => assert!(
+                !good && error.to_string().contains("http.listen"),
+                "{error}"
+            ),
         }
     }
 }

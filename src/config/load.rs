@@ -147,6 +147,14 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
             "the demo trades on the simulated venue alone: leave the exchange out",
         ));
     }
+    if !settings.http.listen.ip().is_loopback() {
+        problems.push(at(
+            &origins,
+            "http.listen",
+            "only a loopback address: this version has no tokens and no TLS, so put a proxy with \
+             authentication in front for access from other machines",
+        ));
+    }
     check_flags_hold_no_password(&entries, &mut problems);
     settle_data_dir(
         sources,
@@ -407,12 +415,6 @@ fn settle_data_dir(
 }
 
 fn warn(settings: &Settings, warnings: &mut Vec<String>) {
-    if !settings.http.listen.ip().is_loopback() {
-        warnings.push(format!(
-            "http.listen = {} can be reached from other machines",
-            settings.http.listen
-        ));
-    }
     if settings.risk.position_notional_max < settings.risk.order_notional_max {
         warnings.push(
             "risk.position_notional_max is below risk.order_notional_max: the larger limit has no effect"
