@@ -90,29 +90,37 @@ impl Decoder {
     pub fn decode(&self, frame: &[u8], received: Time) -> Result<Decoded> {
         let text = std::str::from_utf8(frame).map_err(|_| DecodeError::Utf8)?;
         let mut scanner = Scanner::new(text);
-        let mut outer = Fields::default();
+        // In the combined form the outer object has nothing but the envelope, else there is no inner.
+        let (mut outer, mut inner): (Option<Fields<'_>>, Option<Fields<'_>>) = (None, None);
         let (mut stream, mut data) = (None, None);
         scanner.object(|key, scanner| match key {
             "stream" => set(&mut stream, key, scanner.raw()?),
             "data" if scanner.peek() == Some(b'{') => {
-                let mut inner = Fields::default();
-                scanner.object(|key, scanner| inner.collect(key, scanner))?;
-                set(&mut data, key, Some(inner))
+                set(&mut data, key, true)?;
+                let inner = inner.insert(Fields::default());
+                scanner.object(|key, scanner| inner.collect(key, scanner))
             }
             "data" => {
                 scanner.skip()?;
-                set(&mut data, key, None)
+                set(&mut data, key, false)
             }
-            _ => outer.collect(key, scanner),
+            _ => outer
+                .get_or_insert_with(Fields::default)
+                .collect(key, scanner),
         })?;
         scanner.end()?;
         match (stream, data) {
-            (None, None) => self.read(&outer, received, true),
-            (Some(stream), Some(data)) => {
+            (None, None) => {
+                let fields = outer.as_ref().ok_or(DecodeError::Unrecognised)?;
+                self.read(fields, received, true)
+            }
+            (Some(stream), Some(_)) => {
                 value::text("stream", stream)?;
-                data.map_or(Ok(Decoded::Ignored(Ignored::Kind)), |inner| {
-                    self.read(&inner, received, false)
-                })
+                // An array: the streams of all symbols, which are not subscribed.
+                let ignored = Ok(Decoded::Ignored(Ignored::Kind));
+                inner
+                    .as_ref()
+                    .map_or(ignored, |fields| self.read(fields, received, false))
             }
             (None, Some(_)) => Err(DecodeError::Missing("stream")),
             (Some(_), None) => Err(DecodeError::Missing("data")),

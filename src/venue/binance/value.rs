@@ -81,7 +81,10 @@ pub(super) fn time(field: &'static str, raw: &str) -> Result<Time> {
 
 /// A positive price.
 pub(super) fn price(field: &'static str, raw: &str, scale: Scale) -> Result<Price> {
-    let text = text(field, raw)?;
+    price_of(field, &text(field, raw)?, scale)
+}
+
+fn price_of(field: &'static str, text: &str, scale: Scale) -> Result<Price> {
     match quick(text.as_bytes(), scale) {
         Some(value) if value > 0 => Ok(Price(value)),
         _ => Price::parse(text.as_bytes(), scale).map_err(|e| DecodeError::field(field, e)),
@@ -90,7 +93,10 @@ pub(super) fn price(field: &'static str, raw: &str, scale: Scale) -> Result<Pric
 
 /// A quantity, zero allowed.
 pub(super) fn qty(field: &'static str, raw: &str, scale: Scale) -> Result<Qty> {
-    let text = text(field, raw)?;
+    qty_of(field, &text(field, raw)?, scale)
+}
+
+fn qty_of(field: &'static str, text: &str, scale: Scale) -> Result<Qty> {
     match quick(text.as_bytes(), scale) {
         Some(value) => Ok(Qty(value)),
         None => Qty::parse(text.as_bytes(), scale).map_err(|e| DecodeError::field(field, e)),
@@ -150,35 +156,37 @@ pub(super) fn levels(
     scales: Scales,
 ) -> Result<Vec<Level>> {
     let mut levels = Vec::new();
-    if scanner.peek() != Some(b'[') {
-        return Err(DecodeError::field(field, FieldFault::Type("an array")));
-    }
-    scanner.array(|_, scanner| {
-        let (mut price_text, mut qty_text) = (None, None);
-        if scanner.peek() != Some(b'[') {
-            return Err(DecodeError::field(
-                field,
-                FieldFault::Type("an array of pairs"),
-            ));
-        }
-        scanner.array::<DecodeError>(|index, scanner| {
-            match index {
-                0 => price_text = Some(scanner.raw()?),
-                1 => qty_text = Some(scanner.raw()?),
-                _ => scanner.skip()?,
-            }
+    let is = |scanner: &mut Scanner<'_>, first, what| {
+        if scanner.peek() == Some(first) {
             Ok(())
+        } else {
+            Err(DecodeError::field(field, FieldFault::Type(what)))
+        }
+    };
+    is(scanner, b'[', "an array")?;
+    scanner.array(|_, scanner| {
+        let (mut price, mut qty) = (None, None);
+        is(scanner, b'[', "an array of pairs")?;
+        scanner.array(|index, scanner| {
+            if index > 1 {
+                return Ok(scanner.skip()?);
+            }
+            is(scanner, b'"', "an array of pairs of strings")?;
+            let text = scanner.string()?;
+            if index == 0 {
+                price = Some(price_of(field, &text, scales.price)?);
+            } else {
+                qty = Some(qty_of(field, &text, scales.qty)?);
+            }
+            Ok::<(), DecodeError>(())
         })?;
-        let (Some(price_text), Some(qty_text)) = (price_text, qty_text) else {
+        let (Some(price), Some(qty)) = (price, qty) else {
             return Err(DecodeError::field(
                 field,
                 FieldFault::Type("an array of pairs"),
             ));
         };
-        levels.push(Level {
-            price: price(field, price_text, scales.price)?,
-            qty: qty(field, qty_text, scales.qty)?,
-        });
+        levels.push(Level { price, qty });
         Ok(())
     })?;
     Ok(levels)
