@@ -1,1 +1,3 @@
+//! Benchmarks; see `benches/README.md`.
+
 fn main() {}

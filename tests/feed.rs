@@ -90,7 +90,7 @@ impl Running {
                 if let Some(event) = self.inbox.market() {
                     return event;
                 }
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(20), wait)
@@ -298,7 +298,7 @@ async fn the_kernels_wish_for_a_snapshot_is_fulfilled_and_failures_are_repeated(
     run.resync.offer(ID).unwrap();
     run.resync.offer(InstrumentId(77)).unwrap();
     while run.venue.asked("/api/v3/depth").len() < failing + 3 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
     run.venue.serve(
         "/api/v3/depth",
@@ -327,7 +327,7 @@ async fn a_quiet_book_is_left_alone_and_a_stalled_one_is_not() {
     run.until(is_snapshot).await;
     // Probes say 100, as the snapshot did: nothing is missing.
     while run.venue.asked("/api/v3/depth").len() < 4 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
     assert_eq!(run.status.reconnects.load(Ordering::Relaxed), 0);
     assert!(

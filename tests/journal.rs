@@ -307,12 +307,7 @@ fn what_was_called_durable_survives_kill() {
     let mut next = 1;
     for round in 1..=5_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "child_that_is_killed",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["--exact", "child_that_is_killed", "--nocapture"])
             .env(CHILD, dir.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -338,7 +333,6 @@ fn what_was_called_durable_survives_kill() {
 }
 
 #[test]
-#[ignore = "runs in a child process, which is killed"]
 #[expect(clippy::print_stdout, reason = "tells the parent")]
 fn child_that_is_killed() {
     let Some(dir) = std::env::var_os(CHILD) else {

@@ -98,7 +98,7 @@ fn bad_values_are_refused_and_named() {
         ("hean sim --symbols ,", "no symbol"),
         ("hean replay", "FILE"),
         ("hean replay x --depth 101", "101"),
-        ("hean replay x --indicators rsi:x", "no number"),
+        ("hean replay x --indicators rsi:x", "whole number"),
         ("hean indicators --input x", "--type"),
         ("hean indicators --input x --type r%i", "indicator"),
         ("hean completions fortran", "fortran"),

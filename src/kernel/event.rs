@@ -447,6 +447,23 @@ pub enum BookFault {
     Lost(LossReason),
 }
 
+impl BookFault {
+    /// The name in documents and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::Crossed => "crossed",
+            Self::TickerMismatch => "ticker_mismatch",
+            Self::BufferFull => "buffer_full",
+            Self::SnapshotTooOld => "snapshot_too_old",
+            Self::Lost(LossReason::Disconnected) => "disconnected",
+            Self::Lost(LossReason::QueueFull) => "queue_full",
+            Self::Lost(LossReason::Stalled) => "stalled",
+            Self::Lost(LossReason::Malformed) => "malformed",
+        }
+    }
+}
+
 /// A record, its place in the journal, and its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequenced {

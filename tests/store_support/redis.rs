@@ -188,13 +188,14 @@ impl Looker {
 
     /// Returns when the store says that it holds everything up to `seq`.
     pub(crate) async fn until_watermark(&self, seq: Seq) {
+        let mut look = tokio::time::interval(Duration::from_millis(5));
         let wait = async {
             loop {
+                look.tick().await;
                 let meta = self.hash("hean:{default}:meta").await;
                 if meta.get("watermark") == Some(&seq.0.to_string()) {
                     return;
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         tokio::time::timeout(Duration::from_mins(1), wait)

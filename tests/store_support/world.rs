@@ -189,10 +189,11 @@ impl Task {
 
     /// The status has no bell: look until it is so.
     async fn until(&self, what: &str, reached: impl Fn() -> bool) {
+        let mut again = tokio::time::interval(Duration::from_millis(2));
         let look = async {
             while !reached() {
                 assert!(!self.handle.is_finished(), "the task ended before {what}");
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                again.tick().await;
             }
         };
         let status = &self.status;

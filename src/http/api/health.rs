@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::StatusCode;
 
-use super::market::fault_name;
 use crate::http::reply::Reply;
 use crate::http::routes::Call;
 use crate::http::state::AppState;
@@ -106,7 +105,7 @@ fn ready(state: &AppState, checks: &mut Vec<Check>) {
         let book = published.book.load();
         let detail = match book.fault {
             _ if book.valid => "verified",
-            Some(fault) => fault_name(fault),
+            Some(fault) => fault.name(),
             None => "no snapshot yet",
         };
         let name = &published.instrument.load().name;

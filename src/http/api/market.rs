@@ -5,7 +5,7 @@ use crate::http::query::invalid;
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
 use crate::json::Json;
-use crate::kernel::event::{BookFault, Candle, Level, LossReason};
+use crate::kernel::event::{BookFault, Candle, Level};
 use crate::kernel::snapshot::BOOK_LEVELS_PUBLISHED;
 use crate::kernel::types::{Instrument, InstrumentId, InstrumentStatus, Interval, Qty, Time};
 
@@ -98,25 +98,10 @@ pub(in crate::http) fn orderbook(call: &Call) -> Answer {
         j.key("timestamp");
         time(j, book.time);
         j.key("valid").bool(book.valid);
-        j.key("fault").text_or_null(book.fault.map(fault_name));
+        j.key("fault").text_or_null(book.fault.map(BookFault::name));
         j.key("update_id").int(book.update_id);
     });
     Ok(Reply::json(json))
-}
-
-/// Why a book cannot be trusted, in a word.
-pub(super) const fn fault_name(fault: BookFault) -> &'static str {
-    match fault {
-        BookFault::Gap => "gap",
-        BookFault::Crossed => "crossed",
-        BookFault::TickerMismatch => "ticker_mismatch",
-        BookFault::BufferFull => "buffer_full",
-        BookFault::SnapshotTooOld => "snapshot_too_old",
-        BookFault::Lost(LossReason::Disconnected) => "disconnected",
-        BookFault::Lost(LossReason::QueueFull) => "queue_full",
-        BookFault::Lost(LossReason::Stalled) => "stalled",
-        BookFault::Lost(LossReason::Malformed) => "malformed",
-    }
 }
 
 fn levels<'a>(json: &mut Json, levels: impl Iterator<Item = &'a Level>, instrument: &Instrument) {

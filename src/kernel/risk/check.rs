@@ -79,9 +79,9 @@ pub fn check(context: &Context<'_>, spec: OrderSpec) -> Result<Approval, Refusal
             hint,
         );
     }
-    self_trade(context, &spec)?;
     let reduces = reduces(context, &spec, qty)?;
     if !reduces {
+        self_trade(context, &spec, book)?;
         adds_risk(context, &spec, qty, price, notional, book)?;
     }
     balance(context, &spec, qty, notional, book)?;
@@ -264,10 +264,15 @@ fn open_qty(context: &Context<'_>, spec: &OrderSpec, side: Side) -> Result<Qty, 
     Ok(total)
 }
 
-/// Two orders of ours must not trade with each other: the newer one is refused.
-fn self_trade(context: &Context<'_>, spec: &OrderSpec) -> Result<(), Refusal> {
+/// Two orders of ours must not trade with each other: the newer one is refused. A market order
+/// would meet those of ours that stand first in their queue.
+fn self_trade(context: &Context<'_>, spec: &OrderSpec, book: Option<&Book>) -> Result<(), Refusal> {
+    let reach = spec.kind.limit().or_else(|| match spec.side {
+        Side::Buy => book.and_then(Book::best_ask).map(|l| l.price),
+        Side::Sell => book.and_then(Book::best_bid).map(|l| l.price),
+    });
     let crossing = open_orders(context, spec, spec.side.opposite()).find(|resting| {
-        match (spec.side, spec.kind.limit(), resting.spec.kind.limit()) {
+        match (spec.side, reach, resting.spec.kind.limit()) {
             (_, None, _) | (_, _, None) => true,
             (Side::Buy, Some(own), Some(other)) => own >= other,
             (Side::Sell, Some(own), Some(other)) => own <= other,

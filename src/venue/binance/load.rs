@@ -81,7 +81,9 @@ pub async fn load_instruments(
         other => other,
     }
     .map_err(|error| LoadError::Call { venue, error })?;
-    let facts = decode_exchange_info(&body).map_err(|error| LoadError::Decode { venue, error })?;
+    let mut body = body.to_vec();
+    let facts =
+        decode_exchange_info(&mut body).map_err(|error| LoadError::Decode { venue, error })?;
     let load = |symbol: &String| {
         let found = facts.iter().find(|f| f.symbol == *symbol);
         let Some(found) = found else {
