@@ -1,3 +1,103 @@
-//! Benchmarks; see `benches/README.md`.
+//! Benchmarks: ours beside a baseline in the same run, in turns, with the ratio.
+//!
+//! `cargo bench` measures; `cargo test --benches` runs everything once, so that it cannot rot. Numbers
+//! and how to read them: `benches/README.md`.
 
-fn main() {}
+mod book;
+mod decode;
+mod indicators;
+mod orders;
+mod step;
+
+use std::hint::black_box;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use hean::recording::Reader;
+use hean::runtime::clock::Clock;
+
+/// One thing measured: `run` does `ops` operations.
+struct Case<'a> {
+    name: &'static str,
+    ops: u64,
+    run: Box<dyn FnMut() -> u64 + 'a>,
+}
+
+impl<'a> Case<'a> {
+    fn new(name: &'static str, ops: usize, run: impl FnMut() -> u64 + 'a) -> Self {
+        Self {
+            name,
+            ops: ops as u64,
+            run: Box::new(run),
+        }
+    }
+}
+
+struct Bench {
+    clock: Clock,
+    rounds: usize,
+}
+
+impl Bench {
+    /// Runs the cases in turns and prints each one's median and best time per operation. The first
+    /// one is ours; the others are what it is compared with.
+    fn compare(&self, title: &str, mut cases: Vec<Case<'_>>) {
+        let mut times: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
+        for _ in 0..self.rounds {
+            for (case, times) in cases.iter_mut().zip(&mut times) {
+                let began = self.clock.now();
+                black_box((case.run)());
+                let took = self.clock.now().since(began);
+                times.push(took as f64 / case.ops as f64);
+            }
+        }
+        let mut out = std::io::stdout().lock();
+        let mut ours = 0.0;
+        drop(writeln!(out, "\n{title}"));
+        for (index, (case, mut times)) in cases.iter().zip(times).enumerate() {
+            times.sort_by(f64::total_cmp);
+            let median = times[times.len() / 2];
+            let ratio = if index == 0 {
+                ours = median;
+                String::new()
+            } else {
+                format!("  {:.2} x ours", median / ours)
+            };
+            let (name, best) = (case.name, times[0]);
+            drop(writeln!(
+                out,
+                "  {name:<44} {median:>10.1} ns  (best {best:.1}){ratio}"
+            ));
+        }
+    }
+}
+
+/// The real frames, or the small sample of the repository.
+fn frames() -> Vec<Vec<u8>> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let data =
+        std::env::var_os("HEAN_TEST_DATA").map_or(root.join("../shared/data"), PathBuf::from);
+    let real = data.join("hftbacktest/binance_spot_btcusdt_20240808.txt.gz");
+    let sample = root.join("tests/data/binance_spot_frames.txt");
+    let file = if real.exists() { real } else { sample };
+    let mut reader = Reader::new([file]);
+    let mut frames = Vec::new();
+    while let Some(Ok(record)) = reader.next_record() {
+        frames.push(record.frame.to_vec());
+    }
+    frames
+}
+
+fn main() {
+    let measure = std::env::args().any(|arg| arg == "--bench");
+    let bench = Bench {
+        clock: Clock::start(),
+        rounds: if measure { 15 } else { 1 },
+    };
+    let frames = frames();
+    decode::bench(&bench, &frames);
+    book::bench(&bench, &frames);
+    indicators::bench(&bench);
+    step::bench(&bench, &frames);
+    orders::bench(&bench, measure);
+}

@@ -338,7 +338,7 @@ fn adds_risk(
             .book
             .fault()
             .map_or("not synchronised yet".to_owned(), |f| {
-                format!("invalid ({f:?})").to_lowercase()
+                format!("invalid ({})", f.name())
             });
         let hint = "the book resynchronises by itself; try again shortly";
         return refuse(Rule::StaleData, "a valid order book", value, hint);
