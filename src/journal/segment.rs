@@ -48,6 +48,8 @@ pub(crate) struct Log {
     at: Position,
     synced: Seq,
     encoder: BatchEncoder,
+    /// Bytes and batches written since the start.
+    pub(crate) totals: (u64, u64),
     /// Prepares the next segment while this one fills: zeroing 16 MiB takes longer than an order may
     /// wait.
     spare: Option<JoinHandle<io::Result<Box<dyn DiskFile>>>>,
@@ -85,6 +87,7 @@ impl Log {
             at,
             synced: Seq(at.next.0 - 1),
             encoder: BatchEncoder::new(),
+            totals: (0, 0),
             spare: None,
         };
         log.prepare_spare();
@@ -131,6 +134,8 @@ impl Log {
         }
         self.file.write_at(self.at.offset, bytes)?;
         self.at.offset += bytes.len() as u64;
+        self.totals.0 += bytes.len() as u64;
+        self.totals.1 += 1;
         self.at.next = Seq(last.0 + 1);
         self.at.chain = hash;
         encoder.clear(1 << 20);

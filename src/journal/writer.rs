@@ -153,6 +153,9 @@ fn run(
         }
         if wrote {
             let seq = writer.log.written();
+            let (bytes, batches) = writer.log.totals;
+            writer.status.bytes.store(bytes, Ordering::Relaxed);
+            writer.status.batches.store(batches, Ordering::Relaxed);
             writer.status.set_durable(seq);
             writer.kernel_bell.ring();
             durable.send_replace(seq);
