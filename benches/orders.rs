@@ -62,7 +62,7 @@ pub(crate) fn bench(bench: &Bench, measure: bool) {
             for (side, kind, tif) in pair {
                 number += 1;
                 let kind = CommandKind::Place {
-                    order: order(side, kind, tif),
+                    order: Box::new(order(side, kind, tif)),
                     wait: Wait::Venue,
                 };
                 let command = Command {
