@@ -113,6 +113,8 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> DaemonError {
 
 /// Runs until a signal, or until a part fails.
 pub async fn run(settings: Settings) -> Result<(), DaemonError> {
+    // First of all: handles taken before there is a recorder record nothing.
+    let prometheus = metrics::install().map_err(|e| DaemonError::Metrics(e.to_string()))?;
     let clock = Clock::start();
     let data = DataDirectory::prepare(&settings.journal.dir);
     let mut front = Supervisor::default();
@@ -196,7 +198,6 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         let feed = feed::run(config, named, handle, queue, venue.status, clock, stop);
         front.spawn("market-data feed", feed);
     }
-    let prometheus = metrics::install().map_err(|e| DaemonError::Metrics(e.to_string()))?;
     let stop = front.stopping();
     front.spawn(
         "observer",

@@ -137,10 +137,12 @@ fn run(
     durable: &watch::Sender<Seq>,
 ) -> Result<(), WriteError> {
     let clock = Clock::start();
+    let stage = metrics::histogram!("hean_stage_seconds", "stage" => "journal");
     let mut last_sync = clock.now();
     loop {
         // Read before the queue: what was queued before closing is then seen.
         let closing = shared.closing.load(Ordering::Acquire);
+        let began = clock.now();
         let wrote = writer.drain(&shared.queue)?;
         let sync = match writer.policy {
             SyncPolicy::Always => wrote,
@@ -153,6 +155,7 @@ fn run(
         }
         if wrote {
             let seq = writer.log.written();
+            stage.record(clock.now().since(began) as f64 / 1e9);
             let (bytes, batches) = writer.log.totals;
             writer.status.bytes.store(bytes, Ordering::Relaxed);
             writer.status.batches.store(batches, Ordering::Relaxed);

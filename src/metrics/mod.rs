@@ -88,7 +88,7 @@ const fn metric(
 
 use Kind::{Counter, Gauge, Histogram};
 
-/// Every metric but those of the process, which `process.rs` writes.
+/// Every metric that is always there, but those of the process, which `process.rs` writes.
 pub const METRICS: &[Metric] = &[
     // The names of the system before this one.
     metric(
@@ -305,6 +305,46 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, "hean_http_connections", &[], "Open connections."),
 ];
 
+/// Metrics of things that happen, recorded where they do and absent before the first time.
+pub const EVENTS: &[Metric] = &[
+    metric(
+        Counter,
+        "hean_orders_total",
+        &["venue", "status"],
+        "Changes of our orders, by the status they came to.",
+    ),
+    metric(
+        Counter,
+        "hean_risk_refusals_total",
+        &["rule"],
+        "Orders refused before they left.",
+    ),
+    metric(
+        Histogram,
+        "hean_order_latency_seconds",
+        &[],
+        "From an order's intent to the venue's first answer.",
+    ),
+    metric(
+        Histogram,
+        "hean_stage_seconds",
+        &["stage"],
+        "Time in a stage: decode of a frame, step of an input (mean of a round), journal write and sync.",
+    ),
+    metric(
+        Histogram,
+        "hean_feed_latency_seconds",
+        &["venue"],
+        "From the venue's event time to the receipt of the frame.",
+    ),
+    metric(
+        Counter,
+        "hean_feed_ignored_total",
+        &["venue"],
+        "Frames of no interest.",
+    ),
+];
+
 /// The metrics cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
@@ -333,7 +373,7 @@ pub fn install() -> Result<PrometheusHandle, InstallError> {
 }
 
 fn describe() {
-    for metric in METRICS {
+    for metric in METRICS.iter().chain(EVENTS) {
         match metric.kind {
             Kind::Counter => describe_counter!(metric.name, metric.help),
             Kind::Gauge => describe_gauge!(metric.name, metric.help),

@@ -84,6 +84,7 @@ struct Shell {
     replies: VecDeque<Reply>,
     resync: BTreeSet<InstrumentId>,
     last_time: Time,
+    step_seconds: metrics::Histogram,
 }
 
 impl Shell {
@@ -101,6 +102,7 @@ impl Shell {
             replies: VecDeque::new(),
             resync: BTreeSet::new(),
             last_time: Time::ZERO,
+            step_seconds: metrics::histogram!("hean_stage_seconds", "stage" => "step"),
         }
     }
 
@@ -137,6 +139,7 @@ impl Shell {
 
     /// One look at every queue. Whether there was anything.
     fn round(&mut self) -> bool {
+        let began = self.wiring.clock.now();
         let mut steps = 0_u64;
         let durable = self.wiring.journal_status.durable();
         if durable > self.durable {
@@ -190,6 +193,8 @@ impl Shell {
         }
         if steps > 0 {
             self.wiring.status.steps.fetch_add(steps, Ordering::Relaxed);
+            let took = self.wiring.clock.now().since(began) as f64 / 1e9;
+            self.step_seconds.record(took / steps as f64);
             self.flush();
         } else if !self.backlog.is_empty() {
             self.journal(Vec::new());

@@ -267,7 +267,6 @@ impl Session {
         self.connections += 1;
         if self.connections > 1 {
             shared.status.reconnects.fetch_add(1, Ordering::Relaxed);
-            shared.meters.reconnects.increment(1);
         }
         shared.status.last_message.set(shared.clock.now());
         let (to_session, mut controls) = mpsc::channel(CONTROL_CAPACITY);

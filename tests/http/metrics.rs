@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use hean::http::HttpConfig;
-use hean::metrics::{Kind, METRICS};
+use hean::metrics::{EVENTS, Kind, METRICS};
 
 use super::harness::Harness;
 
@@ -71,7 +71,8 @@ async fn every_row_of_the_table_is_exported() {
             .strip_prefix("# TYPE ")
             .and_then(|l| l.split(' ').next())
         {
-            let known = METRICS.iter().any(|m| m.name == name) || name.starts_with("process_");
+            let mut table = METRICS.iter().chain(EVENTS);
+            let known = table.any(|m| m.name == name) || name.starts_with("process_");
             assert!(known, "{name} is not in METRICS");
         }
     }

@@ -26,13 +26,10 @@ pub(super) enum Control {
     Shutdown,
 }
 
-/// Metric handles, looked up once.
+/// Metric handles, looked up once. What [`crate::status::FeedStatus`] counts is exported from there.
 #[derive(Debug)]
 pub(super) struct Meters {
-    messages: Counter,
     ignored: Counter,
-    errors: Counter,
-    pub(super) reconnects: Counter,
     latency: Histogram,
     decode: Histogram,
 }
@@ -41,10 +38,7 @@ impl Meters {
     pub(super) fn new(venue: VenueId) -> Self {
         let venue = venue.name();
         Self {
-            messages: counter!("hean_feed_messages_total", "venue" => venue),
             ignored: counter!("hean_feed_ignored_total", "venue" => venue),
-            errors: counter!("hean_feed_decode_errors_total", "venue" => venue),
-            reconnects: counter!("hean_feed_reconnects_total", "venue" => venue),
             latency: histogram!("hean_feed_latency_seconds", "venue" => venue),
             decode: histogram!("hean_stage_seconds", "stage" => "decode"),
         }
@@ -81,7 +75,6 @@ pub(super) async fn read(
             }
             Err(e) => return e.to_string(),
         };
-        shared.meters.messages.increment(1);
         shared.status.messages.fetch_add(1, Ordering::Relaxed);
         shared.status.last_message.set(received);
         let decoded = shared.decoder.decode(frame, received);
@@ -139,7 +132,6 @@ async fn next<'a>(socket: &'a mut WsReader, kernel: &KernelHandle) -> Result<Mes
 
 impl Complaints {
     fn malformed(&mut self, shared: &Shared, frame: &[u8], now: Time, error: &DecodeError) {
-        shared.meters.errors.increment(1);
         shared.status.decode_errors.fetch_add(1, Ordering::Relaxed);
         if let Some(victim) = shared.decoder.depth_victim(frame) {
             shared.lost(victim, LossReason::Malformed);
