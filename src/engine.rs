@@ -71,6 +71,11 @@ impl Engine {
             .min()
     }
 
+    /// Whether no command is on its way to the venue.
+    pub fn is_settled(&self) -> bool {
+        self.paper.is_settled()
+    }
+
     /// Hash of everything: equal inputs, equal hash.
     pub fn state_hash(&self) -> u64 {
         let mut state = Xxh3::new();
@@ -84,12 +89,18 @@ impl Engine {
         let first = effects.len();
         self.step_kernel(stamped, effects);
         match &stamped.input {
-            Input::Market(event) => self.paper.on_market(&self.kernel, event, stamped.time),
+            Input::Market(event) if self.kernel.applied() => {
+                self.paper.on_market(&self.kernel, event, stamped.time);
+            }
             Input::Journaled { through } => {
                 self.durable = self.durable.max(*through);
                 self.paper.journaled(*through, stamped.time);
             }
-            Input::Report(_) | Input::Command(_) | Input::JournalFull(_) | Input::Tick => {}
+            Input::Market(_)
+            | Input::Report(_)
+            | Input::Command(_)
+            | Input::JournalFull(_)
+            | Input::Tick => {}
         }
         self.settle(stamped.time, effects);
         // A caller must not see a state that a crash could take back.

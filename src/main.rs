@@ -79,8 +79,11 @@ fn run_daemon(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    runtime()?.block_on(daemon::run(loaded.settings))?;
-    Ok(())
+    let runtime = runtime()?;
+    let ended = runtime.block_on(daemon::run(loaded.settings));
+    // A disk that hangs must not keep the process.
+    runtime.shutdown_background();
+    Ok(ended?)
 }
 
 /// The simulated venue, until a signal.

@@ -44,11 +44,11 @@ const NOTICES: usize = 4_096;
 /// Snapshot requests that may wait for a feed, for each instrument.
 const RESYNCS_EACH: usize = 4;
 /// How long requests and sessions may take to end.
-const FRONT_DRAIN: Duration = Duration::from_millis(1_500);
+pub(in crate::daemon) const FRONT_DRAIN: Duration = Duration::from_millis(1_500);
 /// How long the kernel and the journal may take.
 const KERNEL_DRAIN: Duration = Duration::from_millis(1_500);
 /// How long the store may take to catch up; the journal has everything in any case.
-const BACK_DRAIN: Duration = Duration::from_millis(1_500);
+pub(in crate::daemon) const BACK_DRAIN: Duration = Duration::from_millis(1_500);
 
 /// The daemon cannot start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -204,6 +204,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         until(stop, observe(Arc::clone(&notices), Arc::clone(&published))),
     );
     let stop = front.stopping();
+    front.spawn("clock", until(stop, discipline(clock.clone())));
+    let stop = front.stopping();
     front.spawn("metrics", until(stop, metrics::upkeep(prometheus.clone())));
 
     // The store follows the journal.
@@ -293,12 +295,26 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         Err(_) => failed.push("the kernel thread did not end in time".to_owned()),
     }
     store_stop.send_replace(true);
-    failed.extend(back.drain(BACK_DRAIN).await);
-    data.remove();
+    // Not a failure: the journal has everything, and the next start brings the store up to date.
+    for why in back.drain(BACK_DRAIN).await {
+        tracing::warn!(
+            why,
+            "the store is left behind; it catches up at the next start"
+        );
+    }
     match end {
         End::Asked(_) if failed.is_empty() => Ok(()),
         End::Asked(_) => Err(DaemonError::Drain(failed.join("; "))),
         End::TaskEnded { task, why } => Err(DaemonError::TaskEnded { task, why }),
+    }
+}
+
+/// Keeps the process's clock near the machine's.
+async fn discipline(clock: Clock) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        clock.discipline();
     }
 }
 
@@ -350,10 +366,13 @@ impl DataDirectory {
         };
         Self { path, temporary }
     }
+}
 
-    /// Leaves nothing of a demo behind.
-    fn remove(&self) {
+/// Nothing of a demo is left behind, however it ends.
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
         if self.temporary
+            && self.path.exists()
             && let Err(error) = std::fs::remove_dir_all(&self.path)
         {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove the demo's data");

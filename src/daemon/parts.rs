@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{DaemonError, Settings};
+use super::{BACK_DRAIN, DaemonError, FRONT_DRAIN, Settings};
 use crate::config::{SyncPolicy, VenueSettings};
 use crate::http::{HttpConfig, IndicatorSeries};
 use crate::journal::{self, JournalConfig};
 use crate::kernel::event::Candle;
 use crate::kernel::indicators::{Bar, Spec};
 use crate::kernel::types::{Instrument, VenueId};
-use crate::runtime::clock::Clock;
+use crate::runtime::clock::{Clock, wall};
 use crate::setup;
 use crate::status::FeedStatus;
 use crate::store::StoreConfig;
@@ -117,22 +117,33 @@ pub(super) fn store(settings: &Settings, net: &Net) -> Option<StoreConfig> {
     let url = settings.store.url.as_ref()?;
     let mut config = StoreConfig::new(url.expose());
     config.prefix.clone_from(&settings.store.prefix);
+    if settings.run.demo {
+        // Each demo is an installation of its own, and leaves real state alone.
+        config.prefix = format!("{}-demo-{}", config.prefix, wall().millis());
+    }
     config.batch_records_max = settings.store.batch_max;
     config.command_timeout = settings.store.timeout;
     config.orders_kept = settings.kernel.orders_kept;
+    config.drain = BACK_DRAIN / 2;
     config.tls = url.is_tls().then(|| net.tls());
     Some(config)
 }
 
 pub(super) fn http(settings: &Settings) -> HttpConfig {
+    let http = &settings.http;
     HttpConfig {
-        listen: settings.http.listen,
-        allowed_hosts: settings.http.allowed_hosts.clone(),
-        connections_max: settings.http.connections_max,
-        body_bytes_max: settings.http.body_bytes_max,
-        header_timeout: settings.http.header_timeout,
-        body_timeout: settings.http.body_timeout,
-        ..HttpConfig::default()
+        listen: http.listen,
+        allowed_hosts: http.allowed_hosts.clone(),
+        connections_max: http.connections_max,
+        head_bytes_max: http.head_bytes_max,
+        body_bytes_max: http.body_bytes_max,
+        header_timeout: http.header_timeout,
+        body_timeout: http.body_timeout,
+        idle_timeout: http.idle_timeout,
+        write_timeout: http.write_timeout,
+        answer_timeout: http.answer_timeout,
+        // Well within what the daemon gives all of its front.
+        drain_timeout: http.drain_timeout.min(FRONT_DRAIN / 2),
     }
 }
 

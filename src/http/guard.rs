@@ -17,6 +17,8 @@ const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 pub(crate) struct Guard {
     /// Authorities in lower case, each with and without the listening port.
     allowed: Vec<String>,
+    /// The listening port.
+    port: u16,
 }
 
 impl Guard {
@@ -32,7 +34,10 @@ impl Guard {
             }
             allowed.push(host);
         }
-        Self { allowed }
+        Self {
+            allowed,
+            port: listen.port(),
+        }
     }
 
     /// Refuses a request that was not meant for this server.
@@ -83,7 +88,11 @@ impl Guard {
                 .to_str()
                 .ok()
                 .and_then(|o| o.strip_prefix("http://").or(o.strip_prefix("https://")));
-            if !authority.is_some_and(|a| self.allows(a)) {
+            // A local page without a port is another server's: ours has its port in its origin.
+            let foreign =
+                |a: &str| self.port != 80 && LOCAL.iter().any(|l| l.eq_ignore_ascii_case(a));
+            let ours = |a: &str| self.allows(a) && !foreign(a);
+            if !authority.is_some_and(ours) {
                 return Err(Problem::new(
                     Code::OriginNotAllowed,
                     format!("a page of origin {origin:?} may not call this server"),

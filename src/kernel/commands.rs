@@ -88,7 +88,8 @@ impl Kernel {
         let approval = match risk::check(&context, spec.clone()) {
             Ok(approval) => approval,
             Err(refusal) => {
-                if known != Some(refusal.rule) {
+                // A full journal must not grow by what it refuses.
+                if known != Some(refusal.rule) && !self.journal_full {
                     let order = Box::new(spec);
                     self.must_commit(
                         Record::Refused {
@@ -109,6 +110,7 @@ impl Kernel {
         let intent = Record::Intent {
             order: Box::new(approval.spec().clone()),
             qty: approval.qty(),
+            reserved: approval.reserved(),
         };
         self.must_commit(intent, effects);
         let seq = self.ledger.seq();

@@ -507,6 +507,8 @@ pub enum Record {
         order: Box<OrderSpec>,
         /// Its quantity in the base asset, on the lot grid.
         qty: Qty,
+        /// What a buy order holds of the account's money: its worth with the taker fee.
+        reserved: Money,
     },
     /// An order was refused.
     Refused {

@@ -209,11 +209,15 @@ impl Ledger {
                 self.statistics.transfer(*amount);
                 self.changes.account = true;
             }
-            Record::Intent { order, qty } => {
+            Record::Intent {
+                order,
+                qty,
+                reserved,
+            } => {
                 self.known(seq, order.instrument)?;
                 let id = self
                     .orders
-                    .insert(seq, record.time, (**order).clone(), *qty);
+                    .insert(seq, record.time, (**order).clone(), *qty, *reserved);
                 self.touch_order(id);
                 effect.order = Some(id);
             }
@@ -423,6 +427,26 @@ impl Rescale {
     }
 }
 
+impl Rescale {
+    fn cut(self, order: &mut Order) {
+        let cut = |value: i64, (from, to): (Scale, Scale)| {
+            shift(value, (from, to)).unwrap_or_else(|| {
+                let unit = from.unit().checked_div(to.unit()).unwrap_or(1);
+                value.checked_div(unit).unwrap_or(0)
+            })
+        };
+        order.qty = Qty(cut(order.qty.0, self.qty));
+        order.filled = Qty(cut(order.filled.0, self.qty));
+        if let Size::Base(qty) = order.spec.size {
+            order.spec.size = Size::Base(Qty(cut(qty.0, self.qty)));
+        }
+        if let OrderType::Limit { price } = order.spec.kind {
+            let price = Price(cut(price.0, self.price));
+            order.spec.kind = OrderType::Limit { price };
+        }
+    }
+}
+
 fn shift(value: i64, (from, to): (Scale, Scale)) -> Option<i64> {
     if to >= from {
         value.checked_mul(to.unit().checked_div(from.unit())?)
@@ -444,6 +468,11 @@ fn rescale(
     orders.rescale(
         |o| o.spec.instrument == id,
         |o| {
+            if !o.is_open() {
+                // History: its numbers are shown, not traded; what does not fit is cut off.
+                convert.cut(o);
+                return Some(());
+            }
             o.qty = convert.qty(o.qty)?;
             o.filled = convert.qty(o.filled)?;
             if let Size::Base(qty) = o.spec.size {

@@ -106,6 +106,8 @@ pub struct Kernel {
     journal_full: bool,
     now: Time,
     equity_due: Option<Time>,
+    /// Whether the last market event was news: a new trade, a changed book.
+    applied: bool,
     dirty: Dirty,
 }
 
@@ -149,6 +151,7 @@ impl Kernel {
             journal_full: false,
             now: Time::ZERO,
             equity_due: None,
+            applied: false,
             dirty: Dirty::default(),
         })
     }
@@ -230,6 +233,11 @@ impl Kernel {
             .min()
     }
 
+    /// Whether the last market event was news: a new trade, a changed book.
+    pub fn applied(&self) -> bool {
+        self.applied
+    }
+
     /// The durable state.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -274,6 +282,14 @@ impl Kernel {
             equity = value.and_then(|v| equity.plus(v)).unwrap_or(equity);
         }
         equity
+    }
+
+    /// Whether every open position has a price: a sample at cost would read as a jump.
+    fn all_marked(&self) -> bool {
+        (0_u16..).zip(self.ledger.instruments()).all(|(index, _)| {
+            let id = InstrumentId(index);
+            self.ledger.position(id).qty == 0 || self.market_of(id).and_then(Market::mark).is_some()
+        })
     }
 
     fn market(&self) -> Market {
@@ -337,6 +353,7 @@ impl Kernel {
             return;
         };
         let outcome = market.apply(event, instrument);
+        self.applied = outcome.applied;
         self.mark(event);
         match outcome.step {
             Some(Step::NeedsSnapshot(reason)) => {
@@ -424,7 +441,12 @@ impl Kernel {
             instrument_id: id,
             instrument,
             series,
-            position: self.ledger.attributed(&running.name, id).qty,
+            // What an operator has sold of it is not the strategy's any more.
+            position: self
+                .ledger
+                .attributed(&running.name, id)
+                .qty
+                .min(self.ledger.position(id).qty),
             orders_open: self.ledger.orders().open().filter(own).count(),
             tradable: market.book.valid().is_some(),
         };
@@ -487,14 +509,16 @@ impl Kernel {
             };
             if market.deadline().is_some_and(|due| due <= self.now) {
                 let mut outcome = market::Outcome::default();
-                market.advance(self.now, instrument, &mut outcome);
+                market.advance(market.venue_now(self.now), instrument, &mut outcome);
                 self.candles_closed(id, &outcome.closed, effects);
             }
         }
         if self.equity_due.is_some_and(|due| due <= self.now) {
             self.equity_due = Some(Interval::MINUTE.next_open(self.now));
-            let equity = self.equity();
-            self.must_commit(Record::Equity(equity), effects);
+            if self.all_marked() {
+                let equity = self.equity();
+                self.must_commit(Record::Equity(equity), effects);
+            }
         }
     }
 

@@ -276,7 +276,10 @@ impl Shell {
 
     fn drained(&self) -> bool {
         let seq = self.engine.kernel().ledger().seq();
-        !self.wiring.inbox.has_work() && self.backlog.is_empty() && self.durable == seq
+        !self.wiring.inbox.has_work()
+            && self.backlog.is_empty()
+            && self.durable == seq
+            && self.engine.is_settled()
     }
 
     fn sleep(&self, now: Time) {

@@ -54,23 +54,28 @@ impl Supervisor {
             .spawn(async move { (name, task.await.map_err(|e| e.to_string())) });
     }
 
-    /// Waits for SIGTERM, SIGINT, or the end of any task.
+    /// Waits for SIGTERM, SIGINT, or the end of any task. SIGHUP, as from a closed terminal, ends
+    /// nothing.
     pub async fn watch(&mut self) -> std::io::Result<End> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let end = tokio::select! {
-            _ = terminate.recv() => End::Asked("SIGTERM"),
-            _ = interrupt.recv() => End::Asked("SIGINT"),
-            ended = self.tasks.join_next(), if !self.tasks.is_empty() => match ended {
-                Some(Ok((task, outcome))) => {
-                    let why = outcome.err().unwrap_or_else(|| "it ended by itself".to_owned());
-                    End::TaskEnded { task, why }
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(End::Asked("SIGTERM")),
+                _ = interrupt.recv() => return Ok(End::Asked("SIGINT")),
+                _ = hangup.recv() => {
+                    tracing::warn!("SIGHUP: this version reloads nothing; restart to apply settings");
                 }
-                Some(Err(error)) => End::TaskEnded { task: "a task", why: error.to_string() },
-                None => End::TaskEnded { task: "every task", why: "nothing is left".to_owned() },
-            },
-        };
-        Ok(end)
+                Some(ended) = self.tasks.join_next() => return Ok(match ended {
+                    Ok((task, outcome)) => {
+                        let why = outcome.err().unwrap_or_else(|| "it ended by itself".to_owned());
+                        End::TaskEnded { task, why }
+                    }
+                    Err(error) => End::TaskEnded { task: "a task", why: error.to_string() },
+                }),
+            }
+        }
     }
 
     /// Tells every task to end and waits for them, `deadline` at most; what is left is dropped.

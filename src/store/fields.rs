@@ -165,7 +165,7 @@ fn readable(record: &Sequenced, ledger: &Ledger) -> BTreeMap<&'static str, Strin
         Record::Equity(amount) => {
             text.insert("amount", amount.to_string());
         }
-        Record::Intent { order, qty } => {
+        Record::Intent { order, qty, .. } => {
             text.insert("order_id", record.seq.0.to_string());
             describe(order, Some(*qty), ledger, &mut text);
         }

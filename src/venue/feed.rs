@@ -286,6 +286,8 @@ impl Session {
             venue = %config.access.venue(), streams = self.streams.len(), "market data subscribed"
         );
         for feeding in &shared.instruments {
+            // A restarted venue may count from the beginning.
+            feeding.update_id.store(0, Ordering::Relaxed);
             feeding.updated.set(now);
         }
         self.fetcher.start();

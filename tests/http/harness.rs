@@ -106,6 +106,7 @@ pub(crate) fn order(id: u64, state: OrderState) -> Order {
             client_order_id: Some(format!("key-{id}")),
         },
         qty: Qty(3),
+        reserved: Money::ZERO,
         state,
         venue_order_ids: vec![format!("v{id}")],
         filled: Qty(0),

@@ -289,6 +289,7 @@ fn story(at: u64) -> Record {
         0 | 1 => Record::Intent {
             order: Box::new(spec(turn, step)),
             qty: Qty(300),
+            reserved: Money(1_000),
         },
         2 => report(
             first,

@@ -125,8 +125,8 @@ impl Series {
         }
     }
 
-    /// A trade.
-    pub fn trade(&mut self, trade: &Trade, instrument: &Instrument) -> Progress {
+    /// A trade; `missed` says that others before it were not seen.
+    pub fn trade(&mut self, trade: &Trade, missed: bool, instrument: &Instrument) -> Progress {
         let open_time = self.interval.open_of(trade.time);
         let mut progress = Progress::default();
         match self.forming.as_mut().map(|f| f.candle.open_time) {
@@ -139,7 +139,7 @@ impl Series {
                 return progress;
             }
             Some(forming) if open_time > forming => {
-                progress.closed = self.close_until(open_time, instrument);
+                progress.closed = self.close_until(open_time, missed, instrument);
             }
             Some(_) | None => {}
         }
@@ -172,7 +172,7 @@ impl Series {
         }
         let open_time = self.interval.open_of(time.plus(-SETTLE_NS));
         Progress {
-            closed: self.close_until(open_time, instrument),
+            closed: self.close_until(open_time, false, instrument),
             mismatch: false,
         }
     }
@@ -257,29 +257,25 @@ impl Series {
     }
 
     /// Closes the forming candle and fills in those without trades up to (not including) the one
-    /// that opens at `open_time`, which becomes the forming one only when it trades.
-    fn close_until(&mut self, open_time: Time, instrument: &Instrument) -> u32 {
+    /// that opens at `open_time`, which becomes the forming one. If trades were `missed`, none of
+    /// these is complete.
+    fn close_until(&mut self, open_time: Time, missed: bool, instrument: &Instrument) -> u32 {
         let Some(forming) = self.forming.take() else {
             return 0;
         };
-        let close = forming.candle.close;
         let mut next = self.interval.next_open(forming.candle.open_time);
         let mut closed = 1;
-        let complete = forming.seam.is_none();
-        if complete
-            && forming
-                .venue_final
-                .is_some_and(|v| !agree(&forming.candle, &v))
-        {
-            self.mismatches = self.mismatches.saturating_add(1);
-        }
-        self.push(
-            Closed {
-                candle: forming.candle,
-                complete,
-            },
-            instrument,
-        );
+        let whole = forming.seam.is_none();
+        let (candle, complete) = match forming.venue_final {
+            Some(venue) if !whole => (venue, true),
+            Some(venue) if !agree(&forming.candle, &venue) => {
+                self.mismatches = self.mismatches.saturating_add(1);
+                (forming.candle, true)
+            }
+            _ => (forming.candle, whole),
+        };
+        let close = candle.close;
+        self.push(Closed { candle, complete }, instrument);
         let silence = open_time
             .since(next)
             .div_euclid(self.interval.nominal_len().max(1));
@@ -292,7 +288,7 @@ impl Series {
             self.push(
                 Closed {
                     candle: flat(next, close),
-                    complete: true,
+                    complete: !missed,
                 },
                 instrument,
             );
@@ -301,7 +297,7 @@ impl Series {
         }
         self.forming = Some(Forming {
             candle: flat(next, close),
-            seam: None,
+            seam: missed.then(Vec::new),
             venue_final: None,
         });
         closed
@@ -429,9 +425,12 @@ mod tests {
     fn candles_close_by_trade_and_silence_is_flat() {
         let (mut s, i) = (series(), instrument());
         for (id, second, price) in [(1, 5, 10), (2, 30, 12), (3, 59, 9)] {
-            assert_eq!(s.trade(&trade(id, second, price), &i), Progress::default());
+            assert_eq!(
+                s.trade(&trade(id, second, price), false, &i),
+                Progress::default()
+            );
         }
-        assert_eq!(s.trade(&trade(4, 185, 11), &i).closed, 3);
+        assert_eq!(s.trade(&trade(4, 185, 11), false, &i).closed, 3);
         let closed: Vec<_> = s.closed().map(shape).collect();
         assert_eq!(
             closed,
@@ -442,17 +441,17 @@ mod tests {
             ]
         );
         assert_eq!(s.forming().map(shape), Some((3, [11, 11, 11, 11], 1)));
-        s.trade(&trade(5, 100, 50), &i);
+        s.trade(&trade(5, 100, 50), false, &i);
         assert_eq!(s.late_trades, 1);
     }
 
     #[test]
     fn another_stream_closes_a_candle_only_well_past_its_end() {
         let (mut s, i) = (series(), instrument());
-        s.trade(&trade(1, 5, 10), &i);
+        s.trade(&trade(1, 5, 10), false, &i);
         assert_eq!(s.advance(Time(60 * SECOND + SETTLE_NS - 1), &i).closed, 0);
         assert_eq!(
-            s.trade(&trade(2, 59, 11), &i).closed,
+            s.trade(&trade(2, 59, 11), false, &i).closed,
             0,
             "a straggler still counts"
         );
@@ -463,8 +462,8 @@ mod tests {
     #[test]
     fn the_candle_that_ran_at_the_start_is_completed_by_the_venue() {
         let (mut s, i) = (series(), instrument());
-        s.trade(&trade(10, 30, 20), &i);
-        s.trade(&trade(11, 31, 21), &i);
+        s.trade(&trade(10, 30, 20), false, &i);
+        s.trade(&trade(11, 31, 21), false, &i);
         let mut kline = Kline {
             interval: Interval::MINUTE,
             candle: candle(0, [15, 22, 14, 18], 5),
@@ -481,16 +480,16 @@ mod tests {
         s.kline(&kline);
         // The venue's figures up to trade 10, plus our trade 11.
         assert_eq!(s.forming().map(shape), Some((0, [15, 22, 14, 21], 8)));
-        s.trade(&trade(12, 61, 30), &i);
+        s.trade(&trade(12, 61, 30), false, &i);
         assert!(s.closed.back().is_some_and(|c| c.complete));
     }
 
     #[test]
     fn history_fills_in_what_we_do_not_know_for_sure() {
         let (mut s, i) = (series(), instrument());
-        s.trade(&trade(1, 3 * 60 + 30, 10), &i); // incomplete
-        s.trade(&trade(2, 4 * 60 + 1, 11), &i); // complete
-        s.trade(&trade(3, 5 * 60 + 1, 12), &i); // forming
+        s.trade(&trade(1, 3 * 60 + 30, 10), false, &i); // incomplete
+        s.trade(&trade(2, 4 * 60 + 1, 11), false, &i); // complete
+        s.trade(&trade(3, 5 * 60 + 1, 12), false, &i); // forming
         let candles = (0..=5).map(|m| candle(m, [1, 2, 1, 2], 9)).collect();
         let history = History {
             interval: Interval::MINUTE,
@@ -503,10 +502,43 @@ mod tests {
     }
 
     #[test]
+    fn a_candle_that_began_while_trades_were_missed_is_not_complete() {
+        let (mut s, i) = (series(), instrument());
+        s.trade(&trade(1, 1, 10), false, &i);
+        s.trade(&trade(2, 61, 11), false, &i);
+        s.break_seam();
+        s.trade(&trade(9, 185, 12), true, &i); // 3 to 8 were lost, from minute 1 to 3
+        let complete: Vec<_> = s.closed.iter().map(|c| c.complete).collect();
+        assert_eq!(complete, [false, false, false]);
+        let mut kline = Kline {
+            interval: Interval::MINUTE,
+            candle: candle(3, [11, 12, 9, 9], 4),
+            trade_ids: Some((7, 10)),
+            closed: true,
+        };
+        s.kline(&kline);
+        assert_eq!(
+            s.forming().map(|c| c.trades),
+            Some(4),
+            "the venue's figures stand"
+        );
+        s.break_seam();
+        kline.candle.trades = 5;
+        kline.trade_ids = None;
+        s.kline(&kline);
+        s.trade(&trade(12, 241, 13), false, &i);
+        assert_eq!(
+            s.last().map(|c| c.trades),
+            Some(5),
+            "its final word, though it does not join"
+        );
+    }
+
+    #[test]
     fn a_contradiction_of_the_venue_is_counted() {
         let (mut s, i) = (series(), instrument());
-        s.trade(&trade(1, 1, 10), &i);
-        s.trade(&trade(2, 61, 10), &i);
+        s.trade(&trade(1, 1, 10), false, &i);
+        s.trade(&trade(2, 61, 10), false, &i);
         let mut kline = Kline {
             interval: Interval::MINUTE,
             candle: candle(1, [10, 10, 10, 10], 1),
@@ -514,11 +546,11 @@ mod tests {
             closed: true,
         };
         s.kline(&kline);
-        s.trade(&trade(3, 121, 10), &i);
+        s.trade(&trade(3, 121, 10), false, &i);
         assert_eq!(s.mismatches, 0);
         kline.candle = candle(2, [10, 11, 10, 10], 1);
         s.kline(&kline);
-        s.trade(&trade(4, 181, 10), &i);
+        s.trade(&trade(4, 181, 10), false, &i);
         assert_eq!(s.mismatches, 1);
         kline.candle = candle(2, [10, 12, 10, 10], 1);
         assert!(s.kline(&kline).mismatch, "also when it comes late");

@@ -11,7 +11,7 @@ pub use book::Book;
 pub use candles::{Progress, Series};
 pub use sync::{Step, SyncedBook};
 
-use super::event::{BookFault, DayStats, Level, MarketData, MarketEvent, Quote, Trade};
+use super::event::{BookFault, DayStats, Level, LossReason, MarketData, MarketEvent, Quote, Trade};
 use super::snapshot::TRADES_PUBLISHED;
 use super::types::{Instrument, Interval, Price, Time};
 
@@ -24,6 +24,8 @@ pub struct Outcome {
     pub closed: Vec<Interval>,
     /// Intervals whose venue candle contradicted ours.
     pub mismatched: Vec<Interval>,
+    /// Whether the trade was new, or the book changed.
+    pub applied: bool,
 }
 
 /// One instrument's market.
@@ -33,6 +35,8 @@ pub struct Market {
     pub book: SyncedBook,
     quote: Option<Quote>,
     last_trade: Option<Trade>,
+    /// Trades up to this id were seen; `None` at the start of a session.
+    trade_floor: Option<u64>,
     day: Option<DayStats>,
     recent: VecDeque<Trade>,
     series: Vec<Series>,
@@ -46,6 +50,8 @@ pub struct Market {
     pub time: Time,
     /// When the newest event was received.
     pub received: Time,
+    /// How far the venue's clock was before ours at its last event, in nanoseconds.
+    venue_ahead_ns: i64,
 }
 
 impl Market {
@@ -55,6 +61,7 @@ impl Market {
             book: SyncedBook::new(levels_max),
             quote: None,
             last_trade: None,
+            trade_floor: None,
             day: None,
             recent: VecDeque::with_capacity(TRADES_PUBLISHED),
             series,
@@ -63,6 +70,7 @@ impl Market {
             volume: 0,
             time: Time::ZERO,
             received: Time::ZERO,
+            venue_ahead_ns: 0,
         }
     }
 
@@ -116,9 +124,15 @@ impl Market {
         self.series.iter().find(|s| s.interval() == interval)
     }
 
-    /// When a candle is to be closed although nothing comes.
+    /// When, by our clock, a candle is to be closed although nothing comes.
     pub fn deadline(&self) -> Option<Time> {
-        self.series.iter().filter_map(Series::due).min()
+        let due = self.series.iter().filter_map(Series::due).min()?;
+        Some(due.plus(self.venue_ahead_ns.saturating_neg()))
+    }
+
+    /// The venue's time now, as its last events tell it: our own clock may be wrong.
+    pub fn venue_now(&self, now: Time) -> Time {
+        now.plus(self.venue_ahead_ns)
     }
 
     /// Applies an event.
@@ -127,6 +141,16 @@ impl Market {
         if !matches!(event.data, MarketData::Lost(_)) {
             self.time = self.time.max(event.venue_time);
             self.received = self.received.max(event.received);
+        }
+        // These carry the venue's own time.
+        if matches!(
+            event.data,
+            MarketData::Depth(_)
+                | MarketData::Trade(_)
+                | MarketData::Kline(_)
+                | MarketData::Stats(_)
+        ) {
+            self.venue_ahead_ns = event.venue_time.since(event.received);
         }
         match &event.data {
             MarketData::Depth(delta) => outcome.step = Some(self.book.delta(delta)),
@@ -158,10 +182,14 @@ impl Market {
             MarketData::Stats(stats) => self.day = Some(**stats),
             MarketData::Lost(reason) => {
                 self.quote = None;
+                if *reason == LossReason::Disconnected {
+                    self.trade_floor = None;
+                }
                 self.series.iter_mut().for_each(Series::break_seam);
                 outcome.step = Some(self.book.invalidate(BookFault::Lost(*reason)));
             }
         }
+        outcome.applied |= matches!(outcome.step, Some(Step::Changed | Step::BecameValid));
         if matches!(event.data, MarketData::Depth(_) | MarketData::Stats(_)) {
             self.advance(event.venue_time, instrument, &mut outcome);
         }
@@ -179,15 +207,21 @@ impl Market {
     }
 
     fn trade(&mut self, trade: &Trade, instrument: &Instrument, outcome: &mut Outcome) {
-        if let Some(last) = self.last_trade {
-            if trade.id <= last.id {
-                return; // repeated after a reconnect
-            }
-            if trade.id > last.id.saturating_add(1) {
-                self.trade_gaps = self.trade_gaps.saturating_add(1);
-                self.series.iter_mut().for_each(Series::break_seam);
-            }
+        if self.trade_floor.is_some_and(|floor| trade.id <= floor) {
+            return; // repeated
         }
+        let next = self.trade_floor.map(|floor| floor.saturating_add(1));
+        let gap = next.is_some_and(|next| trade.id > next);
+        // A new session may begin anywhere, at a restarted venue even with smaller ids.
+        let missed = gap || (next.is_none() && self.last_trade.is_some());
+        if missed {
+            self.series.iter_mut().for_each(Series::break_seam);
+        }
+        if gap {
+            self.trade_gaps = self.trade_gaps.saturating_add(1);
+        }
+        self.trade_floor = Some(trade.id);
+        outcome.applied = true;
         self.last_trade = Some(*trade);
         self.trades = self.trades.saturating_add(1);
         self.volume = self.volume.saturating_add(i128::from(trade.qty.0));
@@ -196,7 +230,7 @@ impl Market {
         }
         self.recent.push_back(*trade);
         for series in &mut self.series {
-            if series.trade(trade, instrument).closed > 0 {
+            if series.trade(trade, missed, instrument).closed > 0 {
                 outcome.closed.push(series.interval());
             }
         }

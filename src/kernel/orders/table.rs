@@ -23,6 +23,8 @@ pub struct Order {
     pub spec: OrderSpec,
     /// The quantity in the base asset, on the lot grid.
     pub qty: Qty,
+    /// What it holds of the account's money when it is a buy order: its worth with the taker fee.
+    pub reserved: Money,
     /// Where it is in its life.
     pub state: OrderState,
     /// The venue's ids for it, oldest first.
@@ -53,6 +55,12 @@ impl Order {
     /// What is not executed yet.
     pub fn remaining(&self) -> Qty {
         self.qty.checked_sub(self.filled).unwrap_or(Qty::ZERO)
+    }
+
+    /// The part of [`Order::reserved`] that is not spent.
+    pub fn held(&self) -> Result<Money, MoneyError> {
+        let spent = self.filled_notional.plus(self.fee)?;
+        Ok(self.reserved.minus(spent)?.max(Money::ZERO))
     }
 
     /// Whether it can still trade.
@@ -131,7 +139,14 @@ impl OrderTable {
     }
 
     /// Enters a new order; its id is the sequence of its intent.
-    pub fn insert(&mut self, seq: Seq, time: Time, spec: OrderSpec, qty: Qty) -> OrderId {
+    pub fn insert(
+        &mut self,
+        seq: Seq,
+        time: Time,
+        spec: OrderSpec,
+        qty: Qty,
+        reserved: Money,
+    ) -> OrderId {
         let id = OrderId(seq.0);
         if let Some(key) = &spec.client_order_id {
             self.keys.insert(key.clone(), id);
@@ -140,6 +155,7 @@ impl OrderTable {
             id,
             spec,
             qty,
+            reserved,
             state: OrderState::Intent,
             venue_order_ids: Vec::new(),
             filled: Qty::ZERO,

@@ -32,9 +32,15 @@ pub struct Context<'a> {
 pub struct Approval {
     spec: OrderSpec,
     qty: Qty,
+    reserved: Money,
 }
 
 impl Approval {
+    /// What the order holds of the account's money.
+    pub fn reserved(&self) -> Money {
+        self.reserved
+    }
+
     /// What was asked for.
     pub fn spec(&self) -> &OrderSpec {
         &self.spec
@@ -84,8 +90,12 @@ pub fn check(context: &Context<'_>, spec: OrderSpec) -> Result<Approval, Refusal
         self_trade(context, &spec, book)?;
         adds_risk(context, &spec, qty, price, notional, book)?;
     }
-    balance(context, &spec, qty, notional, book)?;
-    Ok(Approval { spec, qty })
+    let reserved = balance(context, &spec, qty, notional, book)?;
+    Ok(Approval {
+        spec,
+        qty,
+        reserved,
+    })
 }
 
 fn refuse<T>(
@@ -431,14 +441,14 @@ fn collar(context: &Context<'_>, spec: &OrderSpec, book: &Book) -> Result<(), Re
     )
 }
 
-/// A spot account spends only what it has: no borrowing, no short sale.
+/// A spot account spends only what it has: no borrowing, no short sale. Returns what a buy order holds.
 fn balance(
     context: &Context<'_>,
     spec: &OrderSpec,
     qty: Qty,
     notional: Money,
     book: Option<&Book>,
-) -> Result<(), Refusal> {
+) -> Result<Money, Refusal> {
     let instrument = context.instrument;
     let account = context.ledger.account();
     if account.currency != instrument.quote {
@@ -460,6 +470,7 @@ fn balance(
                 let hint = "a spot account cannot sell what it does not hold";
                 return refuse(Rule::Balance, text(free), text(qty), hint);
             }
+            Ok(Money::ZERO)
         }
         Side::Buy => {
             let cost = match (spec.kind, book) {
@@ -476,27 +487,16 @@ fn balance(
                 let hint = "the fee and what other open buy orders hold count";
                 return refuse(Rule::Balance, text(free), text(needed), hint);
             }
+            Ok(needed)
         }
     }
-    Ok(())
 }
 
 /// What open buy orders hold of the account's money, with their fees.
 pub(in crate::kernel) fn held(ledger: &Ledger) -> Result<Money, MoneyError> {
     let mut total = Money::ZERO;
-    for order in ledger.orders().open().filter(|o| o.spec.side == Side::Buy) {
-        let Some(instrument) = ledger.instrument(order.spec.instrument) else {
-            continue;
-        };
-        let left = match (order.spec.kind, order.spec.size) {
-            (OrderType::Limit { price }, _) => instrument.notional(price, order.remaining())?,
-            // A market order lives for moments; its own estimate is not kept.
-            (OrderType::Market, Size::Quote(amount)) => amount,
-            (OrderType::Market, Size::Base(_)) => Money::ZERO,
-        };
-        total = total
-            .plus(left)?
-            .plus(left.at_rate(instrument.taker_fee)?)?;
+    for order in ledger.orders().open() {
+        total = total.plus(order.held()?)?;
     }
     Ok(total)
 }

@@ -77,7 +77,8 @@ impl Strategy for EmaCross {
             return stay("an order is open".to_owned());
         }
         let averages = format!("{} {fast:.2}, {} {slow:.2}", self.fast, self.slow);
-        match (fast > slow, view.position > 0) {
+        let sellable = view.sellable();
+        match (fast > slow, sellable > Qty::ZERO) {
             (true, false) if !view.tradable => {
                 stay(format!("{averages}: would buy, but the book is invalid"))
             }
@@ -85,16 +86,10 @@ impl Strategy for EmaCross {
                 orders: vec![self.order(view, Side::Buy, Size::Quote(self.notional))],
                 why: format!("{averages}: fast above slow, buy"),
             },
-            (false, true) => {
-                let lot = view.instrument.lot.0.max(1);
-                let qty = view
-                    .position
-                    .saturating_sub(view.position.checked_rem(lot).unwrap_or(0));
-                Decision {
-                    orders: vec![self.order(view, Side::Sell, Size::Base(Qty(qty)))],
-                    why: format!("{averages}: fast not above slow, sell"),
-                }
-            }
+            (false, true) => Decision {
+                orders: vec![self.order(view, Side::Sell, Size::Base(sellable))],
+                why: format!("{averages}: fast not above slow, sell"),
+            },
             (true, true) => stay(format!("{averages}: long, stay")),
             (false, false) => stay(format!("{averages}: flat, stay")),
         }

@@ -11,7 +11,7 @@ use super::event::Candle;
 use super::indicators::{Spec, Values};
 use super::market::Series;
 use super::orders::OrderSpec;
-use super::types::{Instrument, InstrumentId, Interval, Money};
+use super::types::{Instrument, InstrumentId, Interval, Money, Qty};
 
 /// What a strategy sees when a candle closes.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct View<'a> {
     pub instrument: &'a Instrument,
     /// The candles and indicators of the strategy's interval.
     pub series: &'a Series,
-    /// Signed quantity that the strategy's own fills made.
+    /// Signed quantity that the strategy's own fills made, as far as the account still has it.
     pub position: i64,
     /// Orders of the strategy that can still change.
     pub orders_open: usize,
@@ -34,6 +34,23 @@ impl View<'_> {
     /// The candle that just closed.
     pub fn candle(&self) -> Option<&Candle> {
         self.series.last()
+    }
+
+    /// The part of a long position that the venue would take: on the lot grid, and not below its
+    /// minimum. What is less is dust, and counts as flat.
+    pub fn sellable(&self) -> Qty {
+        let instrument = self.instrument;
+        let rest = self.position.checked_rem(instrument.lot.0).unwrap_or(0);
+        let qty = Qty(self.position.saturating_sub(rest).max(0));
+        let worth = self
+            .candle()
+            .and_then(|c| instrument.notional(c.close, qty).ok());
+        let enough = worth.is_some_and(|w| w >= instrument.notional_min);
+        if enough && qty >= instrument.qty_min {
+            qty
+        } else {
+            Qty::ZERO
+        }
     }
 
     /// An indicator after the candle that just closed and after the one before; `None` until warm.

@@ -27,7 +27,7 @@ enum Unit {
 /// The text is no interval.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no interval: write a divisor of the next larger unit, such as 1s, 5s, 1m, 15m, 1h, 4h, 1d, 1w or 1M"
+    "{0:?} is no interval: write a divisor of the next larger unit, such as 1s, 1m, 5m, 15m, 1h, 4h, 1d, 1w or 1M"
 )]
 pub struct IntervalError(String);
 

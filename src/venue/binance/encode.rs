@@ -10,6 +10,16 @@ const STREAMS_PER_MESSAGE: usize = 200;
 /// Path of the combined streams; subscriptions follow as messages.
 pub const STREAM_PATH: &str = "/stream";
 
+/// Whether Binance has candles of this interval: for others there is neither stream nor history,
+/// and candles come from trades alone.
+pub fn has_candles(interval: Interval) -> bool {
+    const KNOWN: [&str; 16] = [
+        "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d",
+        "1w", "1M",
+    ];
+    KNOWN.contains(&interval.to_string().as_str())
+}
+
 /// A REST call: path with query, and what it costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -28,7 +38,8 @@ pub fn streams(instrument: &Instrument, intervals: &[Interval]) -> Vec<String> {
         format!("{symbol}@bookTicker"),
         format!("{symbol}@miniTicker"),
     ];
-    streams.extend(intervals.iter().map(|i| format!("{symbol}@kline_{i}")));
+    let known = intervals.iter().filter(|i| has_candles(**i));
+    streams.extend(known.map(|i| format!("{symbol}@kline_{i}")));
     streams
 }
 

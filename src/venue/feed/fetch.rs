@@ -102,7 +102,8 @@ impl Fetcher {
         }
         let shared = Arc::clone(&self.shared);
         for index in 0..shared.instruments.len() {
-            for interval in &shared.config.intervals {
+            let known = shared.config.intervals.iter();
+            for interval in known.filter(|i| encode::has_candles(**i)) {
                 self.request(Job::History(index, *interval));
             }
         }

@@ -22,7 +22,7 @@ use crate::kernel::market::Book;
 use crate::kernel::orders::{ApprovedOrder, Order, OrderId, OrderState, TimeInForce};
 use crate::kernel::types::{Instrument, InstrumentId, Money, Price, Qty, Side, Time};
 
-/// Levels whose liquidity we took that are remembered at most; beyond it the oldest prices go.
+/// Levels whose liquidity we took that are remembered at most; beyond it some are forgotten.
 const TAKEN_MAX: usize = 10_000;
 
 /// The paper venue.
@@ -123,6 +123,11 @@ impl PaperVenue {
     /// When the next command arrives.
     pub fn deadline(&self) -> Option<Time> {
         self.travelling.front().map(|(due, _)| *due)
+    }
+
+    /// Whether no command is on its way.
+    pub fn is_settled(&self) -> bool {
+        self.held.is_empty() && self.travelling.is_empty()
     }
 
     /// Commands that have arrived by `now` take effect.
@@ -423,7 +428,8 @@ impl PaperVenue {
                 continue;
             };
             let reaches_us = if price == trade.price {
-                let ahead = resting.ahead.unwrap_or(Qty::ZERO);
+                // Before a valid book has told, everybody may be in front.
+                let Some(ahead) = resting.ahead else { continue };
                 resting.ahead = Some(ahead.checked_sub(left).unwrap_or(Qty::ZERO));
                 left.checked_sub(ahead).unwrap_or(Qty::ZERO)
             } else {
