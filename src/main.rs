@@ -32,10 +32,23 @@ fn main() -> ExitCode {
         Ok(()) => Exit::Ok.into(),
         Err(error) => {
             let exit = exit_of(&error);
-            drop(writeln!(std::io::stderr(), "error: {error:#}"));
+            drop(writeln!(std::io::stderr(), "error: {}", words(&error)));
             exit.into()
         }
     }
+}
+
+/// An error with its causes, those left out whose words it has said already.
+fn words(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// The exit code that an error stands for.

@@ -251,6 +251,12 @@ pub const METRICS: &[Metric] = &[
         &["venue", "symbol"],
         "Snapshots that made a book valid again.",
     ),
+    metric(
+        Counter,
+        "hean_market_trades_total",
+        &["venue", "symbol"],
+        "Trades of the market received, each once.",
+    ),
     // Journal and store.
     metric(
         Counter,

@@ -107,6 +107,8 @@ fn books(published: &Published) {
         counter!("hean_book_updates_total", &labels).absolute(book.updates);
         counter!("hean_book_gaps_total", &labels).absolute(book.gaps);
         counter!("hean_book_resyncs_total", &labels).absolute(book.resyncs);
+        let ticker = published.ticker.load();
+        counter!("hean_market_trades_total", &labels).absolute(ticker.trades);
     }
 }
 

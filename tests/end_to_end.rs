@@ -1,0 +1,25 @@
+//! The real binary from outside: processes, sockets, signals, files. What the daemon promises is held
+//! against recordings with known answers, and against `kill -9`.
+
+#[path = "end_to_end/binary.rs"]
+mod binary;
+#[path = "end_to_end/client.rs"]
+mod client;
+#[path = "end_to_end/commands.rs"]
+mod commands;
+#[path = "end_to_end/crash.rs"]
+mod crash;
+#[path = "end_to_end/gaps.rs"]
+mod gaps;
+#[path = "end_to_end/process.rs"]
+mod process;
+#[path = "end_to_end/recordings.rs"]
+mod recordings;
+#[path = "end_to_end/redis.rs"]
+mod redis;
+#[path = "end_to_end/store.rs"]
+mod store;
+#[path = "end_to_end/systemd.rs"]
+mod systemd;
+#[path = "end_to_end/trader.rs"]
+mod trader;

@@ -1,0 +1,166 @@
+//! Subcommands and exit codes as scripts meet them.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use super::process::{HUNG, Process, output, stdout};
+use super::recordings::text;
+
+/// Exit code and standard error of a run.
+fn failed(args: &[&str]) -> (Option<i32>, String) {
+    let output = output(args);
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.stdout.is_empty(), "data on stdout with: {log}");
+    (output.status.code(), log)
+}
+
+#[test]
+fn a_flag_that_is_not_known_is_a_usage_error() {
+    let (code, log) = failed(&["run", "--symbolz", "BTCUSDT"]);
+    assert_eq!(code, Some(2));
+    assert!(log.contains("--symbols"), "{log}");
+    assert_eq!(failed(&["trade"]).0, Some(2));
+    assert_eq!(failed(&["run", "--mode", "yolo"]).0, Some(2));
+}
+
+#[test]
+fn a_bad_configuration_names_key_and_file() {
+    let dir = tempfile::tempdir().expect("directory");
+    let file = dir.path().join("hean.toml");
+    std::fs::write(&file, "[risk]\norders_open_maximum = 3\n").expect("file");
+    let path = text(&file);
+    for args in [
+        ["config", "check", "--config", &path],
+        ["config", "show", "--config", &path],
+    ] {
+        let (code, log) = failed(&args);
+        assert_eq!(code, Some(3), "{log}");
+        assert!(
+            log.contains("orders_open_max") && log.contains(&path),
+            "{log}"
+        );
+    }
+    let (code, log) = failed(&["run", "--config", &path]);
+    assert_eq!(code, Some(3), "{log}");
+    assert_eq!(failed(&["run", "--config", "/nowhere.toml"]).0, Some(3));
+}
+
+#[test]
+fn a_venue_that_does_not_answer_is_unreachable() {
+    // A port that was free a moment ago has nobody behind it.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("binance=http://{}", listener.local_addr().expect("address"));
+    drop(listener);
+    let dir = tempfile::tempdir().expect("directory");
+    let data = text(dir.path());
+    let args = ["run", "--symbols", "BTCUSDT", "--listen", "127.0.0.1:0"];
+    let more = ["--base-url", &url, "--data-dir", &data];
+    let mut daemon = Process::spawn(&[args.as_slice(), more.as_slice()].concat());
+    assert_eq!(daemon.wait(HUNG).code(), Some(4), "{}", daemon.log());
+}
+
+#[test]
+fn the_origin_of_every_setting_is_told() {
+    let dir = tempfile::tempdir().expect("directory");
+    let file = dir.path().join("hean.toml");
+    std::fs::write(&file, "[risk]\norders_open_max = 7\n").expect("file");
+    let path = text(&file);
+    let args = [
+        "config",
+        "show",
+        "--origin",
+        "--config",
+        &path,
+        "--data-dir",
+        "/x",
+    ];
+    let shown = stdout(&args);
+    let line = |start: &str| {
+        let found = shown.lines().find(|line| line.starts_with(start));
+        found.unwrap_or_else(|| panic!("no {start} in {shown}"))
+    };
+    assert!(line("orders_open_max = 7").contains(&path), "{shown}");
+    assert!(line("dir = \"/x\"").contains("--data-dir"), "{shown}");
+    assert!(line("batch_max = ").contains("default"), "{shown}");
+    let json: Value = {
+        let mut args = args.to_vec();
+        args.push("--json");
+        serde_json::from_str(&stdout(&args)).expect("JSON")
+    };
+    assert!(json.to_string().contains("--data-dir"), "{json}");
+    assert!(stdout(&["config", "check", "--data-dir", "/x"]).contains("good"));
+}
+
+#[test]
+fn completions_are_a_script_of_the_shell() {
+    let script = stdout(&["completions", "bash"]);
+    assert!(script.contains("complete -F _hean"), "{script}");
+    for word in ["replay", "--base-url", "indicators"] {
+        assert!(script.contains(word), "{word}");
+    }
+    let checked = std::process::Command::new("bash")
+        .args(["-n", "-c", &script])
+        .status();
+    assert!(checked.expect("bash").success());
+}
+
+#[test]
+fn an_error_says_each_thing_once() {
+    let dir = tempfile::tempdir().expect("directory");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("address").to_string();
+    let (code, log) = failed(&["sim", "--seed", "1", "--listen", &address]);
+    assert_eq!(code, Some(1), "{log}");
+    assert_eq!(log.matches("in use").count(), 1, "{log}");
+    let file = dir.path().join("nothing.txt.gz");
+    let (code, log) = failed(&["replay", &text(&file)]);
+    assert_eq!(code, Some(1), "{log}");
+    assert_eq!(log.matches("No such file").count(), 1, "{log}");
+}
+
+/// Five candles whose averages can be checked by hand.
+const CANDLES: &str = "timestamp,open,high,low,close,volume\n\
+    60000,1,1,1,1,1\n120000,2,2,2,2,1\n180000,6,6,6,6,1\n240000,7,7,7,7,1\n300000,5,5,5,5,1\n";
+
+#[test]
+fn an_indicator_over_a_file_of_candles() {
+    let dir = tempfile::tempdir().expect("directory");
+    let file = dir.path().join("candles.csv");
+    std::fs::write(&file, CANDLES).expect("file");
+    let path = text(&file);
+    let shown = stdout(&[
+        "indicators",
+        "--input",
+        &path,
+        "--type",
+        "sma",
+        "--params",
+        "3",
+        "--json",
+    ]);
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown["type"], "sma");
+    assert_eq!(shown["params"].to_string().replace(".0", ""), "[3]");
+    let times: Vec<String> = shown["timestamps"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|time| time.to_string().trim_matches('"').to_owned())
+        .collect();
+    assert_eq!(times, ["60000", "120000", "180000", "240000", "300000"]);
+    let values: Vec<Option<f64>> = shown["outputs"]["value"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(Value::as_f64)
+        .collect();
+    // (1+2+6)/3, (2+6+7)/3, (6+7+5)/3
+    assert_eq!(values, [None, None, Some(3.0), Some(5.0), Some(6.0)]);
+
+    let (code, log) = failed(&["indicators", "--input", &path, "--type", "smaa"]);
+    assert_eq!(code, Some(2), "{log}");
+    assert!(log.contains("sma"), "{log}");
+    let missing = ["indicators", "--input", "/nowhere.csv", "--type", "sma"];
+    assert_eq!(failed(&missing).0, Some(1));
+}
