@@ -1,7 +1,7 @@
 //! The HTTP API: routes, their documents, and the server under them.
 //!
 //! Reads come from the published views and never reach the kernel thread; commands go through its
-//! bounded queue. Invariants: every route passes [`guard`] first; every size and every wait is
+//! bounded queue. Invariants: every route passes `guard.rs` first; every size and every wait is
 //! bounded; no price or quantity becomes a float on its way out.
 
 mod api;

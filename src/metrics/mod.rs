@@ -1,6 +1,6 @@
 //! Metrics: one table of everything that is exported, and the recorder behind it.
 //!
-//! What lives in views and atomics is read when somebody scrapes ([`refresh`]); only what happens
+//! What lives in views and atomics is read when somebody scrapes (`refresh.rs`); only what happens
 //! between scrapes (requests) is recorded as it happens. Labels are bounded by configuration:
 //! venues, configured symbols, routes, statuses.
 

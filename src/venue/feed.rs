@@ -1,7 +1,7 @@
 //! The market-data session of one venue: connect, subscribe, read, notice silence, come back.
 //!
-//! Who does what: a reader task ([`reader`]) owns the socket, decodes and hands events to the kernel;
-//! REST jobs ([`fetch`]) run beside it; this module owns both, decides when a session is over, and
+//! Who does what: a reader task (`reader.rs`) owns the socket, decodes and hands events to the kernel;
+//! REST jobs (`fetch.rs`) run beside it; this module owns both, decides when a session is over, and
 //! delivers what the jobs bring. Invariants: an instrument whose session ends is reported as
 //! [`LossReason::Disconnected`] after its last event; a snapshot is asked for only after the
 //! subscription is confirmed, and one that a dead session asked for is never delivered.

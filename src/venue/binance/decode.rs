@@ -5,7 +5,7 @@
 //! into slots (spot events name their fields with single letters), and only then is it read as what
 //! `e` says that it is: the same letter means different things in different events.
 //!
-//! Invariant: never panics, never rounds; see [`super::value`] for the rules of the fields.
+//! Invariant: never panics, never rounds; see `value.rs` for the rules of the fields.
 
 #![deny(
     clippy::indexing_slicing,

@@ -1,6 +1,6 @@
 //! A market from a seed: pure, stepped by venue time, the same for the same seed and start time.
 //!
-//! Time runs in steps of [`STEP`] whatever the caller's steps are. In each step a hidden fair price
+//! Time runs in steps of `STEP` whatever the caller's steps are. In each step a hidden fair price
 //! moves (volatility and trend both wander and return), market makers quote around it, others add
 //! and cancel orders deeper in the book, and aggressors come in clusters and eat the book through
 //! [`super::matching::take`]. Depth differences go out every 100 ms with contiguous update ids, the
