@@ -1,17 +1,14 @@
 //! The decoder of Binance's spot frames against a slow, careful reading of the same bytes: on real
 //! frames, on frames written from the protocol page, and on 100,000 damaged ones.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "helpers of a test, which reports skipped parts"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
+#[path = "support/recordings.rs"]
+mod recordings;
 mod reference;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::PathBuf;
 
 use hean::kernel::event::MarketData;
 use hean::kernel::types::{
@@ -22,6 +19,7 @@ use hean::venue::binance::answers;
 use hean::venue::binance::decode::{Decoded, Decoder};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use recordings::recordings;
 use reference::Node;
 
 const RECEIVED: Time = Time(1_791_284_980_700_000_000);
@@ -76,22 +74,8 @@ fn sample() -> Vec<String> {
     text.lines().map(frame).collect()
 }
 
-fn data_dir() -> Option<PathBuf> {
-    let dir = std::env::var_os("HEAN_TEST_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    let ci = std::env::var("CI").is_ok_and(|v| !v.is_empty());
-    assert!(!ci, "no recordings at {}", dir.display());
-    eprintln!("skipped: no recordings at {}", dir.display());
-    None
-}
-
 fn unzipped(path: &str) -> Option<String> {
-    let file = std::fs::File::open(data_dir()?.join(path)).unwrap();
+    let file = std::fs::File::open(recordings()?.join(path)).unwrap();
     let mut text = String::new();
     flate2::read::GzDecoder::new(file)
         .read_to_string(&mut text)

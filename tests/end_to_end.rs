@@ -17,6 +17,8 @@ mod process;
 mod recordings;
 #[path = "end_to_end/redis.rs"]
 mod redis;
+#[path = "support/recordings.rs"]
+mod support;
 #[path = "end_to_end/store.rs"]
 mod store;
 #[path = "end_to_end/systemd.rs"]

@@ -1,28 +1,19 @@
 //! Recordings: real ones whole, own ones with everything that can be wrong.
 
+#[path = "support/recordings.rs"]
+mod recordings;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use hean::kernel::types::{Time, VenueId};
 use hean::recording::{LINE_BYTES_MAX, LineFault, Reader, RecordingError, infer, scan};
+use recordings::recordings;
 
 fn own(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
         .join(name)
-}
-
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-fn recordings() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let data = std::env::var_os("HEAN_TEST_DATA").map_or_else(beside, PathBuf::from);
-    if data.is_dir() {
-        return Some(data);
-    }
-    let ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
-    assert!(!ci, "no recordings at {}", data.display());
-    println!("skipped: no recordings at {}", data.display());
-    None
 }
 
 #[test]

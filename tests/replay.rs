@@ -5,9 +5,12 @@
     reason = "tests say what they skip and how fast they ran"
 )]
 
+#[path = "support/recordings.rs"]
+mod recordings;
+
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hean::kernel::KernelConfig;
 use hean::kernel::event::{Candle, Level};
@@ -18,20 +21,7 @@ use hean::kernel::types::{
 };
 use hean::replay::{ReplayConfig, Replayed, replay};
 use hean::runtime::clock::Clock;
-
-/// The folder of recordings; `None` (said in a line) where there is none and CI does not insist.
-fn recordings() -> Option<PathBuf> {
-    let named = std::env::var_os("HEAN_TEST_DATA").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let found = named.unwrap_or(beside);
-    if found.is_dir() {
-        return Some(found);
-    }
-    let ci = std::env::var("CI").is_ok_and(|v| !v.is_empty());
-    assert!(!ci, "no recordings in {}", found.display());
-    println!("skipped: no recordings");
-    None
-}
+use recordings::recordings;
 
 fn config(files: &[PathBuf]) -> ReplayConfig {
     ReplayConfig {

@@ -5,14 +5,17 @@
 mod book;
 #[path = "sim/client.rs"]
 mod common;
+#[path = "support/recordings.rs"]
+mod recordings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use book::{Book, join};
-use common::{Client, Running, get, recordings, status, value};
+use common::{Client, Running, get, status, value};
 use hean::recording::Reader;
 use hean::venue::sim::{Fault, Source, Speed};
+use recordings::recordings;
 use serde_json::Value;
 
 const SPOT: &str = "hftbacktest/binance_spot_btcusdt_20240808.txt.gz";

@@ -15,7 +15,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::client::{Levels, Sides, decimal, get, json, metric};
-use super::process::{Process, skip, stdout, until};
+use super::process::{Process, stdout, until};
+pub(crate) use super::support::recordings as data;
 
 /// First and second recording, one follows the other without a gap.
 pub(crate) const FIRST: &str = "hftbacktest/binance_spot_btcusdt_20240808.txt.gz";
@@ -23,17 +24,6 @@ const SECOND: &str = "hftbacktest/binance_spot_btcusdt_20240809.txt.gz";
 /// What they must come to.
 pub(crate) const FIRST_EXPECTED: &str = "binance_spot_btcusdt_20240808.expected.json";
 const BOTH_EXPECTED: &str = "binance_spot_btcusdt_20240808_09.expected.json";
-
-/// Where the recordings lie; `None` (with a line that says so) where there are none.
-pub(crate) fn data() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let data = std::env::var_os("HEAN_TEST_DATA").map_or_else(beside, PathBuf::from);
-    if data.is_dir() {
-        return Some(data);
-    }
-    skip(&format!("no recordings at {}", data.display()));
-    None
-}
 
 /// A path as an argument.
 pub(crate) fn text(path: &Path) -> String {

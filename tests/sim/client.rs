@@ -2,7 +2,6 @@
 //! hyper, and raw bytes where a client misbehaves.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,20 +19,6 @@ use tokio::sync::watch;
 
 /// A hung test ends after this; nothing measures time by it.
 const HUNG: Duration = Duration::from_mins(1);
-
-/// Where the recordings lie; `None` (with a line that says so) where there are none.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-pub(crate) fn recordings() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let data = std::env::var_os("HEAN_TEST_DATA").map_or_else(beside, PathBuf::from);
-    if data.is_dir() {
-        return Some(data);
-    }
-    let ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
-    assert!(!ci, "no recordings at {}", data.display());
-    println!("skipped: no recordings at {}", data.display());
-    None
-}
 
 /// Text as JSON.
 pub(crate) fn value(text: &str) -> Value {
