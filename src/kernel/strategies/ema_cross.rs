@@ -76,7 +76,12 @@ impl Strategy for EmaCross {
         if view.orders_open > 0 {
             return stay("an order is open".to_owned());
         }
-        let averages = format!("{} {fast:.2}, {} {slow:.2}", self.fast, self.slow);
+        // Cheap assets need more digits to tell the two apart.
+        let digits = if fast < 100.0 { 6 } else { 2 };
+        let averages = format!(
+            "{} {fast:.digits$}, {} {slow:.digits$}",
+            self.fast, self.slow
+        );
         let sellable = view.sellable();
         match (fast > slow, sellable > Qty::ZERO) {
             (true, false) if !view.tradable => {
