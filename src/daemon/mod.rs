@@ -168,9 +168,11 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         instruments,
         cash: (settings.paper.currency.clone(), settings.paper.cash),
     };
-    let mut ids = engine.start(start, &mut first)?.into_iter();
+    let active = engine.start(start, &mut first)?;
     let all = engine.kernel().ledger().instruments().to_vec();
-    let published = Arc::new(Published::new(all.clone(), &settings.run.intervals));
+    let published = Published::new(all.clone(), &settings.run.intervals).with_active(&active);
+    let published = Arc::new(published);
+    let mut ids = active.into_iter();
 
     // Queues and threads.
     let (handle, inbox) = kernel_queues(settings.kernel.capacities, all.len());

@@ -35,6 +35,8 @@ pub struct Published {
 /// What is published of one instrument.
 #[derive(Debug)]
 pub struct PublishedInstrument {
+    /// Whether it is read from its venue in this run. Others are known from the journal alone.
+    pub active: bool,
     /// Names, scales, filters.
     pub instrument: ArcSwap<Instrument>,
     /// Order book.
@@ -227,6 +229,7 @@ impl Published {
         let instruments = instruments
             .into_iter()
             .map(|instrument| PublishedInstrument {
+                active: true,
                 instrument: ArcSwap::from_pointee(instrument),
                 book: ArcSwap::from_pointee(BookView::default()),
                 ticker: ArcSwap::from_pointee(TickerView::default()),
@@ -246,6 +249,22 @@ impl Published {
             account: ArcSwap::from_pointee(AccountView::default()),
             kernel: ArcSwap::from_pointee(KernelView::default()),
         }
+    }
+}
+
+impl Published {
+    /// Marks all instruments but these as known from the journal alone.
+    #[must_use]
+    pub fn with_active(mut self, active: &[InstrumentId]) -> Self {
+        for (index, slot) in (0_u16..).zip(self.instruments.iter_mut()) {
+            slot.active = active.contains(&InstrumentId(index));
+        }
+        self
+    }
+
+    /// The instruments that are read from their venues.
+    pub fn active(&self) -> impl Iterator<Item = &PublishedInstrument> {
+        self.instruments.iter().filter(|i| i.active)
     }
 }
 

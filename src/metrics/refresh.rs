@@ -96,7 +96,7 @@ fn feeds(state: &AppState) {
 }
 
 fn books(published: &Published) {
-    for published in &published.instruments {
+    for published in published.active() {
         let instrument = published.instrument.load();
         let book = published.book.load();
         let labels = [

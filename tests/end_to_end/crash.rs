@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::client::{json, request};
-use super::process::{HUNG, Process};
+use super::process::{HUNG, Process, until};
 use super::trader::{
     Load, Promised, Random, SYMBOLS, arguments, buy_stock, daemon, is_final, market, orders, state,
     units, wait_consistent, wait_durable,
@@ -117,4 +117,43 @@ fn heavy_a_sigterm_while_trading_ends_in_order_and_loses_nothing() {
     let log = third.log();
     let pid = format!("in use by process {}", second.pid());
     assert!(log.contains(&pid), "{log}");
+}
+
+#[test]
+fn a_symbol_that_is_no_longer_read_keeps_its_position_and_a_hangup_ends_nothing() {
+    let market = market();
+    let dir = tempfile::tempdir().expect("directory");
+    let first = daemon(market.addr(), dir.path(), &[]);
+    buy_stock(first.addr());
+    wait_durable(first.addr());
+    assert!(first.terminate(Duration::from_secs(5)).success());
+
+    let args = arguments(market.addr(), dir.path());
+    let all = SYMBOLS.join(",");
+    let one = |arg: &String| {
+        if *arg == all {
+            SYMBOLS[0].to_owned()
+        } else {
+            arg.clone()
+        }
+    };
+    let args: Vec<String> = args.iter().map(one).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let second = Process::serve(&args);
+    until("readiness without the other symbol", || {
+        request(second.addr(), "GET", "/readyz", "")
+            .ok()
+            .filter(|a| a.status == 200)
+    });
+    second.signal("HUP");
+    until("a word on the hangup", || {
+        second.log().contains("SIGHUP").then_some(())
+    });
+    let positions = json(second.addr(), "/api/v1/positions");
+    let kept = positions["items"].as_array().expect("items").iter();
+    let names: Vec<_> = kept
+        .map(|p| (p["symbol"].clone(), p["quantity"].to_string()))
+        .collect();
+    assert_eq!(names, [(SYMBOLS[1].into(), "7".to_owned())], "{positions}");
+    assert!(second.terminate(Duration::from_secs(5)).success());
 }

@@ -117,8 +117,7 @@ pub(in crate::http) fn status(call: &Call) -> Reply {
                 j.text(venue.name());
             }
         });
-        j.key("instruments")
-            .count(state.published.instruments.len());
+        j.key("instruments").count(state.published.active().count());
         j.key("intervals").array(|j| {
             for interval in &state.intervals {
                 j.id(interval);
@@ -138,11 +137,16 @@ pub(in crate::http) fn status(call: &Call) -> Reply {
             }
         });
         j.key("books").object(|j| {
-            let valid = |p: &&crate::kernel::snapshot::PublishedInstrument| p.book.load().valid;
-            let valid = state.published.instruments.iter().filter(valid).count();
+            let (mut valid, mut invalid) = (0, 0);
+            for published in state.published.active() {
+                *(if published.book.load().valid {
+                    &mut valid
+                } else {
+                    &mut invalid
+                }) += 1;
+            }
             j.key("valid").count(valid);
-            j.key("invalid")
-                .count(state.published.instruments.len() - valid);
+            j.key("invalid").count(invalid);
         });
         j.key("kernel").object(|j| {
             j.key("steps").int(state.kernel_status.steps.load(Relaxed));

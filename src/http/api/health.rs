@@ -101,7 +101,7 @@ fn ready(state: &AppState, checks: &mut Vec<Check>) {
             detail,
         ));
     }
-    for published in &state.published.instruments {
+    for published in state.published.active() {
         let book = published.book.load();
         let detail = match book.fault {
             _ if book.valid => "verified",

@@ -201,7 +201,7 @@ pub(in crate::http) fn symbols(call: &Call) -> Answer {
     };
     let instruments = (0_u16..)
         .zip(&call.app.state.published.instruments)
-        .filter(|(id, _)| after.is_none_or(|after| InstrumentId(*id) > after));
+        .filter(|(id, p)| p.active && after.is_none_or(|after| InstrumentId(*id) > after));
     let mut json = Json::new(call.strings);
     page(&mut json, limit, instruments, |j, (_, published)| {
         let instrument = published.instrument.load();
