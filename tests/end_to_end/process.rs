@@ -165,9 +165,14 @@ impl Process {
     /// Waits for its end.
     pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
         let child = &mut self.child;
-        until_within(limit, "the end of the process", || {
+        let status = until_within(limit, "the end of the process", || {
             child.try_wait().expect("a child")
-        })
+        });
+        // Its last words may still be in the pipes.
+        for reader in self.readers.drain(..) {
+            drop(reader.join());
+        }
+        status
     }
 
     /// SIGTERM, and the end that must follow.
