@@ -22,7 +22,7 @@ pub use file::DEFAULT_FILE;
 pub use keys::key_names;
 pub use load::{KnownStrategy, Loaded, Override, Sources, load};
 pub use settings::{
-    DataDir, HttpSettings, JournalSettings, KernelSettings, LogFormat, LogSettings, PaperSettings,
-    RunSettings, Settings, StoreSettings, SyncPolicy, VenueSettings,
+    DataDir, JournalSettings, KernelSettings, LogFormat, LogSettings, PaperSettings, RunSettings,
+    Settings, StoreSettings, SyncPolicy, VenueSettings,
 };
 pub use url::StoreUrl;

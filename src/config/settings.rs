@@ -2,11 +2,11 @@
 //! the two together.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::url::StoreUrl;
+use crate::http::HttpConfig;
 use crate::kernel::risk::RiskLimits;
 use crate::kernel::types::{InstrumentName, Interval, Money, Rate, VenueId};
 use crate::runtime::mailbox::Capacities;
@@ -18,7 +18,7 @@ pub struct Settings {
     /// What to run.
     pub run: RunSettings,
     /// The HTTP server.
-    pub http: HttpSettings,
+    pub http: HttpConfig,
     /// The paper account.
     pub paper: PaperSettings,
     /// Limits for every order.
@@ -54,33 +54,6 @@ pub struct RunSettings {
     pub demo: bool,
     /// Seed of the simulated market.
     pub seed: u64,
-}
-
-/// `[http]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpSettings {
-    /// Address to listen on; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// What `Host` and `Origin` may name beside the loopback: `name` or `name:port`.
-    pub allowed_hosts: Vec<String>,
-    /// Most connections at a time; more wait to be accepted.
-    pub connections_max: u32,
-    /// Largest request line with headers, in bytes.
-    pub head_bytes_max: usize,
-    /// Largest request body, in bytes.
-    pub body_bytes_max: usize,
-    /// From the first byte of a request to the last one of its headers.
-    pub header_timeout: Duration,
-    /// From the headers to the last byte of the body.
-    pub body_timeout: Duration,
-    /// How long a connection may stay without a request.
-    pub idle_timeout: Duration,
-    /// How long a client may take to read any part of an answer.
-    pub write_timeout: Duration,
-    /// How long a command waits for the kernel and the venue.
-    pub answer_timeout: Duration,
-    /// How long a shutdown waits for requests in flight.
-    pub drain_timeout: Duration,
 }
 
 /// `[paper]`
@@ -264,19 +237,7 @@ impl Default for Settings {
                 demo: false,
                 seed: 1,
             },
-            http: HttpSettings {
-                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-                allowed_hosts: Vec::new(),
-                connections_max: 512,
-                head_bytes_max: 16_384,
-                body_bytes_max: 65_536,
-                header_timeout: Duration::from_secs(10),
-                body_timeout: Duration::from_secs(10),
-                idle_timeout: Duration::from_mins(1),
-                write_timeout: Duration::from_secs(10),
-                answer_timeout: Duration::from_secs(1),
-                drain_timeout: Duration::from_secs(5),
-            },
+            http: HttpConfig::default(),
             paper: PaperSettings {
                 cash: Money::whole(100_000),
                 currency: "USDT".to_owned(),

@@ -130,21 +130,10 @@ pub(super) fn store(settings: &Settings, net: &Net) -> Option<StoreConfig> {
 }
 
 pub(super) fn http(settings: &Settings) -> HttpConfig {
-    let http = &settings.http;
-    HttpConfig {
-        listen: http.listen,
-        allowed_hosts: http.allowed_hosts.clone(),
-        connections_max: http.connections_max,
-        head_bytes_max: http.head_bytes_max,
-        body_bytes_max: http.body_bytes_max,
-        header_timeout: http.header_timeout,
-        body_timeout: http.body_timeout,
-        idle_timeout: http.idle_timeout,
-        write_timeout: http.write_timeout,
-        answer_timeout: http.answer_timeout,
-        // Well within what the daemon gives all of its front.
-        drain_timeout: http.drain_timeout.min(FRONT_DRAIN / 2),
-    }
+    let mut config = settings.http.clone();
+    // Well within what the daemon gives all of its front.
+    config.drain_timeout = config.drain_timeout.min(FRONT_DRAIN / 2);
+    config
 }
 
 /// Any indicator over published candles, for the API.

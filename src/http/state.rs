@@ -17,7 +17,7 @@ use crate::runtime::mailbox::KernelHandle;
 use crate::status::{FeedStatus, JournalStatus, KernelStatus, Mode, StoreStatus};
 
 /// How the server listens and what it puts up with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
