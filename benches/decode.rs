@@ -2,37 +2,41 @@
 
 use hean::kernel::event::MarketEvent;
 use hean::kernel::types::{
-    Instrument, InstrumentId, InstrumentName, InstrumentStatus, Money, Price, Qty, Rate, Scale,
+    Instrument, InstrumentId, InstrumentName, Money, Qty, Scale,
     Time, VenueId,
 };
+use hean::venue::binance::Market;
 use hean::venue::binance::decode::{Decoded, Decoder};
+use hean::venue::protocol::{Reading, TradeStream};
 
 use crate::{Bench, Case};
 
 /// BTCUSDT as wide as its recorded numbers are.
 pub(crate) fn instrument() -> Instrument {
     Instrument {
-        name: InstrumentName {
-            venue: VenueId::Binance,
-            symbol: "BTCUSDT".to_owned(),
-        },
-        base: "BTC".to_owned(),
-        quote: "USDT".to_owned(),
-        price_scale: Scale::new(2).expect("scale"),
-        qty_scale: Scale::new(8).expect("scale"),
-        tick: Price(1),
         lot: Qty(1_000),
         qty_min: Qty(1_000),
-        qty_max: Qty(0),
         notional_min: Money::whole(5),
-        status: InstrumentStatus::Trading,
-        maker_fee: Rate(100_000),
-        taker_fee: Rate(100_000),
+        ..Instrument::unlimited(
+            InstrumentName {
+                venue: VenueId::Binance,
+                symbol: "BTCUSDT".to_owned(),
+            },
+            "BTC",
+            "USDT",
+            (Scale::new(2).expect("scale"), Scale::new(8).expect("scale")),
+        )
     }
 }
 
 pub(crate) fn decoder() -> Decoder {
-    Decoder::new([(InstrumentId(0), &instrument())])
+    let instrument = instrument();
+    let reading = Reading {
+        id: InstrumentId(0),
+        instrument: &instrument,
+        trades: TradeStream::Every,
+    };
+    Decoder::new(Market::Spot, &[reading])
 }
 
 /// The market events of the frames.

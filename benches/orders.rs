@@ -37,6 +37,8 @@ pub(crate) fn bench(bench: &Bench, measure: bool) {
         received: Time(1),
         data: MarketData::Snapshot(Box::new(DepthSnapshot {
             last_id: 1,
+            seq: 1,
+            window: None,
             bids: vec![Level {
                 price: Price(6_000_000),
                 qty: Qty(i64::MAX / 4),

@@ -13,7 +13,8 @@ use crate::kernel::types::{Instrument, InstrumentId, Money, Price, Rate, Side, T
 use crate::kernel::{Kernel, KernelConfig, Start};
 use crate::recording::{self, Reader, RecordingError};
 use crate::runtime::clock::Clock;
-use crate::venue::binance::decode::{Decoded, Decoder};
+use crate::venue::VenueRow;
+use crate::venue::protocol::{Reading, TradeStream};
 
 /// Faults that are kept in words.
 const FAULTS_KEPT: usize = 5;
@@ -84,6 +85,7 @@ pub fn replay(config: &ReplayConfig, clock: &Clock) -> Result<Replayed, ReplayEr
         taker_fee,
         ..i
     };
+    let trades: Vec<TradeStream> = scan.symbols.iter().map(|s| s.trade_stream()).collect();
     let instruments: Vec<Instrument> = scan
         .symbols
         .into_iter()
@@ -105,7 +107,19 @@ pub fn replay(config: &ReplayConfig, clock: &Clock) -> Result<Replayed, ReplayEr
         cash: config.cash.clone(),
     };
     let ids = engine.start(start, &mut effects)?;
-    let decoder = Decoder::new(ids.iter().copied().zip(&instruments));
+    let protocol = VenueRow::of(config.venue).protocol;
+    let readings: Vec<Reading<'_>> = ids
+        .iter()
+        .zip(&instruments)
+        .zip(&trades)
+        .map(|((id, instrument), trades)| Reading {
+            id: *id,
+            instrument,
+            trades: *trades,
+        })
+        .collect();
+    let decoder = protocol.decoder(&readings);
+    let mut events = Vec::new();
     let mut out = Replayed {
         frames: 0,
         events: 0,
@@ -121,18 +135,17 @@ pub fn replay(config: &ReplayConfig, clock: &Clock) -> Result<Replayed, ReplayEr
     while let Some(record) = reader.next_record() {
         out.frames += 1;
         let fault = match record {
-            Ok(record) => match decoder.decode(record.frame, record.received) {
-                Ok(Decoded::Market(event)) => {
+            Ok(record) => {
+                let said = decoder.decode(record.frame, record.received, &mut events);
+                for event in events.drain(..) {
                     out.events += 1;
                     let time = event.received;
                     out.tick_until(time, &mut effects);
                     let input = Input::Market(event);
                     out.engine.step(&Stamped { time, input }, &mut effects);
-                    None
                 }
-                Ok(Decoded::Answer(_) | Decoded::Shutdown | Decoded::Ignored(_)) => None,
-                Err(error) => Some(error.to_string()),
-            },
+                said.err().map(|error| error.to_string())
+            }
             Err(error) if error.is_line() => Some(error.to_string()),
             Err(error) => return Err(error.into()),
         };
@@ -321,7 +334,7 @@ impl Replayed {
         j.key("position")
             .decimal(i128::from(position.qty), instrument.qty_scale.digits());
         let open = market
-            .mark()
+            .mark(instrument)
             .and_then(|m| position.unrealized(m, instrument).ok());
         let pnl = open.and_then(|o| o.plus(position.realized).ok()?.minus(position.fees).ok());
         j.key("pnl").money_or_null(pnl);

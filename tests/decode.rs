@@ -15,8 +15,10 @@ use hean::kernel::types::{
     Instrument, InstrumentId, InstrumentName, InstrumentStatus, Money, Price, Qty, Rate, Scale,
     Time, VenueId,
 };
+use hean::venue::binance::Market;
 use hean::venue::binance::answers;
 use hean::venue::binance::decode::{Decoded, Decoder};
+use hean::venue::protocol::{Complaint, Reading, TopicKind, TradeStream};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use recordings::recordings;
@@ -25,24 +27,18 @@ use reference::Node;
 const RECEIVED: Time = Time(1_791_284_980_700_000_000);
 
 fn instrument(symbol: &str, price_digits: u8, qty_digits: u8) -> Instrument {
-    Instrument {
-        name: InstrumentName {
+    Instrument::unlimited(
+        InstrumentName {
             venue: VenueId::Binance,
             symbol: symbol.to_owned(),
         },
-        base: "B".to_owned(),
-        quote: "Q".to_owned(),
-        price_scale: Scale::new(price_digits).unwrap(),
-        qty_scale: Scale::new(qty_digits).unwrap(),
-        tick: Price(1),
-        lot: Qty(1),
-        qty_min: Qty(0),
-        qty_max: Qty(0),
-        notional_min: Money::ZERO,
-        status: InstrumentStatus::Trading,
-        maker_fee: Rate(100_000),
-        taker_fee: Rate(100_000),
-    }
+        "B",
+        "Q",
+        (
+            Scale::new(price_digits).unwrap(),
+            Scale::new(qty_digits).unwrap(),
+        ),
+    )
 }
 
 /// One instrument, as a recording of one symbol has it; and several. (BTCUSDT's lot has five digits,
@@ -65,7 +61,17 @@ fn sets() -> [Vec<(InstrumentId, Instrument)>; 2] {
 }
 
 fn decoder(set: &[(InstrumentId, Instrument)]) -> Decoder {
-    Decoder::new(set.iter().map(|(id, i)| (*id, i)))
+    let reading = |(id, instrument): &'_ (InstrumentId, Instrument)| (*id, instrument.clone());
+    let set: Vec<_> = set.iter().map(reading).collect();
+    let readings: Vec<Reading<'_>> = set
+        .iter()
+        .map(|(id, instrument)| Reading {
+            id: *id,
+            instrument,
+            trades: TradeStream::Every,
+        })
+        .collect();
+    Decoder::new(Market::Spot, &readings)
 }
 
 fn sample() -> Vec<String> {
@@ -154,7 +160,13 @@ fn kind(decoded: &Decoded) -> String {
             MarketData::Quote(_) => "Quote",
             MarketData::Kline(_) => "Kline",
             MarketData::Stats(_) => "Stats",
-            MarketData::History(_) | MarketData::Lost(_) => "other",
+            MarketData::History(_)
+            | MarketData::Derivative(_)
+            | MarketData::Liquidation(_)
+            | MarketData::OffBook(_)
+            | MarketData::Verified { .. }
+            | MarketData::Listing(_)
+            | MarketData::Lost(..) => "other",
         }
         .to_owned(),
         Decoded::Answer(answer) if answer.error.is_some() => "Refusal".to_owned(),
@@ -381,11 +393,21 @@ fn the_victim_of_a_damaged_depth_frame_is_known() {
     let [one, many] = sets();
     let cut = br#"{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":17"#;
     assert!(decoder(&one).decode(cut, RECEIVED).is_err());
-    assert_eq!(decoder(&one).depth_victim(cut), Some(InstrumentId(7)));
+    assert_eq!(
+        decoder(&one).victim(cut),
+        Some((InstrumentId(7), TopicKind::Depth))
+    );
     let bare = br#"{"e":"depthUpdate","E":17x,"s":"BLZETH","U":157"#;
-    assert_eq!(decoder(&many).depth_victim(bare), Some(InstrumentId(3)));
+    assert_eq!(
+        decoder(&many).victim(bare),
+        Some((InstrumentId(3), TopicKind::Depth))
+    );
     let trade = br#"{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT""#;
-    assert_eq!(decoder(&one).depth_victim(trade), None);
+    assert_eq!(
+        decoder(&one).victim(trade),
+        Some((InstrumentId(7), TopicKind::Trades))
+    );
+    assert_eq!(decoder(&one).victim(b"{\"e\":\"kline\""), None);
 }
 
 #[test]
@@ -445,7 +467,7 @@ fn exchange_information_gives_scales_and_filters() {
           {"filterType":"LOT_SIZE","minQty":"1","maxQty":"0","stepSize":"1"}]}]}"#;
     let mut body = body.to_vec();
     let facts = answers::decode_exchange_info(&mut body).unwrap();
-    let of = |n: usize| facts[n].instrument(VenueId::Sim);
+    let of = |n: usize| facts[n].instrument(VenueId::Sim, Market::Spot, None);
     let btc = of(0).unwrap();
     // Finer than tick and lot, as far as the numbers fit.
     assert_eq!((btc.price_scale.digits(), btc.qty_scale.digits()), (8, 8));
@@ -495,7 +517,9 @@ fn recorded_exchange_information_is_read_whole() {
     let facts = answers::decode_exchange_info(&mut body).unwrap();
     assert_eq!(facts.len(), 1_695);
     for fact in &facts {
-        let instrument = fact.instrument(VenueId::Binance).unwrap();
+        let instrument = fact
+            .instrument(VenueId::Binance, Market::Spot, None)
+            .unwrap();
         assert!(
             instrument.tick > Price(0) && instrument.lot > Qty(0),
             "{}",
@@ -552,7 +576,13 @@ fn server_time_and_complaints() {
     assert!(
         answers::decode_server_time(br#"{"serverTime":1,"serverTime":1620099477465}"#).is_err()
     );
-    let complaint = answers::decode_complaint(br#"{"code":-1121,"msg":"Invalid symbol."}"#);
-    assert_eq!(complaint, Some((-1121, "Invalid symbol.".to_owned())));
-    assert_eq!(answers::decode_complaint(b"<html>"), None);
+    let complaint = answers::complaint(400, br#"{"code":-1121,"msg":"Invalid symbol."}"#);
+    let refused = |code, message: &str| {
+        let message = message.to_owned();
+        Some(Complaint::Refused { code, message })
+    };
+    assert_eq!(complaint, refused(-1121, "Invalid symbol."));
+    assert_eq!(answers::complaint(500, b"<html>"), refused(0, ""));
+    assert_eq!(answers::complaint(451, b"{}"), Some(Complaint::Blocked));
+    assert_eq!(answers::complaint(200, b"[]"), None);
 }

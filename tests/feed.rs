@@ -15,10 +15,11 @@ use hean::runtime::clock::Clock;
 use hean::runtime::mailbox::{Capacities, KernelInbox, TaskQueue, kernel_queues};
 use hean::status::FeedStatus;
 use hean::venue::access::Access;
-use hean::venue::binance::load_instruments;
+use hean::venue::budget::Budgets;
 use hean::venue::dns::Resolver;
 use hean::venue::endpoints::Endpoints;
 use hean::venue::feed::{self, FeedConfig, FeedError};
+use hean::venue::load::load_instruments;
 use hean::venue::net::Net;
 use hean::venue::tls;
 use script::{Reply, Venue, Ws};
@@ -31,7 +32,7 @@ fn access(venue: &Venue) -> Arc<Access> {
     let url = format!("binance=http://{}", venue.address);
     let endpoints = Endpoints::new(VenueId::Binance, &[url.parse().unwrap()]).unwrap();
     let net = Net::new(Resolver::from_system(), tls::client_config(None).unwrap());
-    Access::new(endpoints, net, Clock::start())
+    Access::new(endpoints, net, Clock::start(), &Budgets::default())
 }
 
 struct Running {
@@ -147,7 +148,7 @@ fn is_snapshot(data: &MarketData) -> bool {
 }
 
 fn is_lost(reason: LossReason) -> impl Fn(&MarketData) -> bool {
-    move |data| matches!(data, MarketData::Lost(r) if *r == reason)
+    move |data| matches!(data, MarketData::Lost(r, _) if *r == reason)
 }
 
 #[tokio::test]

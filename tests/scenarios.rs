@@ -13,14 +13,14 @@ use std::fmt::Write as _;
 use hean::engine::Engine;
 use hean::kernel::event::{
     Command, CommandKind, Correlation, DepthDelta, DepthSnapshot, Effect, Effects, Input, Level,
-    LossReason, MarketData, MarketEvent, Notice, Sequenced, Stamped, Trade, Wait,
+    LossReason, Lost, MarketData, MarketEvent, Notice, Sequenced, Stamped, Trade, Wait,
 };
 use hean::kernel::ledger::Ledger;
 use hean::kernel::orders::{OrderId, OrderSpec, OrderType, Origin, Size, TimeInForce};
 use hean::kernel::snapshot::average_price;
 use hean::kernel::types::{
-    Instrument, InstrumentId, InstrumentName, InstrumentStatus, Money, Price, Qty, Rate, SECOND,
-    Scale, Side, Time, VenueId,
+    Instrument, InstrumentId, InstrumentName, Money, Price, Qty, Rate, SECOND, Scale, Side, Time,
+    VenueId,
 };
 use hean::kernel::{Kernel, KernelConfig, Start};
 
@@ -39,22 +39,22 @@ struct Runner {
 
 fn instrument() -> Instrument {
     Instrument {
-        name: InstrumentName {
-            venue: VenueId::Sim,
-            symbol: "BTCUSDT".to_owned(),
-        },
-        base: "BTC".to_owned(),
-        quote: "USDT".to_owned(),
-        price_scale: Scale::new(2).expect("scale"),
-        qty_scale: Scale::new(3).expect("scale"),
         tick: Price(10),
         lot: Qty(10),
         qty_min: Qty(10),
         qty_max: Qty(1_000_000),
         notional_min: Money::parse("5").expect("amount"),
-        status: InstrumentStatus::Trading,
         maker_fee: Rate::parse("0.001").expect("rate"),
         taker_fee: Rate::parse("0.002").expect("rate"),
+        ..Instrument::unlimited(
+            InstrumentName {
+                venue: VenueId::Sim,
+                symbol: "BTCUSDT".to_owned(),
+            },
+            "BTC",
+            "USDT",
+            (Scale::new(2).expect("scale"), Scale::new(3).expect("scale")),
+        )
     }
 }
 
@@ -221,13 +221,17 @@ impl Runner {
                 let data = if word == "book" {
                     MarketData::Snapshot(Box::new(DepthSnapshot {
                         last_id,
+                        seq: last_id,
+                        window: None,
                         bids,
                         asks,
                     }))
                 } else {
                     MarketData::Depth(Box::new(DepthDelta {
+                        prev_id: first_id - 1,
                         first_id,
                         last_id,
+                        seq: last_id,
                         bids,
                         asks,
                     }))
@@ -241,6 +245,8 @@ impl Runner {
                 self.trade_id += 1;
                 let trade = Trade {
                     id: self.trade_id,
+                    first_id: self.trade_id,
+                    last_id: self.trade_id,
                     price: self.price(price),
                     qty: self.qty(qty),
                     taker: if taker == "buy" {
@@ -252,7 +258,7 @@ impl Runner {
                 };
                 self.market(MarketData::Trade(trade), log);
             }
-            "lost" => self.market(MarketData::Lost(LossReason::QueueFull), log),
+            "lost" => self.market(MarketData::Lost(LossReason::QueueFull, Lost::All), log),
             "buy" | "sell" => {
                 let side = if word == "buy" { Side::Buy } else { Side::Sell };
                 let order = Box::new(self.order(side, &words));
@@ -296,9 +302,7 @@ impl Runner {
                     position.cost
                 )
                 .expect("write");
-                let mark = kernel
-                    .market_of(ID)
-                    .and_then(hean::kernel::market::Market::mark);
+                let mark = kernel.market_of(ID).and_then(|m| m.mark(&self.instrument));
                 let open = mark.map_or(Money::ZERO, |m| {
                     position.unrealized(m, &self.instrument).expect("in range")
                 });

@@ -208,7 +208,9 @@ impl VenueSettings {
     /// The defaults of a venue.
     pub fn of(venue: VenueId) -> Self {
         let (rest, ws) = match venue {
-            VenueId::Binance => (None, None),
+            VenueId::Binance | VenueId::BinanceUsdm | VenueId::BybitSpot | VenueId::BybitLinear => {
+                (None, None)
+            }
             // Where `hean sim` listens unless told otherwise.
             VenueId::Sim => (Some("http://127.0.0.1:8090"), Some("ws://127.0.0.1:8090")),
         };

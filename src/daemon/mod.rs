@@ -33,9 +33,10 @@ use crate::runtime::supervise::{End, Supervisor};
 use crate::setup::{self, SetupError};
 use crate::status::{JournalStatus, KernelStatus, StoreStatus};
 use crate::store::{self, StoreError};
-use crate::venue::binance::LoadError;
+use crate::venue::budget::Budgets;
 use crate::venue::endpoints::EndpointError;
 use crate::venue::feed;
+use crate::venue::load::LoadError;
 use crate::venue::sim::{self, SimError};
 use crate::venue::tls::TlsError;
 
@@ -149,10 +150,11 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
 
     // What the venues say of the instruments.
     let net = parts::net()?;
+    let budgets = Budgets::default();
     let mut venues = Vec::new();
     let mut instruments = Vec::new();
     for venue in &settings.run.exchanges {
-        let part = parts::Venue::load(*venue, &settings, demo, &net, &clock).await?;
+        let part = parts::Venue::load(*venue, &settings, demo, (&net, &budgets), &clock).await?;
         instruments.extend(part.instruments.iter().cloned());
         venues.push(part);
     }

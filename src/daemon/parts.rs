@@ -16,10 +16,11 @@ use crate::setup;
 use crate::status::FeedStatus;
 use crate::store::StoreConfig;
 use crate::venue::access::Access;
-use crate::venue::binance::load_instruments;
+use crate::venue::budget::Budgets;
 use crate::venue::dns::Resolver;
 use crate::venue::endpoints::{EndpointError, Endpoints, UrlOverride};
 use crate::venue::feed::FeedConfig;
+use crate::venue::load::load_instruments;
 use crate::venue::net::Net;
 use crate::venue::sim::{SimConfig, Source};
 use crate::venue::tls;
@@ -37,12 +38,12 @@ impl Venue {
         venue: VenueId,
         settings: &Settings,
         demo: Option<SocketAddr>,
-        net: &Net,
+        (net, budgets): (&Net, &Budgets),
         clock: &Clock,
     ) -> Result<Self, DaemonError> {
         let urls = settings.venue(venue);
         let endpoints = Endpoints::new(venue, &overrides(venue, &urls, demo)?)?;
-        let access = Access::new(endpoints, net.clone(), clock.clone());
+        let access = Access::new(endpoints, net.clone(), clock.clone(), budgets);
         let named = settings
             .run
             .symbols

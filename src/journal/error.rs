@@ -51,8 +51,8 @@ pub enum JournalError {
     },
     /// Written by a newer version of this program.
     #[error(
-        "{file} has journal format {found}, this program knows up to {known}: use the newer program \
-         that wrote it"
+        "{file} has journal format {found}, this program reads and writes {known}: use the program \
+         that wrote it, or another data directory"
     )]
     Version {
         /// The segment.

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
 use super::error::JournalError;
-use super::format::{ALIGN, Batch, FORMAT_VERSION, Fault, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::format::{
+    ALIGN, Batch, FORMAT_OLDEST, FORMAT_VERSION, Fault, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
 use super::installation::InstallationId;
 use super::segment::{Position, SPARE, segment_first};
 use super::{Apply, RecoveryReport};
@@ -114,7 +116,7 @@ impl Segment<'_> {
             Ok(header) => header,
             Err(why) => return Err(JournalError::Header { file, why }),
         };
-        if header.version > FORMAT_VERSION {
+        if !(FORMAT_OLDEST..=FORMAT_VERSION).contains(&header.version) {
             return Err(JournalError::Version {
                 file,
                 found: header.version,

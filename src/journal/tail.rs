@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::JournalError;
 use super::format::{
-    BATCH_HEADER_BYTES, Batch, FORMAT_VERSION, Fault, SEGMENT_HEADER_BYTES, SegmentHeader,
-    batch_size,
+    BATCH_HEADER_BYTES, Batch, FORMAT_OLDEST, FORMAT_VERSION, Fault, SEGMENT_HEADER_BYTES,
+    SegmentHeader, batch_size,
 };
 use super::installation::InstallationId;
 use super::segment::segment_first;
@@ -206,7 +206,7 @@ fn open_segment(dir: &Path, first: Seq) -> Result<(PathBuf, File, SegmentHeader)
         Ok(header) => header,
         Err(why) => return Err(JournalError::Header { file: path, why }),
     };
-    if header.version > FORMAT_VERSION {
+    if !(FORMAT_OLDEST..=FORMAT_VERSION).contains(&header.version) {
         return Err(JournalError::Version {
             file: path,
             found: header.version,

@@ -1,13 +1,20 @@
 //! The closed vocabulary: who reads this file knows everything that can happen.
 //!
 //! [`Input`] goes into [`super::Kernel::step`], [`Effect`] comes out, [`Record`] is what the journal
-//! keeps. None has a catch-all variant.
+//! keeps. None has a catch-all variant. What can change on a public market is in `event/market.rs`.
+
+mod market;
 
 use serde::{Deserialize, Serialize};
 
+pub use market::{
+    Candle, DayStats, DepthDelta, DepthSnapshot, Derivative, History, Kline, Level, Liquidation,
+    LossReason, Lost, MarketData, MarketEvent, Quote, Trade,
+};
+
 use super::orders::{ApprovedOrder, OrderId, OrderSpec};
 use super::risk::Refusal;
-use super::types::{Instrument, InstrumentId, Interval, Money, Price, Qty, Side, Time};
+use super::types::{Instrument, InstrumentId, Interval, Money, Price, Qty, Time};
 
 /// Journal sequence: 1 for the first record of an installation, then up by one without a hole.
 #[derive(
@@ -42,171 +49,6 @@ pub enum Input {
     JournalFull(bool),
     /// [`super::Kernel::deadline`] has passed.
     Tick,
-}
-
-/// Public market data of one instrument.
-#[derive(Debug, Clone)]
-pub struct MarketEvent {
-    /// Which instrument.
-    pub instrument: InstrumentId,
-    /// The venue's event time; the receive time where the venue gives none.
-    pub venue_time: Time,
-    /// When its last byte was read from the socket (or recorded).
-    pub received: Time,
-    /// What changed.
-    pub data: MarketData,
-}
-
-/// What can change on a public market.
-#[derive(Debug, Clone)]
-pub enum MarketData {
-    /// A difference to the order book.
-    Depth(Box<DepthDelta>),
-    /// A whole order book, from REST or from the stream.
-    Snapshot(Box<DepthSnapshot>),
-    /// A trade between others.
-    Trade(Trade),
-    /// Best bid and ask.
-    Quote(Quote),
-    /// The venue's own candle.
-    Kline(Box<Kline>),
-    /// Closed candles from REST, oldest first, and the forming one last if the venue gave it.
-    History(Box<History>),
-    /// Figures of the last 24 hours.
-    Stats(Box<DayStats>),
-    /// Data of this instrument was lost on the way to the kernel; the book is not to be trusted.
-    Lost(LossReason),
-}
-
-/// Why data was lost before the kernel saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LossReason {
-    /// The session to the venue ended.
-    Disconnected,
-    /// The queue to the kernel was full.
-    QueueFull,
-    /// The stream's sequence stood still although the venue's moved on.
-    Stalled,
-    /// A frame could not be decoded.
-    Malformed,
-}
-
-/// A level of an order book. In a [`DepthDelta`] a quantity of zero removes the level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Level {
-    /// Price of the level.
-    pub price: Price,
-    /// Absolute quantity at that price, not a difference.
-    pub qty: Qty,
-}
-
-/// A difference between two states of an order book (Binance `depthUpdate`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DepthDelta {
-    /// `U`: first update id in this event.
-    pub first_id: u64,
-    /// `u`: last update id in this event.
-    pub last_id: u64,
-    /// Changed bids.
-    pub bids: Vec<Level>,
-    /// Changed asks.
-    pub asks: Vec<Level>,
-}
-
-/// A whole order book (Binance `GET /api/v3/depth`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DepthSnapshot {
-    /// `lastUpdateId`.
-    pub last_id: u64,
-    /// Bids, in any order.
-    pub bids: Vec<Level>,
-    /// Asks, in any order.
-    pub asks: Vec<Level>,
-}
-
-/// A trade between others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Trade {
-    /// The venue's trade id, up by one per trade.
-    pub id: u64,
-    /// Execution price.
-    pub price: Price,
-    /// Quantity traded, > 0.
-    pub qty: Qty,
-    /// Side of the aggressor.
-    pub taker: Side,
-    /// The venue's execution time.
-    pub time: Time,
-}
-
-/// Best bid and ask (Binance `bookTicker`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Quote {
-    /// `u`: update id of the book that it was read from.
-    pub update_id: u64,
-    /// Best bid.
-    pub bid: Level,
-    /// Best ask.
-    pub ask: Level,
-}
-
-/// One candle. Times are [`Time`], volumes i128 at the instrument's scales.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Candle {
-    /// Start of the interval.
-    pub open_time: Time,
-    /// First price.
-    pub open: Price,
-    /// Highest price.
-    pub high: Price,
-    /// Lowest price.
-    pub low: Price,
-    /// Last price.
-    pub close: Price,
-    /// Base volume, at the quantity scale.
-    pub volume: i128,
-    /// Quote volume (turnover), at price scale + quantity scale.
-    pub quote_volume: i128,
-    /// Number of trades.
-    pub trades: u64,
-}
-
-/// The venue's own candle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kline {
-    /// Which interval.
-    pub interval: Interval,
-    /// The candle.
-    pub candle: Candle,
-    /// Ids of its first and last trade; `None` when there was none.
-    pub trade_ids: Option<(u64, u64)>,
-    /// Whether it will change no more.
-    pub closed: bool,
-}
-
-/// Candles from a venue's history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct History {
-    /// Which interval.
-    pub interval: Interval,
-    /// Oldest first. The last one may still be open: the kernel tells by the venue time of the event.
-    pub candles: Vec<Candle>,
-}
-
-/// Figures of the last 24 hours (Binance `24hrMiniTicker`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DayStats {
-    /// Price 24 hours ago.
-    pub open: Price,
-    /// Highest price.
-    pub high: Price,
-    /// Lowest price.
-    pub low: Price,
-    /// Base volume, at the quantity scale.
-    pub volume: i128,
-    /// Quote volume, at price scale + quantity scale.
-    pub quote_volume: i128,
 }
 
 /// What a venue says about one of our orders. A fact: it goes to the journal as it is.
@@ -412,6 +254,8 @@ pub enum Notice {
         /// Which interval.
         interval: Interval,
     },
+    /// The venue changed an instrument's filters or its status.
+    Relisted(InstrumentId),
     /// An order was refused before it left.
     OrderRefused {
         /// Which instrument.

@@ -128,6 +128,7 @@ struct Running {
 struct Dirty {
     books: BTreeSet<InstrumentId>,
     tickers: BTreeSet<InstrumentId>,
+    listings: BTreeSet<InstrumentId>,
     series: BTreeSet<InstrumentId>,
     ledger: Changes,
 }
@@ -277,7 +278,7 @@ impl Kernel {
         for (index, instrument) in (0_u16..).zip(self.ledger.instruments()) {
             let id = InstrumentId(index);
             let position = self.ledger.position(id);
-            let mark = self.market_of(id).and_then(Market::mark);
+            let mark = self.market_of(id).and_then(|m| m.mark(instrument));
             let value = mark.map_or(Ok(position.cost), |m| position.value(m, instrument));
             equity = value.and_then(|v| equity.plus(v)).unwrap_or(equity);
         }
@@ -286,9 +287,11 @@ impl Kernel {
 
     /// Whether every open position has a price: a sample at cost would read as a jump.
     fn all_marked(&self) -> bool {
-        (0_u16..).zip(self.ledger.instruments()).all(|(index, _)| {
+        let mut known = (0_u16..).zip(self.ledger.instruments());
+        known.all(|(index, instrument)| {
             let id = InstrumentId(index);
-            self.ledger.position(id).qty == 0 || self.market_of(id).and_then(Market::mark).is_some()
+            let mark = || self.market_of(id)?.mark(instrument);
+            self.ledger.position(id).qty == 0 || mark().is_some()
         })
     }
 
@@ -347,6 +350,9 @@ impl Kernel {
 
     fn on_market(&mut self, event: &MarketEvent, effects: &mut Effects) {
         let id = event.instrument;
+        if let event::MarketData::Listing(listing) = &event.data {
+            self.on_listing(id, listing, effects);
+        }
         let (Some(market), Some(instrument)) =
             (self.markets.get_mut(id.index()), self.ledger.instrument(id))
         else {
@@ -381,17 +387,40 @@ impl Kernel {
         self.candles_closed(id, &outcome.closed, effects);
     }
 
+    /// The venue describes an instrument anew. Its scales stay as they are while the process runs.
+    fn on_listing(&mut self, id: InstrumentId, listing: &Instrument, effects: &mut Effects) {
+        let Some(known) = self.ledger.instrument(id) else {
+            return;
+        };
+        let same_scales = (known.price_scale, known.qty_scale, &known.name)
+            == (listing.price_scale, listing.qty_scale, &listing.name);
+        if !same_scales || known == listing {
+            return;
+        }
+        let instrument = Box::new(listing.clone());
+        // It fails for want of sequence numbers alone, and then nothing was changed.
+        if self
+            .commit(Record::InstrumentDefined { id, instrument }, effects)
+            .is_ok()
+        {
+            effects.push(Effect::Notice(Notice::Relisted(id)));
+        }
+    }
+
     fn mark(&mut self, event: &MarketEvent) {
         use event::MarketData as D;
         let id = event.instrument;
         match event.data {
-            D::Depth(_) | D::Snapshot(_) | D::Lost(_) => {
+            D::Depth(_) | D::Snapshot(_) | D::Verified { .. } | D::Lost(..) => {
                 self.dirty.books.insert(id);
             }
             D::Trade(_) | D::Kline(_) | D::History(_) => {
                 self.dirty.series.insert(id);
             }
-            D::Quote(_) | D::Stats(_) => {}
+            D::Listing(_) => {
+                self.dirty.listings.insert(id);
+            }
+            D::Quote(_) | D::Stats(_) | D::Derivative(_) | D::Liquidation(_) | D::OffBook(_) => {}
         }
         self.dirty.tickers.insert(id);
     }

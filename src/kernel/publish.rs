@@ -17,6 +17,13 @@ impl Kernel {
     pub fn publish(&mut self, to: &Published) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.ledger = self.ledger.take_changes();
+        for id in &dirty.listings {
+            if let (Some(instrument), Some(slot)) =
+                (self.ledger.instrument(*id), to.instruments.get(id.index()))
+            {
+                slot.instrument.store(Arc::new(instrument.clone()));
+            }
+        }
         for id in &dirty.books {
             if let Some((market, slot)) = self.slot(*id, to) {
                 slot.book.store(Arc::new(book_view(market)));
@@ -119,7 +126,7 @@ impl Kernel {
             if position.is_blank() {
                 continue;
             }
-            let mark = self.market_of(id).and_then(Market::mark);
+            let mark = self.market_of(id).and_then(|m| m.mark(instrument));
             let open = mark.and_then(|m| position.unrealized(m, instrument).ok());
             let unrealized_pnl = open.unwrap_or_default();
             unrealized = unrealized.plus(unrealized_pnl).unwrap_or(unrealized);
@@ -222,6 +229,7 @@ fn book_view(market: &Market) -> BookView {
         updates: market.book.updates,
         gaps: market.book.gaps,
         resyncs: market.book.resyncs,
+        seen: market.book_seen(),
     }
 }
 
@@ -234,6 +242,9 @@ fn ticker_view(market: &Market) -> TickerView {
         time: market.time,
         received: market.received,
         day: market.day(),
+        derivative: market.derivative(),
+        last_liquidation: market.last_liquidation(),
+        liquidations: market.liquidations,
         session_volume: market.volume,
         trades: market.trades,
         recent: market.recent().copied().collect(),

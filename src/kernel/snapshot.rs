@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use crossbeam_skiplist::SkipMap;
 
-use super::event::{BookFault, Candle, DayStats, Level, Seq, Trade};
+use super::event::{BookFault, Candle, DayStats, Derivative, Level, Liquidation, Seq, Trade};
 use super::orders::{Order, OrderId};
 use super::types::{Instrument, InstrumentId, Interval, Money, Price, Qty, Time};
 
@@ -77,6 +77,8 @@ pub struct BookView {
     pub gaps: u64,
     /// Snapshots that made the book valid again after it had been valid before.
     pub resyncs: u64,
+    /// When the book was last known to be the venue's, by our clock.
+    pub seen: Time,
 }
 
 /// Last prices of an instrument.
@@ -94,6 +96,12 @@ pub struct TickerView {
     pub received: Time,
     /// 24-hour figures, if the venue has sent them.
     pub day: Option<DayStats>,
+    /// Mark and index price, funding and open interest of a derivative, if the venue has sent them.
+    pub derivative: Option<Derivative>,
+    /// The newest liquidation.
+    pub last_liquidation: Option<Liquidation>,
+    /// Liquidations since the start.
+    pub liquidations: u64,
     /// Base volume traded since the start, at the quantity scale.
     pub session_volume: i128,
     /// Trades since the start.

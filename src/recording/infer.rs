@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::{Event, Frame, Reader, RecordingError, TextLevel};
 use crate::kernel::types::{
-    Instrument, InstrumentName, InstrumentStatus, Money, Price, Qty, Rate, Scale, Time, VenueId,
-    normalise_symbol,
+    Instrument, InstrumentName, Rate, Scale, Time, VenueId, normalise_symbol,
 };
+use crate::venue::protocol::TradeStream;
 
 /// Symbols that one recording may hold; frames of further ones are counted as malformed.
 const SYMBOLS_MAX: usize = 1_024;
@@ -50,6 +50,17 @@ pub struct ScannedSymbol {
     pub streams: BTreeMap<String, u64>,
     /// The first recorded REST depth snapshot, as recorded.
     pub snapshot: Option<Vec<u8>>,
+}
+
+impl ScannedSymbol {
+    /// The trade stream that candles are made of: single executions where they were recorded.
+    pub fn trade_stream(&self) -> TradeStream {
+        if self.streams.keys().any(|stream| stream.ends_with("@trade")) {
+            TradeStream::Every
+        } else {
+            TradeStream::Aggregate
+        }
+    }
 }
 
 #[derive(Default)]
@@ -251,19 +262,14 @@ fn scanned(symbol: String, seen: Seen, venue: VenueId) -> Option<ScannedSymbol> 
     let (base, quote) = split_symbol(&symbol);
     Some(ScannedSymbol {
         instrument: Instrument {
-            name: InstrumentName { venue, symbol },
-            base,
-            quote,
-            price_scale: scale(seen.price_digits)?,
-            qty_scale: scale(seen.qty_digits)?,
-            tick: Price(1),
-            lot: Qty(1),
-            qty_min: Qty::ZERO,
-            qty_max: Qty::ZERO,
-            notional_min: Money::ZERO,
-            status: InstrumentStatus::Trading,
             maker_fee: FEE,
             taker_fee: FEE,
+            ..Instrument::unlimited(
+                InstrumentName { venue, symbol },
+                &base,
+                &quote,
+                (scale(seen.price_digits)?, scale(seen.qty_digits)?),
+            )
         },
         streams: seen.streams,
         snapshot: seen.snapshot,

@@ -15,7 +15,7 @@ use crossbeam::queue::ArrayQueue;
 use tokio::sync::{Notify, oneshot};
 
 use crate::kernel::event::{
-    CommandKind, LossReason, MarketData, MarketEvent, Outcome, VenueReport,
+    CommandKind, LossReason, Lost, MarketData, MarketEvent, Outcome, VenueReport,
 };
 use crate::kernel::types::InstrumentId;
 
@@ -241,7 +241,10 @@ impl KernelInbox {
         }
         for (index, lost) in (0_u16..).zip(self.0.lost.iter()) {
             if lost.swap(false, Ordering::AcqRel) {
-                each(InstrumentId(index), MarketData::Lost(LossReason::QueueFull));
+                each(
+                    InstrumentId(index),
+                    MarketData::Lost(LossReason::QueueFull, Lost::All),
+                );
             }
         }
     }
@@ -319,7 +322,7 @@ mod tests {
             instrument: InstrumentId(instrument),
             venue_time: Time::ZERO,
             received: Time::ZERO,
-            data: MarketData::Lost(LossReason::Disconnected),
+            data: MarketData::Lost(LossReason::Disconnected, Lost::All),
         }
     }
 

@@ -44,6 +44,15 @@ fn observe_one(notice: &Notice, published: &Published) {
         } => {
             tracing::warn!(instrument = name(*instrument), %interval, "the venue's candle differs");
         }
+        Notice::Relisted(id) => {
+            let slot = published.instruments.get(id.index());
+            let status = slot.map_or("?", |s| s.instrument.load().status.name());
+            tracing::warn!(
+                instrument = name(*id),
+                status,
+                "the venue changed the instrument"
+            );
+        }
         Notice::OrderRefused {
             instrument,
             refusal,

@@ -9,17 +9,16 @@ use hyper::header::HeaderName;
 use parking_lot::Mutex;
 
 use super::VenueRow;
-use super::binance::answers;
-use super::binance::encode::Call;
-use super::budget::Budget;
+use super::budget::{Budget, Budgets, Priority};
 use super::endpoints::Endpoints;
 use super::net::Net;
+use super::protocol::{Call, Complaint, Protocol};
 use super::rest::{self, RestError, RestLimits};
 use super::ws::{self, WsError, WsLimits, WsReader, WsWriter};
 use crate::kernel::types::{Time, VenueId};
 use crate::runtime::clock::Clock;
 
-/// The venue's count of the weight that this address used in this minute.
+/// The venue's count of the weight that this address used in this minute (Binance; Bybit has none).
 static USED_WEIGHT: HeaderName = HeaderName::from_static("x-mbx-used-weight-1m");
 
 /// A REST call without a usable answer.
@@ -45,20 +44,25 @@ pub enum CallError {
 pub struct Access {
     endpoints: Endpoints,
     net: Net,
-    budget: Mutex<Budget>,
+    budget: Arc<Mutex<Budget>>,
     clock: Clock,
 }
 
 impl Access {
-    /// Nothing has been asked yet.
-    pub fn new(endpoints: Endpoints, net: Net, clock: Clock) -> Arc<Self> {
+    /// Nothing has been asked yet. Venues that count together spend from the same of `budgets`.
+    pub fn new(endpoints: Endpoints, net: Net, clock: Clock, budgets: &Budgets) -> Arc<Self> {
         let limits = VenueRow::of(endpoints.venue()).limits;
         Arc::new(Self {
             endpoints,
             net,
-            budget: Mutex::new(Budget::new(limits)),
+            budget: budgets.of(limits),
             clock,
         })
+    }
+
+    /// How the venue speaks.
+    pub fn protocol(&self) -> &'static dyn Protocol {
+        VenueRow::of(self.venue()).protocol
     }
 
     /// Which venue.
@@ -66,16 +70,26 @@ impl Access {
         self.endpoints.venue()
     }
 
-    /// Weight used in this minute, in parts per million of the limit.
+    /// Weight used in this window, in parts per million of the limit.
     pub fn weight_used_ppm(&self) -> u64 {
         self.budget.lock().used_ppm(self.clock.now())
     }
 
-    /// Sends a GET once the budget allows it and returns the body of a 200 answer. A host that
+    /// The highest use of a window so far, in parts per million of the limit.
+    pub fn weight_peak_ppm(&self) -> u64 {
+        self.budget.lock().peak_ppm()
+    }
+
+    /// Whether the main hosts refused us and the data-only ones are in use.
+    pub fn is_substitute(&self) -> bool {
+        self.endpoints.active() > 0
+    }
+
+    /// Sends a GET once the budget allows it and returns the body of a good answer. A host that
     /// refuses this address altogether is left for the next one.
-    pub async fn call(&self, call: &Call) -> Result<Bytes, CallError> {
+    pub async fn call(&self, call: &Call, priority: Priority) -> Result<Bytes, CallError> {
         loop {
-            self.wait(|budget, now| budget.take_weight(now, call.weight))
+            self.wait(|budget, now| budget.take_weight(now, call.weight, priority))
                 .await;
             let pair = self.endpoints.active();
             let base = self.endpoints.rest(pair);
@@ -85,23 +99,26 @@ impl Access {
             if let Some(used) = used.and_then(|used| u32::try_from(used).ok()) {
                 self.budget.lock().used(now, used);
             }
-            if reply.status == 200 {
-                return Ok(reply.body);
-            }
-            self.throttled(reply.status, reply.retry_after());
-            if self.endpoints.fail_over(pair, reply.status) {
-                continue;
-            }
-            let (code, message) = answers::decode_complaint(&reply.body).unwrap_or_default();
+            let status = reply.status;
+            let (code, message) = match self.protocol().complaint(status, &reply.body) {
+                None => return Ok(reply.body),
+                Some(Complaint::Refused { code, message }) => (code, message),
+                Some(Complaint::Throttled { pause_s }) => {
+                    self.throttled(status, reply.retry_after(), pause_s);
+                    (0, "too many requests".to_owned())
+                }
+                Some(Complaint::Blocked) if self.endpoints.fail_over(pair, status) => continue,
+                Some(Complaint::Blocked) => (0, "this address is not served".to_owned()),
+            };
             return Err(CallError::Refused {
-                status: reply.status,
+                status,
                 code,
                 message,
             });
         }
     }
 
-    /// Opens the stream connection once the budget allows it.
+    /// Opens a stream connection once the budget allows it.
     pub async fn stream(
         &self,
         path: &str,
@@ -111,33 +128,38 @@ impl Access {
             self.wait(Budget::take_connect).await;
             let pair = self.endpoints.active();
             let base = self.endpoints.ws(pair);
-            match ws::connect(&self.net, base, path, limits).await {
+            let (status, retry_after) = match ws::connect(&self.net, base, path, limits).await {
                 Err(WsError::Refused {
                     status,
                     retry_after,
-                }) => {
-                    self.throttled(status, retry_after);
-                    if !self.endpoints.fail_over(pair, status) {
-                        return Err(WsError::Refused {
-                            status,
-                            retry_after,
-                        });
-                    }
-                }
+                }) => (status, retry_after),
                 other => return other,
+            };
+            // A handshake's refusal has no body to read.
+            let refused = match self.protocol().complaint(status, b"") {
+                Some(Complaint::Blocked) => !self.endpoints.fail_over(pair, status),
+                Some(Complaint::Throttled { pause_s }) => {
+                    self.throttled(status, retry_after, pause_s);
+                    true
+                }
+                Some(Complaint::Refused { .. }) | None => true,
+            };
+            if refused {
+                return Err(WsError::Refused {
+                    status,
+                    retry_after,
+                });
             }
         }
     }
 
-    fn throttled(&self, status: u16, retry_after: Option<u64>) {
-        if matches!(status, 418 | 429) {
-            let now = self.clock.now();
-            let until = self.budget.lock().refused(now, status, retry_after);
-            tracing::warn!(
-                venue = %self.venue(), status, pause_s = until.since(now) / 1_000_000_000,
-                "the venue asks for a pause; nothing is sent to it until then"
-            );
-        }
+    fn throttled(&self, status: u16, retry_after: Option<u64>, pause_s: u64) {
+        let now = self.clock.now();
+        let until = self.budget.lock().refused(now, retry_after, pause_s);
+        tracing::warn!(
+            venue = %self.venue(), status, pause_s = until.since(now) / 1_000_000_000,
+            "the venue asks for a pause; nothing is sent to it until then"
+        );
     }
 
     /// Waits until `take` gets what it wants from the budget.

@@ -118,11 +118,11 @@ impl Endpoints {
         &self.pair(index).1
     }
 
-    /// Leaves pair `from` if `status`, which one of its hosts gave, says that it will not serve us
-    /// (451: not in this country, 403: firewall). Returns whether another pair is in use now.
+    /// Leaves pair `from`, of which one host will not serve us at all (451: not in this country, 403:
+    /// firewall). Returns whether another pair is in use now.
     pub fn fail_over(&self, from: usize, status: u16) -> bool {
         let next = from.saturating_add(1);
-        if !matches!(status, 403 | 451) || next >= self.pairs.len() {
+        if next >= self.pairs.len() {
             return false;
         }
         let moved = self
@@ -132,7 +132,7 @@ impl Endpoints {
         if moved {
             tracing::warn!(
                 venue = %self.venue, status, rest = %self.rest(next), ws = %self.ws(next),
-                "the venue's main host refuses this address; using its data-only hosts"
+                "the venue's main host refuses this address; using its next hosts"
             );
         }
         true
@@ -194,7 +194,6 @@ mod tests {
     #[test]
     fn a_refusing_host_is_left_once() {
         let endpoints = endpoints(VenueId::Binance, &[]).expect("fine");
-        assert!(!endpoints.fail_over(0, 500));
         assert!(endpoints.fail_over(0, 451));
         assert!(endpoints.fail_over(0, 403), "others already moved");
         assert_eq!(endpoints.active(), 1);

@@ -22,11 +22,10 @@ use self::reader::{Control, Meters};
 use super::VenueRow;
 use super::access::{Access, wait_for};
 use super::backoff::Backoff;
-use super::binance::decode::Decoder;
-use super::binance::encode;
 use super::budget::MessageBudget;
+use super::protocol::{Decode, Reading, Wanted};
 use super::ws::{WsError, WsLimits, WsWriter};
-use crate::kernel::event::{LossReason, MarketData, MarketEvent};
+use crate::kernel::event::{LossReason, Lost, MarketData, MarketEvent};
 use crate::kernel::types::{Instrument, InstrumentId, Interval, Time};
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{KernelHandle, TaskQueue};
@@ -97,7 +96,7 @@ pub enum FeedError {
 struct Shared {
     config: FeedConfig,
     instruments: Vec<Feeding>,
-    decoder: Decoder,
+    decoder: Box<dyn Decode>,
     kernel: KernelHandle,
     status: Arc<FeedStatus>,
     clock: Clock,
@@ -110,7 +109,7 @@ struct Feeding {
     id: InstrumentId,
     instrument: Instrument,
     /// Newest update id seen, from stream or snapshot.
-    update_id: AtomicU64,
+    seq: AtomicU64,
     /// When the last depth event came.
     updated: Moment,
 }
@@ -120,13 +119,13 @@ impl Shared {
         self.instruments.iter().position(|f| f.id == id)
     }
 
-    fn lost(&self, id: InstrumentId, reason: LossReason) {
+    fn lost(&self, id: InstrumentId, reason: LossReason, what: Lost) {
         let now = self.clock.now();
         self.kernel.offer_market(MarketEvent {
             instrument: id,
             venue_time: now,
             received: now,
-            data: MarketData::Lost(reason),
+            data: MarketData::Lost(reason, what),
         });
     }
 }
@@ -165,25 +164,45 @@ pub async fn run(
         stopped(&mut shutdown).await;
         return Ok(());
     }
-    let per_instrument = |(_, i): &(_, Instrument)| encode::streams(i, &config.intervals);
-    let streams: Vec<String> = instruments.iter().flat_map(per_instrument).collect();
-    if streams.len() > encode::STREAMS_MAX {
+    let protocol = config.access.protocol();
+    let wanted = Wanted {
+        intervals: config.intervals.clone(),
+        window: 200,
+    };
+    let per_instrument = |(_, i): &(_, Instrument)| protocol.topics(i, &wanted);
+    let streams = instruments.iter().flat_map(per_instrument);
+    let streams: Vec<String> = streams.map(|t| t.name).collect();
+    let route = protocol.routes()[0];
+    if streams.len() > route.topics_max {
         return Err(FeedError::TooManyStreams {
             streams: streams.len(),
-            max: encode::STREAMS_MAX,
+            max: route.topics_max,
         });
     }
     let venue = config.access.venue();
     let seed = clock.now().0.unsigned_abs();
     let mut backoff = Backoff::new(config.reconnect.0, config.reconnect.1, seed);
     let shared = Arc::new(Shared {
-        decoder: Decoder::new(instruments.iter().map(|(id, i)| (*id, i))),
+        decoder: {
+            let reading =
+                |(id, instrument): &'_ (InstrumentId, Instrument)| (*id, instrument.clone());
+            let readings: Vec<_> = instruments.iter().map(reading).collect();
+            let readings: Vec<Reading<'_>> = readings
+                .iter()
+                .map(|(id, instrument)| Reading {
+                    id: *id,
+                    instrument,
+                    trades: protocol.trade_stream(),
+                })
+                .collect();
+            protocol.decoder(&readings)
+        },
         instruments: instruments
             .into_iter()
             .map(|(id, instrument)| Feeding {
                 id,
                 instrument,
-                update_id: AtomicU64::new(0),
+                seq: AtomicU64::new(0),
                 updated: Moment::default(),
             })
             .collect(),
@@ -262,7 +281,10 @@ impl Session {
     async fn live(&mut self) -> Result<std::convert::Infallible, SessionEnd> {
         let shared = Arc::clone(&self.shared);
         let config = &shared.config;
-        let (reader, writer) = config.access.stream(encode::STREAM_PATH, config.ws).await?;
+        let (reader, writer) = config
+            .access
+            .stream(config.access.protocol().routes()[0].path, config.ws)
+            .await?;
         self.connected = true;
         self.connections += 1;
         if self.connections > 1 {
@@ -287,7 +309,7 @@ impl Session {
         );
         for feeding in &shared.instruments {
             // A restarted venue may count from the beginning.
-            feeding.update_id.store(0, Ordering::Relaxed);
+            feeding.seq.store(0, Ordering::Relaxed);
             feeding.updated.set(now);
         }
         self.fetcher.start();
@@ -317,7 +339,14 @@ impl Session {
         let limits = VenueRow::of(self.shared.config.access.venue()).limits;
         let mut budget = MessageBudget::new(limits);
         let mut open: Vec<i64> = Vec::new();
-        for (id, message) in encode::subscriptions(&self.streams) {
+        let names: Vec<&str> = self.streams.iter().map(String::as_str).collect();
+        for (id, message) in self
+            .shared
+            .config
+            .access
+            .protocol()
+            .subscriptions(true, &names, 1)
+        {
             wait_for(&self.shared.clock, |now| budget.take(now)).await;
             writer.text(&message).await?;
             open.push(id);
@@ -350,9 +379,7 @@ impl Session {
                 if let MarketData::Snapshot(snapshot) = &event.data
                     && let Some(feeding) = shared.instruments.get(index)
                 {
-                    feeding
-                        .update_id
-                        .fetch_max(snapshot.last_id, Ordering::Relaxed);
+                    feeding.seq.fetch_max(snapshot.last_id, Ordering::Relaxed);
                 }
                 shared.kernel.offer_market(event);
                 shared.kernel.ring();
@@ -381,10 +408,10 @@ impl Session {
         let shared = Arc::clone(&self.shared);
         let now = shared.clock.now();
         for (index, feeding) in shared.instruments.iter().enumerate() {
-            let seen = feeding.update_id.load(Ordering::Relaxed);
+            let seen = feeding.seq.load(Ordering::Relaxed);
             let grace = nanos(shared.config.silence / 4);
             if self.fetcher.missed(index, seen, grace) {
-                shared.lost(feeding.id, LossReason::Stalled);
+                shared.lost(feeding.id, LossReason::Stalled, Lost::Book);
                 shared.kernel.ring();
                 return Err(SessionEnd::Stalled(feeding.instrument.name.to_string()));
             }
@@ -426,7 +453,8 @@ impl Session {
             return;
         }
         for feeding in &self.shared.instruments {
-            self.shared.lost(feeding.id, LossReason::Disconnected);
+            self.shared
+                .lost(feeding.id, LossReason::Disconnected, Lost::All);
         }
         self.shared.kernel.ring();
     }

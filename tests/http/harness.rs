@@ -22,8 +22,8 @@ use hean::kernel::snapshot::{
     StatsView, StrategyView, TickerView,
 };
 use hean::kernel::types::{
-    Instrument, InstrumentId, InstrumentName, InstrumentStatus, Interval, Money, Price, Qty, Rate,
-    Scale, Side, Time, VenueId,
+    Instrument, InstrumentId, InstrumentName, Interval, Money, Price, Qty, Scale, Side, Time,
+    VenueId,
 };
 use hean::runtime::clock::Clock;
 use hean::runtime::mailbox::{Capacities, KernelHandle, KernelInbox, kernel_queues};
@@ -49,23 +49,15 @@ pub(crate) fn money(text: &str) -> Money {
 }
 
 fn instrument(venue: VenueId, base: &str) -> Instrument {
+    let name = InstrumentName {
+        venue,
+        symbol: format!("{base}USDT"),
+    };
     Instrument {
-        name: InstrumentName {
-            venue,
-            symbol: format!("{base}USDT"),
-        },
-        base: base.to_owned(),
-        quote: "USDT".to_owned(),
-        price_scale: scale(2),
-        qty_scale: scale(5),
         tick: Price(10),
-        lot: Qty(1),
         qty_min: Qty(1),
-        qty_max: Qty::ZERO,
         notional_min: money("5"),
-        status: InstrumentStatus::Trading,
-        maker_fee: Rate(100_000),
-        taker_fee: Rate(100_000),
+        ..Instrument::unlimited(name, base, "USDT", (scale(2), scale(5)))
     }
 }
 
@@ -161,18 +153,23 @@ fn published() -> Arc<Published> {
         ask: Some(level(6_160_210, 1)),
         time: at(FIRST_MS + 7),
         received: at(FIRST_MS + 8),
+        derivative: None,
+        last_liquidation: None,
+        liquidations: 0,
         day: Some(DayStats {
-            open: Price(6_000_000),
-            high: Price(6_200_000),
-            low: Price(5_900_000),
-            volume: 1_234_567,
-            quote_volume: 1,
+            open: Some(Price(6_000_000)),
+            high: Some(Price(6_200_000)),
+            low: Some(Price(5_900_000)),
+            volume: Some(1_234_567),
+            quote_volume: Some(1),
         }),
         session_volume: 9,
         trades: 3,
         recent: (1..=3)
             .map(|id| Trade {
                 id,
+                first_id: id,
+                last_id: id,
                 price: Price(6_160_000),
                 qty: Qty(100_000),
                 taker: Side::Sell,

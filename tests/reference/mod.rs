@@ -8,7 +8,8 @@ use hean::kernel::event::{
     Trade,
 };
 use hean::kernel::types::{Instrument, InstrumentId, Price, Qty, Side, Time};
-use hean::venue::binance::decode::{Answer, Decoded, Ignored};
+use hean::venue::binance::decode::Decoded;
+use hean::venue::protocol::{Answer, Ignored};
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -152,7 +153,9 @@ impl fmt::Display for Node {
 /// The pairs of one object, with the rule about repetitions.
 struct Object<'a>(&'a [(String, Node)]);
 
-const WORDS: [&str; 8] = [
+const WORDS: [&str; 10] = [
+    "pu",
+    "st",
     "lastUpdateId",
     "bids",
     "asks",
@@ -331,12 +334,20 @@ pub(crate) fn read(
     let outer = Object::of(&node, &["stream", "data"])?;
     match (outer.get("stream"), outer.get("data")) {
         (None, None) => event(&outer, set, received, true),
+        (Some(Node::Text(stream)), Some(_)) if is_partial(stream) => {
+            Ok(Decoded::Ignored(Ignored::Kind))
+        }
         (Some(Node::Text(_)), Some(data @ Node::Object(_))) => {
             event(&Object::of(data, &[])?, set, received, false)
         }
         (Some(Node::Text(_)), Some(_)) => Ok(Decoded::Ignored(Ignored::Kind)),
         _ => Err("half an envelope".to_owned()),
     }
+}
+
+fn is_partial(stream: &str) -> bool {
+    let after = stream.split("@depth").nth(1);
+    after.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn event(
@@ -367,6 +378,8 @@ fn event(
             };
             let snapshot = DepthSnapshot {
                 last_id: o.id("lastUpdateId")?,
+                seq: o.id("lastUpdateId")?,
+                window: None,
                 bids: o.levels("bids", i)?,
                 asks: o.levels("asks", i)?,
             };
@@ -395,8 +408,10 @@ fn event(
     let data = match kind {
         Some("depthUpdate") => {
             let delta = DepthDelta {
+                prev_id: o.id("U")?.max(1) - 1,
                 first_id: o.id("U")?,
                 last_id: o.id("u")?,
+                seq: o.id("u")?,
                 bids: o.levels("b", i)?,
                 asks: o.levels("a", i)?,
             };
@@ -405,11 +420,14 @@ fn event(
             }
             MarketData::Depth(Box::new(delta))
         }
-        Some(kind @ ("trade" | "aggTrade")) => {
+        Some("aggTrade") => return Ok(Decoded::Ignored(Ignored::NoTrades)),
+        Some("trade") => {
             let qty = o.qty("q", i)?;
             positive(i128::from(qty.0))?;
             MarketData::Trade(Trade {
-                id: o.id(if kind == "trade" { "t" } else { "a" })?,
+                id: o.id("t")?,
+                first_id: o.id("t")?,
+                last_id: o.id("t")?,
                 price: o.price("p", i)?,
                 qty,
                 taker: if o.boolean("m")? {
@@ -447,6 +465,7 @@ fn event(
                 interval: k.text("i")?.parse().map_err(|_| "interval".to_owned())?,
                 candle,
                 trade_ids,
+                traded_at: None,
                 closed: k.boolean("x")?,
             }))
         }
@@ -468,11 +487,11 @@ fn event(
                 return Err("high < low".to_owned());
             }
             MarketData::Stats(Box::new(DayStats {
-                open: Price(open),
-                high: Price(high),
-                low: Price(low),
-                volume,
-                quote_volume,
+                open: Some(Price(open)),
+                high: Some(Price(high)),
+                low: Some(Price(low)),
+                volume: Some(volume),
+                quote_volume: Some(quote_volume),
             }))
         }
         _ => MarketData::Quote(Quote {

@@ -14,8 +14,7 @@ use hean::journal::{self, JournalConfig, JournalHandle, SyncPolicy};
 use hean::kernel::event::{Fill, Record, ReportKind, Seq, Sequenced, VenueReport};
 use hean::kernel::orders::{OrderId, OrderSpec, OrderType, Origin, Size, TimeInForce};
 use hean::kernel::types::{
-    Instrument, InstrumentId, InstrumentName, InstrumentStatus, Money, Price, Qty, Rate, Scale,
-    Side, Time, VenueId,
+    Instrument, InstrumentId, InstrumentName, Money, Price, Qty, Rate, Scale, Side, Time, VenueId,
 };
 use hean::runtime::clock::Clock;
 use hean::status::{JournalStatus, StoreStatus};
@@ -219,22 +218,19 @@ impl Task {
 
 fn instrument(symbol: &str, price: u8, qty: u8) -> Instrument {
     Instrument {
-        name: InstrumentName {
-            venue: VenueId::Sim,
-            symbol: symbol.to_owned(),
-        },
-        base: symbol[..3].to_owned(),
-        quote: "USDT".to_owned(),
-        price_scale: Scale::new(price).expect("scale"),
-        qty_scale: Scale::new(qty).expect("scale"),
-        tick: Price(1),
-        lot: Qty(1),
-        qty_min: Qty(0),
-        qty_max: Qty(0),
-        notional_min: Money::ZERO,
-        status: InstrumentStatus::Trading,
         maker_fee: Rate(0),
-        taker_fee: Rate(100_000),
+        ..Instrument::unlimited(
+            InstrumentName {
+                venue: VenueId::Sim,
+                symbol: symbol.to_owned(),
+            },
+            &symbol[..3],
+            "USDT",
+            (
+                Scale::new(price).expect("scale"),
+                Scale::new(qty).expect("scale"),
+            ),
+        )
     }
 }
 

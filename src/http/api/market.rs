@@ -6,8 +6,9 @@ use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
 use crate::json::Json;
 use crate::kernel::event::{BookFault, Candle, Level};
+use crate::kernel::event::{Derivative, Liquidation};
 use crate::kernel::snapshot::BOOK_LEVELS_PUBLISHED;
-use crate::kernel::types::{Instrument, InstrumentId, InstrumentStatus, Interval, Qty, Time};
+use crate::kernel::types::{Instrument, InstrumentId, Interval, MarkPrice, Qty, Time};
 
 /// Levels a side when the caller does not say.
 const DEPTH_DEFAULT: usize = 20;
@@ -50,28 +51,69 @@ pub(in crate::http) fn ticker(call: &Call) -> Answer {
                 None => j.null(),
             }
         }
-        let volume = ticker.day.map_or(ticker.session_volume, |day| day.volume);
+        let day = ticker.day.unwrap_or_default();
+        let volume = day.volume.unwrap_or(ticker.session_volume);
         j.key("volume").decimal(volume, qty_scale);
-        j.key("volume_window").text(match ticker.day {
+        j.key("volume_window").text(match day.volume {
             Some(_) => "24h",
             None => "session",
         });
         j.key("quote_volume");
-        match ticker.day {
-            Some(day) => j.decimal(day.quote_volume, quote_scale),
+        match day.quote_volume {
+            Some(volume) => j.decimal(volume, quote_scale),
             None => j.null(),
         }
-        for (name, price) in [
-            ("open", ticker.day.map(|d| d.open)),
-            ("high", ticker.day.map(|d| d.high)),
-            ("low", ticker.day.map(|d| d.low)),
-        ] {
+        for (name, price) in [("open", day.open), ("high", day.high), ("low", day.low)] {
             j.key(name).price_or_null(price, &instrument);
+        }
+        if let Some(figures) = ticker.derivative {
+            derivative(j, &figures, qty_scale);
+            liquidation(j, ticker.last_liquidation, &instrument);
         }
         j.key("timestamp");
         time(j, ticker.time);
     });
     Ok(Reply::json(json))
+}
+
+/// What a derivative has beyond a spot market.
+fn derivative(j: &mut Json, figures: &Derivative, qty_scale: u8) {
+    for (name, price) in [("mark_price", figures.mark), ("index_price", figures.index)] {
+        j.key(name);
+        match price {
+            Some(price) => j.decimal(i128::from(price.0), MarkPrice::SCALE),
+            None => j.null(),
+        }
+    }
+    j.key("funding_rate");
+    match figures.funding_rate {
+        Some(rate) => j.rate(rate),
+        None => j.null(),
+    }
+    j.key("next_funding");
+    match figures.next_funding {
+        Some(at) => time(j, at),
+        None => j.null(),
+    }
+    j.key("open_interest");
+    match figures.open_interest {
+        Some(contracts) => j.decimal(contracts, qty_scale),
+        None => j.null(),
+    }
+}
+
+fn liquidation(j: &mut Json, newest: Option<Liquidation>, instrument: &Instrument) {
+    j.key("last_liquidation");
+    let Some(newest) = newest else {
+        return j.null();
+    };
+    j.object(|j| {
+        j.key("side").text(newest.side.name());
+        j.key("price").price(newest.price, instrument);
+        j.key("quantity").qty(newest.qty, instrument);
+        j.key("timestamp");
+        time(j, newest.time);
+    });
 }
 
 /// Decimal digits of volumes and of turnovers.
@@ -211,7 +253,7 @@ pub(in crate::http) fn symbols(call: &Call) -> Answer {
             j.key("name").id(&instrument.name);
             j.key("base").text(&instrument.base);
             j.key("quote").text(&instrument.quote);
-            j.key("status").text(status(instrument.status));
+            j.key("status").text(instrument.status.name());
             j.key("tick_size").price(instrument.tick, &instrument);
             j.key("lot_size").qty(instrument.lot, &instrument);
             for (name, bound) in [
@@ -233,12 +275,4 @@ pub(in crate::http) fn symbols(call: &Call) -> Answer {
         instrument.name.to_string()
     });
     Ok(Reply::json(json))
-}
-
-const fn status(status: InstrumentStatus) -> &'static str {
-    match status {
-        InstrumentStatus::Trading => "trading",
-        InstrumentStatus::Halted => "halted",
-        InstrumentStatus::CancelOnly => "cancel_only",
-    }
 }

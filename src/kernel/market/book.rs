@@ -77,6 +77,14 @@ impl Book {
         }
     }
 
+    /// Forgets all but the best `levels` of each side.
+    pub fn cut(&mut self, levels: usize) {
+        for side in [&mut self.bids, &mut self.asks] {
+            let excess = side.len().saturating_sub(levels);
+            side.drain(..excess);
+        }
+    }
+
     /// Best bid.
     pub fn best_bid(&self) -> Option<Level> {
         self.bids.last().copied()

@@ -178,7 +178,7 @@ impl Series {
     }
 
     /// The venue's own candle: completes ours where trades were missed, checks it otherwise.
-    pub fn kline(&mut self, kline: &Kline) -> Progress {
+    pub fn kline(&mut self, kline: &Kline, instrument: &Instrument) -> Progress {
         let mut progress = Progress::default();
         if let Some(forming) = &mut self.forming
             && forming.candle.open_time == kline.candle.open_time
@@ -186,29 +186,42 @@ impl Series {
             if kline.closed {
                 forming.venue_final = Some(kline.candle);
             }
-            let (Some(seam), Some((_, last))) = (&forming.seam, kline.trade_ids) else {
+            let Some(seam) = forming.seam.as_ref().filter(|s| s.len() < SEAM_MAX) else {
                 return progress;
             };
-            // Exact when no trade lies between the venue's last and our first.
-            let joins = match seam.first() {
-                Some(first) => first.id <= last.saturating_add(1) && seam.len() < SEAM_MAX,
-                None => forming.candle.trades == 0,
-            };
-            if joins {
+            if let Some((_, last)) = kline.trade_ids {
+                // Exact when no trade lies between the venue's last and our first.
+                let joins = match seam.first() {
+                    Some(first) => first.first_id <= last.saturating_add(1),
+                    None => forming.candle.trades == 0,
+                };
+                if joins {
+                    let mut candle = kline.candle;
+                    seam.iter()
+                        .filter(|t| t.last_id > last)
+                        .for_each(|t| add(&mut candle, t));
+                    (forming.candle, forming.seam) = (candle, None);
+                }
+            } else if let Some(time) = kline.traded_at {
+                // By time it is exact but for trades of one millisecond: so every further candle of
+                // the venue is taken as the new ground, and its final figures stand.
                 let mut candle = kline.candle;
                 seam.iter()
-                    .filter(|t| t.id > last)
+                    .filter(|t| t.time > time)
                     .for_each(|t| add(&mut candle, t));
-                (forming.candle, forming.seam) = (candle, None);
+                forming.candle = candle;
             }
         } else if kline.closed
             && let Some(own) = self.closed.back_mut()
             && own.candle.open_time == kline.candle.open_time
-            && own.complete
-            && !agree(&own.candle, &kline.candle)
         {
-            self.mismatches = self.mismatches.saturating_add(1);
-            progress.mismatch = true;
+            if !own.complete {
+                (own.candle, own.complete) = (kline.candle, true);
+                self.rebuild(instrument);
+            } else if !agree(&own.candle, &kline.candle) {
+                self.mismatches = self.mismatches.saturating_add(1);
+                progress.mismatch = true;
+            }
         }
         progress
     }
@@ -246,6 +259,11 @@ impl Series {
                 venue_final: None,
             });
         }
+        self.rebuild(instrument);
+    }
+
+    /// Indicators anew, from the candles that are kept.
+    fn rebuild(&mut self, instrument: &Instrument) {
         for kept in &mut self.indicators {
             kept.reset();
         }
@@ -343,15 +361,16 @@ fn flat(open_time: Time, price: Price) -> Candle {
     }
 }
 
-/// Whether two candles agree. Turnover does not count: the venue rounds it.
+/// Whether two candles agree. Turnover does not count: the venue rounds it. Nor does the number of
+/// trades where the venue does not say.
 fn agree(ours: &Candle, venue: &Candle) -> bool {
-    Candle {
-        quote_volume: 0,
-        ..*ours
-    } == Candle {
-        quote_volume: 0,
-        ..*venue
-    }
+    let untold = venue.trades == 0 && venue.volume > 0;
+    *venue
+        == Candle {
+            quote_volume: venue.quote_volume,
+            trades: if untold { 0 } else { ours.trades },
+            ..*ours
+        }
 }
 
 fn add(candle: &mut Candle, trade: &Trade) {
@@ -361,7 +380,11 @@ fn add(candle: &mut Candle, trade: &Trade) {
     let turnover = i128::from(trade.price.0).saturating_mul(i128::from(trade.qty.0));
     candle.volume = candle.volume.saturating_add(i128::from(trade.qty.0));
     candle.quote_volume = candle.quote_volume.saturating_add(turnover);
-    candle.trades = candle.trades.saturating_add(1);
+    let executions = trade
+        .last_id
+        .saturating_sub(trade.first_id)
+        .saturating_add(1);
+    candle.trades = candle.trades.saturating_add(executions);
 }
 
 impl Hash for Series {
@@ -388,6 +411,8 @@ mod tests {
         let time = Time(second * SECOND);
         Trade {
             id,
+            first_id: id,
+            last_id: id,
             price: Price(price),
             qty: Qty(1),
             taker: Side::Buy,
@@ -468,16 +493,17 @@ mod tests {
             interval: Interval::MINUTE,
             candle: candle(0, [15, 22, 14, 18], 5),
             trade_ids: Some((4, 8)),
+            traded_at: None,
             closed: false,
         };
-        s.kline(&kline);
+        s.kline(&kline, &i);
         assert_eq!(
             s.forming().map(|c| c.trades),
             Some(2),
             "trade 9 is in neither"
         );
         (kline.trade_ids, kline.candle.trades) = (Some((4, 10)), 7);
-        s.kline(&kline);
+        s.kline(&kline, &i);
         // The venue's figures up to trade 10, plus our trade 11.
         assert_eq!(s.forming().map(shape), Some((0, [15, 22, 14, 21], 8)));
         s.trade(&trade(12, 61, 30), false, &i);
@@ -514,9 +540,10 @@ mod tests {
             interval: Interval::MINUTE,
             candle: candle(3, [11, 12, 9, 9], 4),
             trade_ids: Some((7, 10)),
+            traded_at: None,
             closed: true,
         };
-        s.kline(&kline);
+        s.kline(&kline, &i);
         assert_eq!(
             s.forming().map(|c| c.trades),
             Some(4),
@@ -525,7 +552,7 @@ mod tests {
         s.break_seam();
         kline.candle.trades = 5;
         kline.trade_ids = None;
-        s.kline(&kline);
+        s.kline(&kline, &i);
         s.trade(&trade(12, 241, 13), false, &i);
         assert_eq!(
             s.last().map(|c| c.trades),
@@ -543,16 +570,17 @@ mod tests {
             interval: Interval::MINUTE,
             candle: candle(1, [10, 10, 10, 10], 1),
             trade_ids: Some((2, 2)),
+            traded_at: None,
             closed: true,
         };
-        s.kline(&kline);
+        s.kline(&kline, &i);
         s.trade(&trade(3, 121, 10), false, &i);
         assert_eq!(s.mismatches, 0);
         kline.candle = candle(2, [10, 11, 10, 10], 1);
-        s.kline(&kline);
+        s.kline(&kline, &i);
         s.trade(&trade(4, 181, 10), false, &i);
         assert_eq!(s.mismatches, 1);
         kline.candle = candle(2, [10, 12, 10, 10], 1);
-        assert!(s.kline(&kline).mismatch, "also when it comes late");
+        assert!(s.kline(&kline, &i).mismatch, "also when it comes late");
     }
 }

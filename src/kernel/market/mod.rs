@@ -11,7 +11,10 @@ pub use book::Book;
 pub use candles::{Progress, Series};
 pub use sync::{Step, SyncedBook};
 
-use super::event::{BookFault, DayStats, Level, LossReason, MarketData, MarketEvent, Quote, Trade};
+use super::event::{
+    BookFault, DayStats, Derivative, Level, Liquidation, LossReason, Lost, MarketData, MarketEvent,
+    Quote, Trade,
+};
 use super::snapshot::TRADES_PUBLISHED;
 use super::types::{Instrument, Interval, Price, Time};
 
@@ -35,9 +38,14 @@ pub struct Market {
     pub book: SyncedBook,
     quote: Option<Quote>,
     last_trade: Option<Trade>,
-    /// Trades up to this id were seen; `None` at the start of a session.
+    /// Trades up to this id were seen; `None` at the start of a session. Of a venue that does not
+    /// number its trades, the last id.
     trade_floor: Option<u64>,
     day: Option<DayStats>,
+    derivative: Option<Derivative>,
+    last_liquidation: Option<Liquidation>,
+    /// When the book was last known to be the venue's: by an update, or by a look over REST.
+    book_seen: Time,
     recent: VecDeque<Trade>,
     series: Vec<Series>,
     /// Trades seen.
@@ -46,6 +54,8 @@ pub struct Market {
     pub trade_gaps: u64,
     /// Base volume traded, at the quantity scale.
     pub volume: i128,
+    /// Liquidations seen.
+    pub liquidations: u64,
     /// Venue time of the newest event.
     pub time: Time,
     /// When the newest event was received.
@@ -63,11 +73,15 @@ impl Market {
             last_trade: None,
             trade_floor: None,
             day: None,
+            derivative: None,
+            last_liquidation: None,
+            book_seen: Time::ZERO,
             recent: VecDeque::with_capacity(TRADES_PUBLISHED),
             series,
             trades: 0,
             trade_gaps: 0,
             volume: 0,
+            liquidations: 0,
             time: Time::ZERO,
             received: Time::ZERO,
             venue_ahead_ns: 0,
@@ -99,19 +113,35 @@ impl Market {
     pub fn best(&self) -> (Option<Level>, Option<Level>) {
         let book = self.book.valid();
         match self.quote {
-            Some(q) if book.is_none() || q.update_id > self.book.last_id() => {
+            Some(q) if book.is_none() || q.update_id > self.book.seq() => {
                 (Some(q.bid), Some(q.ask))
             }
             _ => (book.and_then(Book::best_bid), book.and_then(Book::best_ask)),
         }
     }
 
-    /// The price that positions are valued at: the middle of the valid book, else the last trade.
-    pub fn mark(&self) -> Option<Price> {
-        self.book
-            .valid()
-            .and_then(Book::mid)
-            .or_else(|| self.last_price())
+    /// Mark and index price, funding and open interest, of a derivative.
+    pub fn derivative(&self) -> Option<Derivative> {
+        self.derivative
+    }
+
+    /// The newest liquidation.
+    pub fn last_liquidation(&self) -> Option<Liquidation> {
+        self.last_liquidation
+    }
+
+    /// The price that positions are valued at: the venue's mark price, else the middle of the valid
+    /// book, else the last trade.
+    pub fn mark(&self, instrument: &Instrument) -> Option<Price> {
+        let venue = || self.derivative?.mark?.to_price(instrument.price_scale);
+        let middle = || self.book.valid().and_then(Book::mid);
+        venue().or_else(middle).or_else(|| self.last_price())
+    }
+
+    /// When the book was last known to be the venue's, by our clock: an update came, or a look over
+    /// REST found nothing newer there.
+    pub fn book_seen(&self) -> Time {
+        self.book_seen
     }
 
     /// All series.
@@ -138,7 +168,10 @@ impl Market {
     /// Applies an event.
     pub fn apply(&mut self, event: &MarketEvent, instrument: &Instrument) -> Outcome {
         let mut outcome = Outcome::default();
-        if !matches!(event.data, MarketData::Lost(_)) {
+        if !matches!(
+            event.data,
+            MarketData::Lost(..) | MarketData::Listing(_) | MarketData::Verified { .. }
+        ) {
             self.time = self.time.max(event.venue_time);
             self.received = self.received.max(event.received);
         }
@@ -153,19 +186,32 @@ impl Market {
             self.venue_ahead_ns = event.venue_time.since(event.received);
         }
         match &event.data {
-            MarketData::Depth(delta) => outcome.step = Some(self.book.delta(delta)),
-            MarketData::Snapshot(snapshot) => outcome.step = Some(self.book.snapshot(snapshot)),
+            MarketData::Depth(delta) => {
+                self.book_seen = self.book_seen.max(event.received);
+                outcome.step = Some(self.book.delta(delta));
+            }
+            MarketData::Snapshot(snapshot) => {
+                self.book_seen = self.book_seen.max(event.received);
+                outcome.step = Some(self.book.snapshot(snapshot));
+            }
             MarketData::Quote(quote) => {
                 // The streams are not ordered against each other: never step back.
                 if self.quote.is_none_or(|q| q.update_id <= quote.update_id) {
                     self.quote = Some(*quote);
                 }
-                outcome.step = Some(self.book.quote(*quote));
+                if instrument.name.venue.quotes_verify_books() {
+                    outcome.step = Some(self.book.quote(*quote));
+                }
             }
             MarketData::Trade(trade) => self.trade(trade, instrument, &mut outcome),
+            MarketData::OffBook(id) => {
+                self.number(*id, &mut outcome);
+            }
             MarketData::Kline(kline) => {
                 for series in &mut self.series {
-                    if series.interval() == kline.interval && series.kline(kline).mismatch {
+                    if series.interval() == kline.interval
+                        && series.kline(kline, instrument).mismatch
+                    {
                         outcome.mismatched.push(kline.interval);
                     }
                 }
@@ -179,14 +225,31 @@ impl Market {
                     series.history(history, event.venue_time, instrument);
                 }
             }
-            MarketData::Stats(stats) => self.day = Some(**stats),
-            MarketData::Lost(reason) => {
-                self.quote = None;
-                if *reason == LossReason::Disconnected {
-                    self.trade_floor = None;
+            MarketData::Stats(stats) => self.day.get_or_insert_default().merge(stats),
+            MarketData::Derivative(figures) => {
+                self.derivative.get_or_insert_default().merge(figures);
+            }
+            MarketData::Liquidation(liquidation) => {
+                self.last_liquidation = Some(*liquidation);
+                self.liquidations = self.liquidations.saturating_add(1);
+            }
+            MarketData::Verified { last_id } => {
+                if self.book.valid().is_some() && *last_id <= self.book.last_id() {
+                    self.book_seen = self.book_seen.max(event.received);
                 }
-                self.series.iter_mut().for_each(Series::break_seam);
-                outcome.step = Some(self.book.invalidate(BookFault::Lost(*reason)));
+            }
+            MarketData::Listing(_) => {}
+            MarketData::Lost(reason, what) => {
+                if matches!(what, Lost::All | Lost::Trades) {
+                    if *reason == LossReason::Disconnected {
+                        self.trade_floor = None;
+                    }
+                    self.series.iter_mut().for_each(Series::break_seam);
+                }
+                if matches!(what, Lost::All | Lost::Book) {
+                    self.quote = None;
+                    outcome.step = Some(self.book.invalidate(BookFault::Lost(*reason)));
+                }
             }
         }
         outcome.applied |= matches!(outcome.step, Some(Step::Changed | Step::BecameValid));
@@ -206,12 +269,14 @@ impl Market {
         }
     }
 
-    fn trade(&mut self, trade: &Trade, instrument: &Instrument, outcome: &mut Outcome) {
-        if self.trade_floor.is_some_and(|floor| trade.id <= floor) {
-            return; // repeated
+    /// Notes the ids of a message of a numbered trade stream. `None`: it was seen before; else whether
+    /// others before it were missed.
+    fn number(&mut self, id: u64, outcome: &mut Outcome) -> Option<bool> {
+        if self.trade_floor.is_some_and(|floor| id <= floor) {
+            return None;
         }
         let next = self.trade_floor.map(|floor| floor.saturating_add(1));
-        let gap = next.is_some_and(|next| trade.id > next);
+        let gap = next.is_some_and(|next| id > next);
         // A new session may begin anywhere, at a restarted venue even with smaller ids.
         let missed = gap || (next.is_none() && self.last_trade.is_some());
         if missed {
@@ -220,8 +285,47 @@ impl Market {
         if gap {
             self.trade_gaps = self.trade_gaps.saturating_add(1);
         }
+        self.trade_floor = Some(id);
+        outcome.applied = true;
+        Some(missed)
+    }
+
+    /// The same where trades have no numbers: one that is among the last ones was seen before. Trades
+    /// come in the order of time, so the search ends at the first older one.
+    fn recognise(&mut self, trade: &Trade, outcome: &mut Outcome) -> Option<bool> {
+        let newer = self.recent.iter().rev();
+        let mut newer = newer.take_while(|known| known.time >= trade.time);
+        if newer.any(|known| known.id == trade.id) {
+            return None;
+        }
+        // Older than all that is remembered: nobody can tell any more, and counting twice is worse.
+        let full = self.recent.len() == TRADES_PUBLISHED;
+        if full
+            && self
+                .recent
+                .front()
+                .is_some_and(|oldest| trade.time < oldest.time)
+        {
+            return None;
+        }
+        let missed = self.trade_floor.is_none() && self.last_trade.is_some();
+        if missed {
+            self.series.iter_mut().for_each(Series::break_seam);
+        }
         self.trade_floor = Some(trade.id);
         outcome.applied = true;
+        Some(missed)
+    }
+
+    fn trade(&mut self, trade: &Trade, instrument: &Instrument, outcome: &mut Outcome) {
+        let new = if instrument.name.venue.numbers_trades() {
+            self.number(trade.id, outcome)
+        } else {
+            self.recognise(trade, outcome)
+        };
+        let Some(missed) = new else {
+            return; // repeated
+        };
         self.last_trade = Some(*trade);
         self.trades = self.trades.saturating_add(1);
         self.volume = self.volume.saturating_add(i128::from(trade.qty.0));
@@ -248,7 +352,8 @@ impl Hash for Market {
             self.volume,
         )
             .hash(state);
-        (self.time, self.received).hash(state);
+        (self.day, self.derivative, self.last_liquidation).hash(state);
+        (self.liquidations, self.time, self.received, self.book_seen).hash(state);
         self.series.hash(state);
     }
 }
@@ -256,29 +361,23 @@ impl Hash for Market {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::kernel::types::{
-        InstrumentName, InstrumentStatus, Money, Qty, Rate, Scale, VenueId,
-    };
+    use crate::kernel::types::{InstrumentName, Money, Qty, Scale, VenueId};
 
     /// BTCUSDT with a tick of 0.01, a lot of 0.00001 and a minimum notional of 5.
     pub(crate) fn instrument() -> Instrument {
         Instrument {
-            name: InstrumentName {
-                venue: VenueId::Sim,
-                symbol: "BTCUSDT".to_owned(),
-            },
-            base: "BTC".to_owned(),
-            quote: "USDT".to_owned(),
-            price_scale: Scale::new(2).expect("scale"),
-            qty_scale: Scale::new(5).expect("scale"),
-            tick: Price(1),
-            lot: Qty(1),
             qty_min: Qty(1),
             qty_max: Qty(900_000_000),
             notional_min: Money::parse("5").expect("amount"),
-            status: InstrumentStatus::Trading,
-            maker_fee: Rate(100_000),
-            taker_fee: Rate(100_000),
+            ..Instrument::unlimited(
+                InstrumentName {
+                    venue: VenueId::Sim,
+                    symbol: "BTCUSDT".to_owned(),
+                },
+                "BTC",
+                "USDT",
+                (Scale::new(2).expect("scale"), Scale::new(5).expect("scale")),
+            )
         }
     }
 }

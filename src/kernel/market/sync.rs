@@ -1,7 +1,9 @@
 //! Keeps a book in step with its venue: buffer, snapshot, replay, then verify every update.
 //!
-//! Source: Binance spot, "How to manage a local order book correctly". The book is valid only while
-//! every update since the snapshot was seen; any doubt makes it invalid at once.
+//! Sources: Binance spot and USDⓈ-M, "How to manage a local order book correctly"; Bybit v5, "Orderbook".
+//! Every update names the one that it follows ([`DepthDelta::prev_id`]), so one rule serves all venues:
+//! what follows something unseen is a gap, what lies behind us is a repetition. The book is valid only
+//! while every update since the snapshot was seen; any doubt makes it invalid at once.
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -19,6 +21,10 @@ pub struct SyncedBook {
     book: Book,
     state: State,
     last_id: u64,
+    /// What orders the last applied event among the venue's streams.
+    seq: u64,
+    /// Levels a side that the stream shows, where it shows a window.
+    window: Option<u16>,
     quote: Option<Quote>,
     fault: Option<BookFault>,
     was_valid: bool,
@@ -58,6 +64,8 @@ impl SyncedBook {
             book: Book::new(levels_max),
             state: State::Waiting(VecDeque::new()),
             last_id: 0,
+            seq: 0,
+            window: None,
             quote: None,
             fault: None,
             was_valid: false,
@@ -82,14 +90,19 @@ impl SyncedBook {
         self.last_id
     }
 
+    /// What orders the last applied event among the venue's streams.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
     /// A difference came.
     pub fn delta(&mut self, delta: &DepthDelta) -> Step {
         match &mut self.state {
             State::Waiting(buffer) => {
-                if buffer
-                    .back()
-                    .is_some_and(|b| delta.first_id > b.last_id.saturating_add(1))
-                {
+                if buffer.back().is_some_and(|b| delta.last_id <= b.last_id) {
+                    return Step::Unchanged; // repeated
+                }
+                if buffer.back().is_some_and(|b| delta.prev_id > b.last_id) {
                     self.gaps = self.gaps.saturating_add(1);
                     buffer.clear();
                 }
@@ -100,7 +113,7 @@ impl SyncedBook {
                 Step::Unchanged
             }
             State::Valid if delta.last_id <= self.last_id => Step::Unchanged,
-            State::Valid if delta.first_id > self.last_id.saturating_add(1) => {
+            State::Valid if delta.prev_id > self.last_id => {
                 self.gaps = self.gaps.saturating_add(1);
                 let step = self.invalidate(BookFault::Gap);
                 if let State::Waiting(buffer) = &mut self.state {
@@ -116,28 +129,50 @@ impl SyncedBook {
         }
     }
 
-    /// A snapshot came. Ignored while the book is valid.
+    /// A snapshot came. One from REST joins a book that waits and is ignored by a valid one; the
+    /// stream's own replaces whatever is here.
     pub fn snapshot(&mut self, snapshot: &DepthSnapshot) -> Step {
+        self.window = snapshot.window;
+        if snapshot.window.is_some() {
+            let was_valid = matches!(self.state, State::Valid);
+            self.replace(snapshot);
+            return match self.verify() {
+                Some(fault) => self.invalidate(fault),
+                None if was_valid => Step::Changed,
+                None => self.became_valid(),
+            };
+        }
         let State::Waiting(buffer) = &mut self.state else {
             return Step::Unchanged;
         };
-        let next = snapshot.last_id.saturating_add(1);
-        if buffer.front().is_some_and(|first| first.first_id > next) {
+        if buffer
+            .front()
+            .is_some_and(|first| first.prev_id > snapshot.last_id)
+        {
             // Keep the buffer: the next snapshot will be newer.
             self.fault = Some(BookFault::SnapshotTooOld);
             return Step::NeedsSnapshot(BookFault::SnapshotTooOld);
         }
         let buffer = std::mem::take(buffer);
-        self.book.replace(&snapshot.bids, &snapshot.asks);
-        self.last_id = snapshot.last_id;
-        self.state = State::Valid;
+        self.replace(snapshot);
         for delta in buffer.iter().filter(|d| d.last_id > snapshot.last_id) {
             // The buffer has no hole, so the first one left joins the snapshot.
             self.apply(delta);
         }
-        if let Some(fault) = self.verify() {
-            return self.invalidate(fault);
+        match self.verify() {
+            Some(fault) => self.invalidate(fault),
+            None => self.became_valid(),
         }
+    }
+
+    fn replace(&mut self, snapshot: &DepthSnapshot) {
+        self.book.replace(&snapshot.bids, &snapshot.asks);
+        self.last_id = snapshot.last_id;
+        self.seq = snapshot.seq;
+        self.state = State::Valid;
+    }
+
+    fn became_valid(&mut self) -> Step {
         self.fault = None;
         if std::mem::replace(&mut self.was_valid, true) {
             self.resyncs = self.resyncs.saturating_add(1);
@@ -171,7 +206,12 @@ impl SyncedBook {
         for level in &delta.asks {
             self.book.set(Side::Sell, *level);
         }
+        if let Some(window) = self.window {
+            // What better levels pushed out of the window is no longer kept up to date.
+            self.book.cut(usize::from(window));
+        }
         self.last_id = delta.last_id;
+        self.seq = delta.seq;
         self.updates = self.updates.saturating_add(1);
     }
 
@@ -192,6 +232,8 @@ impl Hash for SyncedBook {
         matches!(self.state, State::Valid).hash(state);
         (
             self.last_id,
+            self.seq,
+            self.window,
             self.updates,
             self.gaps,
             self.resyncs,
@@ -217,8 +259,10 @@ mod tests {
 
     fn delta(first_id: u64, last_id: u64, bid: i64) -> DepthDelta {
         DepthDelta {
+            prev_id: first_id - 1,
             first_id,
             last_id,
+            seq: last_id,
             bids: vec![level(bid, 1)],
             asks: vec![],
         }
@@ -227,6 +271,8 @@ mod tests {
     fn snapshot(last_id: u64) -> DepthSnapshot {
         DepthSnapshot {
             last_id,
+            seq: last_id,
+            window: None,
             bids: vec![level(10, 1)],
             asks: vec![level(100, 1)],
         }
@@ -310,10 +356,58 @@ mod tests {
     }
 
     #[test]
+    fn futures_updates_join_by_the_id_that_they_follow() {
+        let linked = |prev_id, first_id, last_id, bid| DepthDelta {
+            prev_id,
+            ..delta(first_id, last_id, bid)
+        };
+        let mut book = SyncedBook::new(100);
+        // Ids jump: the first one lies before the snapshot, the second one spans it.
+        book.delta(&linked(80, 85, 90, 11));
+        book.delta(&linked(90, 97, 105, 12));
+        assert_eq!(book.snapshot(&snapshot(100)), Step::BecameValid);
+        assert_eq!((book.last_id(), book.updates), (105, 1));
+        assert_eq!(book.delta(&linked(105, 120, 130, 13)), Step::Changed);
+        assert_eq!(book.delta(&linked(105, 120, 130, 13)), Step::Unchanged);
+        assert_eq!(
+            book.delta(&linked(131, 132, 140, 14)),
+            Step::NeedsSnapshot(BookFault::Gap)
+        );
+    }
+
+    #[test]
+    fn a_snapshot_of_the_stream_replaces_whatever_is_there() {
+        let windowed = |last_id| DepthSnapshot {
+            window: Some(2),
+            bids: vec![level(10, 1), level(9, 1)],
+            ..snapshot(last_id)
+        };
+        let mut book = SyncedBook::new(100);
+        assert_eq!(book.snapshot(&windowed(50)), Step::BecameValid);
+        assert_eq!(book.delta(&delta(51, 51, 11)), Step::Changed);
+        let bids = |book: &SyncedBook| {
+            let book = book.valid().expect("valid");
+            book.levels(Side::Buy)
+                .map(|l| l.price.0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(bids(&book), [11, 10], "cut to the window");
+        // The service was restarted and counts anew.
+        assert_eq!(book.snapshot(&windowed(1)), Step::Changed);
+        assert_eq!((bids(&book), book.last_id()), (vec![10, 9], 1));
+        assert_eq!(book.delta(&delta(2, 2, 12)), Step::Changed);
+        assert_eq!(
+            book.delta(&delta(4, 4, 12)),
+            Step::NeedsSnapshot(BookFault::Gap)
+        );
+        assert_eq!(book.snapshot(&windowed(9)), Step::BecameValid);
+    }
+
+    #[test]
     fn the_buffer_is_bounded() {
         let mut book = SyncedBook::new(10);
         let mut full = 0;
-        for id in 0..20_000 {
+        for id in 1..20_001 {
             full += usize::from(
                 book.delta(&delta(id, id, 1)) == Step::NeedsSnapshot(BookFault::BufferFull),
             );

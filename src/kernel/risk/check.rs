@@ -353,7 +353,7 @@ fn adds_risk(
         let hint = "the book resynchronises by itself; try again shortly";
         return refuse(Rule::StaleData, "a valid order book", value, hint);
     };
-    let age = context.now.since(context.market.received);
+    let age = context.now.since(context.market.book_seen());
     if age > limits.stale_after_ns {
         return refuse(
             Rule::StaleData,
@@ -390,7 +390,7 @@ fn adds_risk(
         .checked_add(waiting.0)
         .and_then(|q| q.checked_add(qty.0))
         .ok_or(MoneyError);
-    let mark = context.market.mark().unwrap_or(price);
+    let mark = context.market.mark(context.instrument).unwrap_or(price);
     let exposure = range(context.instrument.notional(mark, Qty(range(worst)?)))?;
     if exposure > limits.position_notional_max {
         return refuse(

@@ -24,7 +24,7 @@ impl Default for RiskLimits {
             position_notional_max: Money::whole(100_000),
             orders_open_max: 200,
             price_collar: Rate(5_000_000), // 5 %
-            stale_after_ns: 10 * SECOND,
+            stale_after_ns: 30 * SECOND,
         }
     }
 }

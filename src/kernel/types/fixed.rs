@@ -73,12 +73,44 @@ pub struct Rate(pub i64);
 impl Rate {
     /// Decimal digits of a rate.
     pub const SCALE: u8 = 8;
+    /// 1.0.
+    pub const ONE: Self = Self(100_000_000);
 
     /// Parses a rate such as `0.001`.
     pub fn parse(text: &str) -> Result<Self, FixedError> {
         parse_fixed(text.as_bytes(), Self::SCALE)
             .and_then(narrow)
             .map(Self)
+    }
+}
+
+/// A mark, index or settlement price at scale 8: finer than any tick, because it is an average.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct MarkPrice(pub i64);
+
+impl MarkPrice {
+    /// Decimal digits of a mark price.
+    pub const SCALE: u8 = 8;
+
+    /// The nearest price at an instrument's scale, half to even; `None` beyond its range.
+    pub fn to_price(self, scale: Scale) -> Option<Price> {
+        let finer = u32::from(Self::SCALE).checked_sub(u32::from(scale.0))?;
+        let unit = 10_i64.checked_pow(finer)?;
+        let (down, rest) = (
+            self.0.checked_div_euclid(unit)?,
+            self.0.checked_rem_euclid(unit)?,
+        );
+        let half = rest.cmp(&unit.checked_sub(rest)?);
+        let up = half.is_gt() || (half.is_eq() && down & 1 == 1);
+        down.checked_add(i64::from(up)).map(Price)
+    }
+}
+
+impl From<MarkPrice> for Decimal {
+    fn from(price: MarkPrice) -> Self {
+        format_fixed(i128::from(price.0), MarkPrice::SCALE)
     }
 }
 

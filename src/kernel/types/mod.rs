@@ -14,10 +14,12 @@ mod interval;
 mod money;
 mod time;
 
-pub use fixed::{FixedError, Price, Qty, Rate, Scale, format_fixed, parse_fixed};
+pub use fixed::{
+    Decimal, FixedError, MarkPrice, Price, Qty, Rate, Scale, format_fixed, parse_fixed,
+};
 pub use instrument::{
-    Instrument, InstrumentId, InstrumentName, InstrumentStatus, NameError, Side, VenueId,
-    normalise_symbol,
+    BandReference, Contract, Instrument, InstrumentId, InstrumentName, InstrumentStatus, NameError,
+    PriceBand, Side, VenueId, normalise_symbol,
 };
 pub use interval::{Interval, IntervalError};
 pub use money::{Money, MoneyError};

@@ -11,15 +11,17 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::Market;
 use super::decode::check_range;
-use super::error::{DecodeError, FieldFault};
-use super::value::{self, Scales};
-use crate::kernel::event::Candle;
+use crate::kernel::event::{Candle, Derivative};
 use crate::kernel::types::{
-    FixedError, Instrument, InstrumentName, InstrumentStatus, Money, Price, Qty, Rate, Scale, Time,
-    VenueId,
+    BandReference, Contract, FixedError, Instrument, InstrumentName, InstrumentStatus, Money,
+    Price, PriceBand, Qty, Rate, Scale, Time, VenueId,
 };
+use crate::venue::decode_error::{DecodeError, FieldFault};
 use crate::venue::json::Scanner;
+use crate::venue::protocol::Complaint;
+use crate::venue::value::{self, Scales};
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -119,16 +121,46 @@ pub fn decode_server_time(body: &[u8]) -> Result<Time> {
     )
 }
 
-/// Reads an error answer: the venue's code and words.
-pub fn decode_complaint(body: &[u8]) -> Option<(i64, String)> {
+/// Reads `GET /openInterest` of futures.
+pub fn decode_open_interest(body: &[u8], instrument: &Instrument) -> Result<Derivative> {
+    let text = std::str::from_utf8(body).map_err(|_| DecodeError::Utf8)?;
+    let mut scanner = Scanner::new(text);
+    let mut found: Option<&str> = None;
+    scanner.object(|key, scanner| {
+        let raw = scanner.raw()?;
+        if key == "openInterest" && found.replace(raw).is_some() {
+            return Err(DecodeError::Duplicate(key.to_owned()));
+        }
+        Ok(())
+    })?;
+    scanner.end()?;
+    let raw = found.ok_or(DecodeError::Missing("openInterest"))?;
+    let digits = instrument.qty_scale.digits();
+    Ok(Derivative {
+        open_interest: Some(value::truncated_volume("openInterest", raw, digits)?),
+        ..Derivative::default()
+    })
+}
+
+/// What an answer other than 200 means. A pause without `Retry-After`: to the next minute when
+/// throttled, two minutes (the shortest that Binance announces) when banned.
+pub fn complaint(status: u16, body: &[u8]) -> Option<Complaint> {
     #[derive(Deserialize)]
-    struct Complaint {
+    struct Words {
         code: i64,
         msg: String,
     }
-    serde_json::from_slice(body)
-        .ok()
-        .map(|c: Complaint| (c.code, c.msg))
+    match status {
+        200 => None,
+        429 => Some(Complaint::Throttled { pause_s: 60 }),
+        418 => Some(Complaint::Throttled { pause_s: 120 }),
+        403 | 451 => Some(Complaint::Blocked),
+        _ => {
+            let words: Option<Words> = serde_json::from_slice(body).ok();
+            let (code, message) = words.map(|w| (w.code, w.msg)).unwrap_or_default();
+            Some(Complaint::Refused { code, message })
+        }
+    }
 }
 
 /// What `GET /exchangeInfo` says of one symbol, as text; [`Self::instrument`] checks it.
@@ -145,6 +177,11 @@ pub struct SymbolFacts<'a> {
     quote: Cow<'a, str>,
     #[serde(borrow)]
     filters: Vec<Filter<'a>>,
+    /// Futures only.
+    #[serde(borrow, rename = "contractType")]
+    contract: Option<Cow<'a, str>>,
+    #[serde(rename = "deliveryDate")]
+    delivery: Option<i64>,
 }
 
 /// The parts of a symbol's filters that are used here.
@@ -168,6 +205,25 @@ struct Filter<'a> {
     max_qty: Option<Cow<'a, str>>,
     #[serde(borrow)]
     min_notional: Option<Cow<'a, str>>,
+    /// The name that futures have for it.
+    #[serde(borrow)]
+    notional: Option<Cow<'a, str>>,
+    max_num_orders: Option<u32>,
+    /// The name that futures have for it.
+    limit: Option<u32>,
+    #[serde(borrow)]
+    multiplier_up: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    multiplier_down: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    bid_multiplier_up: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    bid_multiplier_down: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ask_multiplier_up: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ask_multiplier_down: Option<Cow<'a, str>>,
+    avg_price_mins: Option<u16>,
 }
 
 /// Reads `GET /exchangeInfo`, in place: megabytes when all symbols are asked for.
@@ -183,8 +239,13 @@ pub fn decode_exchange_info(body: &mut [u8]) -> Result<Vec<SymbolFacts<'_>>> {
 }
 
 impl SymbolFacts<'_> {
-    /// The instrument, if this program can represent it.
-    pub fn instrument(&self, venue: VenueId) -> Result<Instrument> {
+    /// The instrument, if this program can represent it; at `fixed` scales where it has them already.
+    pub fn instrument(
+        &self,
+        venue: VenueId,
+        market: Market,
+        fixed: Option<(Scale, Scale)>,
+    ) -> Result<Instrument> {
         let price_filter = self.filter("PRICE_FILTER");
         let lot_filter = self.filter("LOT_SIZE");
         let tick = need(
@@ -199,30 +260,50 @@ impl SymbolFacts<'_> {
         let notional_min = self
             .filter("NOTIONAL")
             .or_else(|| self.filter("MIN_NOTIONAL"))
-            .and_then(|f| f.min_notional.as_deref());
+            .and_then(|f| f.min_notional.as_deref().or(f.notional.as_deref()));
+        let orders = self.filter("MAX_NUM_ORDERS");
+        let market_max = self
+            .filter("MARKET_LOT_SIZE")
+            .and_then(|f| f.max_qty.as_deref());
 
-        let price_scale = scale("tickSize", [tick, price_min.unwrap_or("0")], price_max)?;
-        let qty_scale = scale("stepSize", [step, qty_min.unwrap_or("0")], qty_max)?;
+        let (price_scale, qty_scale) = match fixed {
+            Some(scales) => scales,
+            None => (
+                scale("tickSize", [tick, price_min.unwrap_or("0")], price_max)?,
+                scale("stepSize", [step, qty_min.unwrap_or("0")], qty_max)?,
+            ),
+        };
         let qty = |field, text: Option<&str>| {
             Qty::parse(text.unwrap_or("0").as_bytes(), qty_scale)
                 .map_err(|e| DecodeError::field(field, e))
         };
         // A filter of zero is switched off: then the scale itself is the grid.
-        let tick = Qty::parse(tick.as_bytes(), price_scale)
-            .map_err(|e| DecodeError::field("tickSize", e))?;
+        let price = |field, text: Option<&str>| {
+            Qty::parse(text.unwrap_or("0").as_bytes(), price_scale)
+                .map(|q| Price(q.0))
+                .map_err(|e| DecodeError::field(field, e))
+        };
+        let name = InstrumentName {
+            venue,
+            symbol: self.symbol.clone().into_owned(),
+        };
+        let scales = (price_scale, qty_scale);
         Ok(Instrument {
-            name: InstrumentName {
-                venue,
-                symbol: self.symbol.clone().into_owned(),
-            },
-            base: self.base.clone().into_owned(),
-            quote: self.quote.clone().into_owned(),
-            price_scale,
-            qty_scale,
-            tick: Price(tick.0.max(1)),
+            contract: self.contract()?,
+            // Eight hours unless the venue says otherwise; the next payment's time comes with the
+            // mark price.
+            funding_minutes: if market == Market::Usdm { 480 } else { 0 },
+            tick: price("tickSize", Some(tick))?.max(Price(1)),
             lot: qty("stepSize", Some(step))?.max(Qty(1)),
             qty_min: qty("minQty", qty_min)?,
             qty_max: qty("maxQty", qty_max)?,
+            market_qty_max: qty("maxQty", market_max)?,
+            price_min: price("minPrice", price_min)?,
+            price_max: price("maxPrice", price_max)?,
+            band: self.band(market)?,
+            orders_max: orders
+                .and_then(|f| f.max_num_orders.or(f.limit))
+                .unwrap_or(0),
             notional_min: notional_min.map_or(Ok(Money::ZERO), |text| {
                 Money::parse(text)
                     .and_then(|m| {
@@ -235,11 +316,67 @@ impl SymbolFacts<'_> {
             status: match &*self.status {
                 "TRADING" => InstrumentStatus::Trading,
                 "CANCEL_ONLY" => InstrumentStatus::CancelOnly,
+                "SETTLING" | "CLOSE" | "DELIVERING" | "DELIVERED" => InstrumentStatus::Delisted,
                 _ => InstrumentStatus::Halted,
             },
             maker_fee: FEE_DEFAULT,
             taker_fee: FEE_DEFAULT,
+            ..Instrument::unlimited(name, &self.base, &self.quote, scales)
         })
+    }
+
+    fn contract(&self) -> Result<Contract> {
+        Ok(match self.contract.as_deref() {
+            None => Contract::Spot,
+            Some(kind) if kind.contains("PERPETUAL") || kind.is_empty() => {
+                Contract::LinearPerpetual
+            }
+            Some(_) => {
+                let delivery = self.delivery.ok_or(DecodeError::Missing("deliveryDate"))?;
+                let range = || DecodeError::field("deliveryDate", FieldFault::Range);
+                let delivery = Time::from_millis(delivery).ok_or_else(range)?;
+                Contract::LinearFuture { delivery }
+            }
+        })
+    }
+
+    /// Around the mean price on spot, around the mark price on futures.
+    fn band(&self, market: Market) -> Result<Option<PriceBand>> {
+        let rate = |field, text: &Option<Cow<'_, str>>| {
+            let text = text.as_deref().ok_or(DecodeError::Missing(field))?;
+            Rate::parse(text).map_err(|e| DecodeError::field(field, e))
+        };
+        let reference = |f: &Filter<'_>| match market {
+            Market::Usdm => BandReference::Mark,
+            Market::Spot => BandReference::MeanPrice {
+                minutes: f.avg_price_mins.unwrap_or(0),
+            },
+        };
+        if let Some(f) = self.filter("PERCENT_PRICE_BY_SIDE") {
+            return Ok(Some(PriceBand {
+                reference: reference(f),
+                buy: (
+                    rate("bidMultiplierDown", &f.bid_multiplier_down)?,
+                    rate("bidMultiplierUp", &f.bid_multiplier_up)?,
+                ),
+                sell: (
+                    rate("askMultiplierDown", &f.ask_multiplier_down)?,
+                    rate("askMultiplierUp", &f.ask_multiplier_up)?,
+                ),
+            }));
+        }
+        let Some(f) = self.filter("PERCENT_PRICE") else {
+            return Ok(None);
+        };
+        let both = (
+            rate("multiplierDown", &f.multiplier_down)?,
+            rate("multiplierUp", &f.multiplier_up)?,
+        );
+        Ok(Some(PriceBand {
+            reference: reference(f),
+            buy: both,
+            sell: both,
+        }))
     }
 
     fn filter(&self, name: &str) -> Option<&Filter<'_>> {

@@ -1,4 +1,4 @@
-//! Frames of Binance's spot streams, as pure functions: text in, event or error out.
+//! Frames of Binance's streams, spot and USDⓈ-M, as pure functions: text in, event or error out.
 //!
 //! Both forms are read: combined (`{"stream":…,"data":…}`) and bare. Keys may come in any order;
 //! unknown ones are ignored, a key that is read here must not appear twice. A frame is scanned once
@@ -13,14 +13,17 @@
     clippy::float_arithmetic
 )]
 
-use super::error::{DecodeError, FieldFault};
-use super::value::{self, Scales};
+use super::Market;
+use super::fields::{Fields, set};
 use crate::kernel::event::{
-    Candle, DayStats, DepthDelta, DepthSnapshot, Kline, Level, MarketData, MarketEvent, Quote,
-    Trade,
+    Candle, DayStats, DepthDelta, DepthSnapshot, Derivative, Kline, Level, Liquidation, MarketData,
+    MarketEvent, Quote, Trade,
 };
 use crate::kernel::types::{FixedError, Instrument, InstrumentId, Side, Time};
+use crate::venue::decode_error::{DecodeError, FieldFault};
 use crate::venue::json::Scanner;
+use crate::venue::protocol::{Answer, Decode, Ignored, Reading, Said, TopicKind, TradeStream};
+use crate::venue::value::{self, Scales};
 
 /// What a frame says.
 #[derive(Debug, Clone)]
@@ -35,29 +38,10 @@ pub enum Decoded {
     Ignored(Ignored),
 }
 
-/// The answer to a request on a stream connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The request's id, if it was an integer.
-    pub id: Option<i64>,
-    /// The venue's code and words when it refused.
-    pub error: Option<(i64, String)>,
-}
-
-/// Why a frame is of no interest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ignored {
-    /// A symbol that is not configured.
-    Symbol,
-    /// An event that this program does not use.
-    Kind,
-    /// 24-hour figures of an instrument that did not trade.
-    NoTrades,
-}
-
 /// Reads frames for a fixed set of instruments.
 #[derive(Debug, Clone)]
 pub struct Decoder {
+    market: Market,
     /// Sorted by symbol.
     known: Vec<Known>,
 }
@@ -67,23 +51,25 @@ struct Known {
     symbol: String,
     id: InstrumentId,
     scales: Scales,
+    trades: TradeStream,
 }
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
 impl Decoder {
     /// For these instruments, by their venue symbols.
-    pub fn new<'a>(instruments: impl IntoIterator<Item = (InstrumentId, &'a Instrument)>) -> Self {
+    pub fn new(market: Market, instruments: &[Reading<'_>]) -> Self {
         let mut known: Vec<Known> = instruments
-            .into_iter()
-            .map(|(id, instrument)| Known {
-                symbol: instrument.name.symbol.clone(),
-                id,
-                scales: Scales::of(instrument),
+            .iter()
+            .map(|reading| Known {
+                symbol: reading.instrument.name.symbol.clone(),
+                id: reading.id,
+                scales: Scales::of(reading.instrument),
+                trades: reading.trades,
             })
             .collect();
         known.sort_by(|a, b| a.symbol.cmp(&b.symbol));
-        Self { known }
+        Self { market, known }
     }
 
     /// Reads one frame that was received at `received`.
@@ -115,7 +101,12 @@ impl Decoder {
                 self.read(fields, received, true)
             }
             (Some(stream), Some(_)) => {
-                value::text("stream", stream)?;
+                let stream = value::text("stream", stream)?;
+                // A partial book: on spot it names no symbol, on futures it looks like a difference.
+                let partial = stream.split_once("@depth").map(|(_, rest)| rest.as_bytes());
+                if partial.is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit)) {
+                    return Ok(Decoded::Ignored(Ignored::Kind));
+                }
                 // An array: the streams of all symbols, which are not subscribed.
                 let ignored = Ok(Decoded::Ignored(Ignored::Kind));
                 inner
@@ -127,31 +118,53 @@ impl Decoder {
         }
     }
 
-    /// The instrument whose order book an unreadable frame belonged to, as far as its raw bytes
-    /// tell. For frames that [`Self::decode`] refused.
-    pub fn depth_victim(&self, frame: &[u8]) -> Option<InstrumentId> {
+    /// The instrument whose order book or trades an unreadable frame belonged to, as far as its raw
+    /// bytes tell. For frames that [`Self::decode`] refused.
+    pub fn victim(&self, frame: &[u8]) -> Option<(InstrumentId, TopicKind)> {
         let has = |needle: &str| {
             let needle = needle.as_bytes();
             frame.windows(needle.len()).any(|window| window == needle)
         };
-        let victim = |known: &&Known| {
-            has(&format!("\"{}@depth", known.symbol.to_lowercase()))
-                || (has("\"depthUpdate\"") && has(&format!("\"{}\"", known.symbol)))
+        let kind = if has("@depth") || has("\"depthUpdate\"") {
+            TopicKind::Depth
+        } else if has("rade\"") {
+            TopicKind::Trades
+        } else {
+            return None;
         };
-        self.known.iter().find(victim).map(|known| known.id)
+        let victim = |known: &&Known| {
+            has(&format!("\"{}@", known.symbol.to_lowercase()))
+                || has(&format!("\"{}\"", known.symbol))
+        };
+        let victim = self.known.iter().find(victim);
+        victim.map(|known| (known.id, kind))
     }
 
     fn read(&self, fields: &Fields<'_>, received: Time, bare: bool) -> Result<Decoded> {
         let Some(kind) = fields.letter(b'e') else {
             return self.read_untyped(fields, received, bare);
         };
+        // Since their merge in 2026 the futures' streams carry coin-margined contracts (2) as well.
+        let market = self.market;
+        let futures = market == Market::Usdm;
+        if futures && fields.st.is_some_and(|st| st != "1") {
+            return Ok(Decoded::Ignored(Ignored::Symbol));
+        }
         match &*value::text("e", kind)? {
-            "depthUpdate" => self.event(fields, received, depth),
-            "trade" => self.event(fields, received, |f, s| trade(f, s, "t", b't')),
-            "aggTrade" => self.event(fields, received, |f, s| trade(f, s, "a", b'a')),
-            "bookTicker" => self.event(fields, received, quote),
-            "kline" => self.event(fields, received, kline),
-            "24hrMiniTicker" => self.event(fields, received, stats),
+            "depthUpdate" => self.event(fields, received, |f, k| depth(f, k.scales, market)),
+            "trade" => self.event(fields, received, |f, k| match k.trades {
+                TradeStream::Every => trade(f, k.scales, market),
+                TradeStream::Aggregate => Ok(None),
+            }),
+            "aggTrade" => self.event(fields, received, |f, k| match k.trades {
+                TradeStream::Every => Ok(None),
+                TradeStream::Aggregate => aggregate(f, k.scales),
+            }),
+            "bookTicker" => self.event(fields, received, |f, k| quote(f, k.scales)),
+            "kline" => self.event(fields, received, |f, k| kline(f, k.scales)),
+            "24hrMiniTicker" => self.event(fields, received, |f, k| stats(f, k.scales)),
+            "markPriceUpdate" if futures => self.event(fields, received, |f, _| mark(f)),
+            "forceOrder" if futures => self.liquidation(fields, received),
             "serverShutdown" => Ok(Decoded::Shutdown),
             _ => Ok(Decoded::Ignored(Ignored::Kind)),
         }
@@ -178,7 +191,7 @@ impl Decoder {
             return answer(fields).map(Decoded::Answer);
         }
         if fields.letter(b'u').is_some() {
-            return self.event(fields, received, quote);
+            return self.event(fields, received, |f, k| quote(f, k.scales));
         }
         Err(DecodeError::Unrecognised)
     }
@@ -187,16 +200,9 @@ impl Decoder {
         &self,
         fields: &Fields<'_>,
         received: Time,
-        read: impl FnOnce(&Fields<'_>, Scales) -> Result<Option<MarketData>>,
+        read: impl FnOnce(&Fields<'_>, &Known) -> Result<Option<MarketData>>,
     ) -> Result<Decoded> {
-        let symbol = value::text("s", fields.need("s", b's')?)?;
-        let Ok(index) = self
-            .known
-            .binary_search_by(|k| k.symbol.as_str().cmp(&symbol))
-        else {
-            return Ok(Decoded::Ignored(Ignored::Symbol));
-        };
-        let Some(known) = self.known.get(index) else {
+        let Some(known) = self.known(fields)? else {
             return Ok(Decoded::Ignored(Ignored::Symbol));
         };
         // `bookTicker` alone has no event time, and no `e` either.
@@ -205,7 +211,7 @@ impl Decoder {
             None if fields.letter(b'e').is_none() => received,
             None => return Err(DecodeError::Missing("E")),
         };
-        Ok(match read(fields, known.scales)? {
+        Ok(match read(fields, known)? {
             Some(data) => Decoded::Market(MarketEvent {
                 instrument: known.id,
                 venue_time,
@@ -215,19 +221,59 @@ impl Decoder {
             None => Decoded::Ignored(Ignored::NoTrades),
         })
     }
-}
 
-impl Scales {
-    pub(super) fn of(instrument: &Instrument) -> Self {
-        Self {
-            price: instrument.price_scale,
-            qty: instrument.qty_scale,
-        }
+    fn known(&self, fields: &Fields<'_>) -> Result<Option<&Known>> {
+        let symbol = value::text("s", fields.need("s", b's')?)?;
+        let known = &self.known;
+        let found = known.binary_search_by(|k| k.symbol.as_str().cmp(&symbol));
+        Ok(found.ok().and_then(|index| known.get(index)))
     }
 
-    /// Digits of a price times a quantity.
-    pub(super) fn turnover(self) -> u8 {
-        self.price.digits().saturating_add(self.qty.digits())
+    /// `forceOrder`, whose facts lie in an object of their own.
+    fn liquidation(&self, fields: &Fields<'_>, received: Time) -> Result<Decoded> {
+        let raw = fields.need("o", b'o')?;
+        if !raw.starts_with('{') {
+            return Err(DecodeError::field("o", FieldFault::Type("an object")));
+        }
+        let order = Fields::of(raw)?;
+        let Some(known) = self.known(&order)? else {
+            return Ok(Decoded::Ignored(Ignored::Symbol));
+        };
+        let side = match &*value::text("S", order.need("S", b'S')?)? {
+            "BUY" => Side::Buy,
+            "SELL" => Side::Sell,
+            _ => return Err(DecodeError::field("S", FieldFault::Type("BUY or SELL"))),
+        };
+        let data = MarketData::Liquidation(Liquidation {
+            side,
+            price: value::price("p", order.need("p", b'p')?, known.scales.price)?,
+            qty: value::traded_qty("q", order.need("q", b'q')?, known.scales.qty)?,
+            time: value::time("T", order.need("T", b'T')?)?,
+        });
+        Ok(Decoded::Market(MarketEvent {
+            instrument: known.id,
+            venue_time: value::time("E", fields.need("E", b'E')?)?,
+            received,
+            data,
+        }))
+    }
+}
+
+impl Decode for Decoder {
+    fn decode(&self, frame: &[u8], received: Time, events: &mut Vec<MarketEvent>) -> Result<Said> {
+        Ok(match self.decode(frame, received)? {
+            Decoded::Market(event) => {
+                events.push(event);
+                Said::Market
+            }
+            Decoded::Answer(answer) => Said::Answer(answer),
+            Decoded::Shutdown => Said::Shutdown,
+            Decoded::Ignored(why) => Said::Ignored(why),
+        })
+    }
+
+    fn victim(&self, frame: &[u8]) -> Option<(InstrumentId, TopicKind)> {
+        self.victim(frame)
     }
 }
 
@@ -241,101 +287,30 @@ pub fn decode_snapshot(body: &[u8], instrument: &Instrument) -> Result<DepthSnap
     snapshot(&fields, Scales::of(instrument))
 }
 
-/// The raw values of one object, by key.
-#[derive(Debug)]
-struct Fields<'a> {
-    /// `A` to `z`; the six characters between the alphabets stay empty.
-    letters: [Option<&'a str>; 58],
-    last_update_id: Option<&'a str>,
-    bids: Option<&'a str>,
-    asks: Option<&'a str>,
-    result: Option<&'a str>,
-    error: Option<&'a str>,
-    id: Option<&'a str>,
-    code: Option<&'a str>,
-    msg: Option<&'a str>,
-}
-
-impl Default for Fields<'_> {
-    fn default() -> Self {
-        Self {
-            letters: [None; 58],
-            last_update_id: None,
-            bids: None,
-            asks: None,
-            result: None,
-            error: None,
-            id: None,
-            code: None,
-            msg: None,
-        }
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn of(object: &'a str) -> Result<Self> {
-        let mut fields = Self::default();
-        Scanner::new(object).object(|key, scanner| fields.collect(key, scanner))?;
-        Ok(fields)
-    }
-
-    #[inline]
-    fn collect(&mut self, key: &str, scanner: &mut Scanner<'a>) -> Result<()> {
-        let slot = match key.as_bytes() {
-            [letter] => self.letters.get_mut(slot_of(*letter)),
-            b"lastUpdateId" => Some(&mut self.last_update_id),
-            b"bids" => Some(&mut self.bids),
-            b"asks" => Some(&mut self.asks),
-            b"result" => Some(&mut self.result),
-            b"error" => Some(&mut self.error),
-            b"id" => Some(&mut self.id),
-            b"code" => Some(&mut self.code),
-            b"msg" => Some(&mut self.msg),
-            _ => None,
-        };
-        let raw = scanner.raw()?;
-        slot.map_or(Ok(()), |slot| set(slot, key, raw))
-    }
-
-    #[inline]
-    fn letter(&self, letter: u8) -> Option<&'a str> {
-        self.letters.get(slot_of(letter)).copied().flatten()
-    }
-
-    #[inline]
-    fn need(&self, name: &'static str, letter: u8) -> Result<&'a str> {
-        self.letter(letter).ok_or(DecodeError::Missing(name))
-    }
-}
-
-#[inline]
-fn slot_of(letter: u8) -> usize {
-    usize::from(letter.wrapping_sub(b'A'))
-}
-
-#[inline]
-fn set<T>(slot: &mut Option<T>, key: &str, value: T) -> Result<()> {
-    if slot.is_some() {
-        return Err(DecodeError::Duplicate(key.to_owned()));
-    }
-    *slot = Some(value);
-    Ok(())
-}
-
 fn levels(name: &'static str, raw: &str, scales: Scales) -> Result<Vec<Level>> {
     value::levels(name, &mut Scanner::new(raw), scales)
 }
 
-fn depth(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
+fn depth(fields: &Fields<'_>, scales: Scales, market: Market) -> Result<Option<MarketData>> {
     let first_id = value::id("U", fields.need("U", b'U')?)?;
     let last_id = value::id("u", fields.need("u", b'u')?)?;
     if last_id < first_id {
         let why = FieldFault::Contradiction("below U, the first update id");
         return Err(DecodeError::field("u", why));
     }
+    let prev_id = match market {
+        Market::Spot => first_id.saturating_sub(1),
+        Market::Usdm => value::id("pu", fields.pu.ok_or(DecodeError::Missing("pu"))?)?,
+    };
+    if prev_id >= last_id && last_id > 0 {
+        let why = FieldFault::Contradiction("not below u, the last update id");
+        return Err(DecodeError::field("pu", why));
+    }
     Ok(Some(MarketData::Depth(Box::new(DepthDelta {
+        prev_id,
         first_id,
         last_id,
+        seq: last_id,
         bids: levels("b", fields.need("b", b'b')?, scales)?,
         asks: levels("a", fields.need("a", b'a')?, scales)?,
     }))))
@@ -344,22 +319,51 @@ fn depth(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
 fn snapshot(fields: &Fields<'_>, scales: Scales) -> Result<DepthSnapshot> {
     let need = |raw: Option<_>, name| raw.ok_or(DecodeError::Missing(name));
     let last_id = need(fields.last_update_id, "lastUpdateId")?;
+    let last_id = value::id("lastUpdateId", last_id)?;
     Ok(DepthSnapshot {
-        last_id: value::id("lastUpdateId", last_id)?,
+        last_id,
+        seq: last_id,
+        window: None,
         bids: levels("bids", need(fields.bids, "bids")?, scales)?,
         asks: levels("asks", need(fields.asks, "asks")?, scales)?,
     })
 }
 
-fn trade(
+/// `trade`. On futures `X` tells executions outside of the order book apart.
+fn trade(fields: &Fields<'_>, scales: Scales, market: Market) -> Result<Option<MarketData>> {
+    let id = value::id("t", fields.need("t", b't')?)?;
+    if market == Market::Usdm
+        && let Some(kind) = fields.letter(b'X')
+        && value::text("X", kind)? != "MARKET"
+    {
+        return Ok(Some(MarketData::OffBook(id)));
+    }
+    executed(fields, scales, id, (id, id))
+}
+
+/// `aggTrade`.
+fn aggregate(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
+    let id = value::id("a", fields.need("a", b'a')?)?;
+    let first = value::id("f", fields.need("f", b'f')?)?;
+    let last = value::id("l", fields.need("l", b'l')?)?;
+    if last < first {
+        let why = FieldFault::Contradiction("below f, the first trade id");
+        return Err(DecodeError::field("l", why));
+    }
+    executed(fields, scales, id, (first, last))
+}
+
+fn executed(
     fields: &Fields<'_>,
     scales: Scales,
-    id_name: &'static str,
-    id_letter: u8,
+    id: u64,
+    (first_id, last_id): (u64, u64),
 ) -> Result<Option<MarketData>> {
     let buyer_is_maker = value::boolean("m", fields.need("m", b'm')?)?;
     Ok(Some(MarketData::Trade(Trade {
-        id: value::id(id_name, fields.need(id_name, id_letter)?)?,
+        id,
+        first_id,
+        last_id,
         price: value::price("p", fields.need("p", b'p')?, scales.price)?,
         qty: value::traded_qty("q", fields.need("q", b'q')?, scales.qty)?,
         taker: if buyer_is_maker {
@@ -369,6 +373,20 @@ fn trade(
         },
         time: value::time("T", fields.need("T", b'T')?)?,
     })))
+}
+
+/// `markPriceUpdate`. A contract without funding has an empty rate and a time of zero.
+fn mark(fields: &Fields<'_>) -> Result<Option<MarketData>> {
+    let index = fields.letter(b'i').map(|raw| value::mark_price("i", raw));
+    let rate = fields.letter(b'r').map(|raw| value::rate("r", raw));
+    let next = fields.letter(b'T').filter(|raw| *raw != "0");
+    Ok(Some(MarketData::Derivative(Box::new(Derivative {
+        mark: value::mark_price("p", fields.need("p", b'p')?)?,
+        index: index.transpose()?.flatten(),
+        funding_rate: rate.transpose()?.flatten(),
+        next_funding: next.map(|raw| value::time("T", raw)).transpose()?,
+        open_interest: None,
+    }))))
 }
 
 fn quote(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
@@ -419,6 +437,7 @@ fn kline(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
             .map_err(|_| DecodeError::field("i", FieldFault::Interval))?,
         candle,
         trade_ids,
+        traded_at: None,
         closed: value::boolean("x", k.need("x", b'x')?)?,
     }))))
 }
@@ -459,11 +478,11 @@ fn stats(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
         return Err(DecodeError::field("h", why));
     }
     Ok(Some(MarketData::Stats(Box::new(DayStats {
-        open,
-        high,
-        low,
-        volume,
-        quote_volume,
+        open: Some(open),
+        high: Some(high),
+        low: Some(low),
+        volume: Some(volume),
+        quote_volume: Some(quote_volume),
     }))))
 }
 

@@ -7,25 +7,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Shared;
 use crate::kernel::event::{History, MarketData, MarketEvent};
-use crate::kernel::types::{Instrument, Interval, MINUTE, Time};
+use crate::kernel::types::{Interval, MINUTE, Time};
 use crate::venue::access::CallError;
 use crate::venue::backoff::Backoff;
-use crate::venue::binance::decode::decode_snapshot;
-use crate::venue::binance::{DecodeError, answers, encode};
+use crate::venue::budget::Priority;
+use crate::venue::decode_error::DecodeError;
 
 /// Calls under way at once.
 const CALLS_MAX: usize = 4;
 /// A wish that comes this long after the last one for the same thing is a new matter.
 const FORGET: i64 = MINUTE;
-/// Levels of a probe: the cheapest call.
-const PROBE_LEVELS: u16 = 5;
 
 /// What to fetch, for the instrument of this index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,8 +99,9 @@ impl Fetcher {
         }
         let shared = Arc::clone(&self.shared);
         for index in 0..shared.instruments.len() {
+            let protocol = shared.config.access.protocol();
             let known = shared.config.intervals.iter();
-            for interval in known.filter(|i| encode::has_candles(**i)) {
+            for interval in known.filter(|i| protocol.has_candles(**i)) {
                 self.request(Job::History(index, *interval));
             }
         }
@@ -220,6 +218,8 @@ async fn fetch(shared: &Shared, job: Job) -> Result<Found, FetchError> {
         return Err(DecodeError::Unrecognised.into());
     };
     let instrument = &feeding.instrument;
+    let access = &shared.config.access;
+    let protocol = access.protocol();
     let event = |venue_time, received, data| {
         Found::Event(MarketEvent {
             instrument: feeding.id,
@@ -230,24 +230,26 @@ async fn fetch(shared: &Shared, job: Job) -> Result<Found, FetchError> {
     };
     match job {
         Job::Snapshot(_) => {
-            let body = depth(shared, instrument, shared.config.snapshot_levels).await?;
+            let levels = shared.config.snapshot_levels;
+            let call = protocol.depth(instrument, levels);
+            let call = call.ok_or(DecodeError::Unrecognised)?;
+            let body = access.call(&call, Priority::Normal).await?;
             let received = shared.clock.now();
-            let snapshot = decode_snapshot(&body, instrument)?;
+            let snapshot = protocol.decode_depth(&body, instrument)?;
             let data = MarketData::Snapshot(Box::new(snapshot));
             Ok(event(received, received, data))
         }
         Job::History(_, interval) => {
-            let access = &shared.config.access;
             // Asked before the candles: what is closed at this time is closed in them.
-            let time = access.call(&encode::server_time()).await?;
-            let time = answers::decode_server_time(&time)?;
+            let time = access.call(&protocol.server_time(), Priority::Idle).await?;
+            let time = protocol.decode_server_time(&time)?;
             let limit = shared.config.history_candles;
-            let call = encode::klines(&instrument.name.symbol, interval, limit);
-            let body = access.call(&call).await?;
+            let call = protocol.candles(instrument, interval, None, limit);
+            let body = access.call(&call, Priority::Idle).await?;
             let received = shared.clock.now();
             let history = History {
                 interval,
-                candles: answers::decode_klines(&body, instrument)?,
+                candles: protocol.decode_candles(&body, instrument)?,
             };
             Ok(event(
                 time,
@@ -256,13 +258,10 @@ async fn fetch(shared: &Shared, job: Job) -> Result<Found, FetchError> {
             ))
         }
         Job::Probe(_) => {
-            let body = depth(shared, instrument, PROBE_LEVELS).await?;
-            Ok(Found::UpdateId(decode_snapshot(&body, instrument)?.last_id))
+            let body = access
+                .call(&protocol.probe(instrument), Priority::Idle)
+                .await?;
+            Ok(Found::UpdateId(protocol.decode_probe(&body, instrument)?))
         }
     }
-}
-
-async fn depth(shared: &Shared, instrument: &Instrument, levels: u16) -> Result<Bytes, CallError> {
-    let call = encode::depth(&instrument.name.symbol, levels);
-    shared.config.access.call(&call).await
 }

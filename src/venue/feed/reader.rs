@@ -10,11 +10,11 @@ use metrics::{Counter, Histogram, counter, histogram};
 use tokio::sync::mpsc;
 
 use super::Shared;
-use crate::kernel::event::{LossReason, MarketData};
+use crate::kernel::event::{LossReason, Lost, MarketData};
 use crate::kernel::types::{SECOND, Time, VenueId};
 use crate::runtime::mailbox::KernelHandle;
-use crate::venue::binance::DecodeError;
-use crate::venue::binance::decode::{Answer, Decoded};
+use crate::venue::decode_error::DecodeError;
+use crate::venue::protocol::{Answer, Said, TopicKind};
 use crate::venue::ws::{Message, WsError, WsReader};
 
 /// What the session must know.
@@ -62,6 +62,7 @@ pub(super) async fn read(
         last: Time::ZERO,
         kept_back: 0,
     };
+    let mut events = Vec::new();
     loop {
         let message = next(&mut socket, &shared.kernel).await;
         let received = shared.clock.now();
@@ -77,33 +78,32 @@ pub(super) async fn read(
         };
         shared.status.messages.fetch_add(1, Ordering::Relaxed);
         shared.status.last_message.set(received);
-        let decoded = shared.decoder.decode(frame, received);
+        let decoded = shared.decoder.decode(frame, received, &mut events);
         let spent = shared.clock.now().since(received);
         shared.meters.decode.record(seconds(spent));
-        match decoded {
-            Ok(Decoded::Market(event)) => {
-                if event.venue_time != received {
-                    let late = received.since(event.venue_time);
-                    shared.meters.latency.record(seconds(late));
-                }
-                if let MarketData::Depth(delta) = &event.data
-                    && let Some(index) = shared.position(event.instrument)
-                    && let Some(feeding) = shared.instruments.get(index)
-                {
-                    feeding
-                        .update_id
-                        .fetch_max(delta.last_id, Ordering::Relaxed);
-                    feeding.updated.set(received);
-                }
-                shared.kernel.offer_market(event);
+        for event in events.drain(..) {
+            if event.venue_time != received {
+                let late = received.since(event.venue_time);
+                shared.meters.latency.record(seconds(late));
             }
-            Ok(Decoded::Ignored(_)) => shared.meters.ignored.increment(1),
-            Ok(Decoded::Answer(answer)) => {
+            if let MarketData::Depth(delta) = &event.data
+                && let Some(index) = shared.position(event.instrument)
+                && let Some(feeding) = shared.instruments.get(index)
+            {
+                feeding.seq.fetch_max(delta.seq, Ordering::Relaxed);
+                feeding.updated.set(received);
+            }
+            shared.kernel.offer_market(event);
+        }
+        match decoded {
+            Ok(Said::Market) => {}
+            Ok(Said::Ignored(_)) => shared.meters.ignored.increment(1),
+            Ok(Said::Answer(answer)) => {
                 if session.try_send(Control::Answer(answer)).is_err() {
                     return "the venue sends answers that nobody asked for".to_owned();
                 }
             }
-            Ok(Decoded::Shutdown) => {
+            Ok(Said::Shutdown) => {
                 // Full means that the session has reasons enough to look.
                 drop(session.try_send(Control::Shutdown));
             }
@@ -133,8 +133,13 @@ async fn next<'a>(socket: &'a mut WsReader, kernel: &KernelHandle) -> Result<Mes
 impl Complaints {
     fn malformed(&mut self, shared: &Shared, frame: &[u8], now: Time, error: &DecodeError) {
         shared.status.decode_errors.fetch_add(1, Ordering::Relaxed);
-        if let Some(victim) = shared.decoder.depth_victim(frame) {
-            shared.lost(victim, LossReason::Malformed);
+        if let Some((victim, kind)) = shared.decoder.victim(frame) {
+            let what = if kind == TopicKind::Trades {
+                Lost::Trades
+            } else {
+                Lost::Book
+            };
+            shared.lost(victim, LossReason::Malformed, what);
         }
         if now.since(self.last) < SECOND {
             self.kept_back = self.kept_back.saturating_add(1);

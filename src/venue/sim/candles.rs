@@ -287,6 +287,8 @@ mod tests {
     fn trade(id: u64, seconds: i64, price: i64) -> Trade {
         Trade {
             id,
+            first_id: id,
+            last_id: id,
             price: Price(price),
             qty: Qty(2),
             taker: if id.is_multiple_of(2) {

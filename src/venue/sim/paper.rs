@@ -165,7 +165,12 @@ impl PaperVenue {
             | MarketData::Kline(_)
             | MarketData::History(_)
             | MarketData::Stats(_)
-            | MarketData::Lost(_) => {}
+            | MarketData::Derivative(_)
+            | MarketData::Liquidation(_)
+            | MarketData::OffBook(_)
+            | MarketData::Verified { .. }
+            | MarketData::Listing(_)
+            | MarketData::Lost(..) => {}
         }
     }
 

@@ -190,8 +190,10 @@ fn change(event: &Event<'_>, instrument: &Instrument) -> Result<Option<Change>, 
             asks,
             ..
         } => Change::Depth(DepthDelta {
+            prev_id: first_id.saturating_sub(1),
             first_id: *first_id,
             last_id: *last_id,
+            seq: *last_id,
             bids: levels(bids)?,
             asks: levels(asks)?,
         }),
@@ -204,6 +206,8 @@ fn change(event: &Event<'_>, instrument: &Instrument) -> Result<Option<Change>, 
             ..
         } => Change::Trade(Trade {
             id: *id,
+            first_id: *id,
+            last_id: *id,
             price: price(at)?,
             qty: qty(amount)?,
             taker: if *buyer_is_maker {
@@ -219,6 +223,8 @@ fn change(event: &Event<'_>, instrument: &Instrument) -> Result<Option<Change>, 
             asks,
         } => Change::Snapshot(DepthSnapshot {
             last_id: *last_id,
+            seq: *last_id,
+            window: None,
             bids: levels(bids)?,
             asks: levels(asks)?,
         }),

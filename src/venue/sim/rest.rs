@@ -246,7 +246,7 @@ fn symbol_info(body: &mut String, instrument: &Instrument) {
     let scales = Scales::of(instrument);
     let status = match instrument.status {
         InstrumentStatus::Trading => "TRADING",
-        InstrumentStatus::Halted => "HALT",
+        InstrumentStatus::Halted | InstrumentStatus::Delisted => "HALT",
         InstrumentStatus::CancelOnly => "CANCEL_ONLY",
     };
     let (qty_min, qty_max) = (

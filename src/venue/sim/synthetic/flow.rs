@@ -117,6 +117,8 @@ impl Flow {
     pub(super) fn snapshot(&self) -> DepthSnapshot {
         DepthSnapshot {
             last_id: self.published,
+            seq: self.published,
+            window: None,
             bids: list(self.bids.iter().rev()).collect(),
             asks: list(self.asks.iter()).collect(),
         }
@@ -253,6 +255,8 @@ impl Flow {
             self.set(resting, execution.price, rest);
             emit(Change::Trade(Trade {
                 id: self.next_trade,
+                first_id: self.next_trade,
+                last_id: self.next_trade,
                 price: execution.price,
                 qty: execution.qty,
                 taker: side,
@@ -401,8 +405,10 @@ impl Flow {
             return;
         }
         let delta = DepthDelta {
+            prev_id: self.published,
             first_id: self.published + 1,
             last_id: self.update_id,
+            seq: self.update_id,
             bids: changes(&self.bids, self.changed_bids.iter().rev()),
             asks: changes(&self.asks, self.changed_asks.iter()),
         };

@@ -1,8 +1,7 @@
 //! What the synthetic market knows of a symbol before it begins.
 
 use crate::kernel::types::{
-    Instrument, InstrumentName, InstrumentStatus, Money, NameError, Price, Qty, Rate, Scale,
-    VenueId, normalise_symbol,
+    Instrument, InstrumentName, Money, NameError, Price, Qty, Scale, VenueId, normalise_symbol,
 };
 use crate::recording::split_symbol;
 
@@ -34,22 +33,17 @@ pub(super) fn spec(symbol: &str) -> Result<(Instrument, Price), NameError> {
         .map_or(GENERIC, |known| (known.1, known.2, known.3));
     let scale = |digits: u8| Scale::new(digits).ok_or_else(|| NameError::Symbol(symbol.clone()));
     let instrument = Instrument {
-        price_scale: scale(price_digits)?,
-        qty_scale: scale(qty_digits)?,
-        name: InstrumentName {
-            venue: VenueId::Sim,
-            symbol: symbol.clone(),
-        },
-        base,
-        quote,
-        tick: Price(1),
-        lot: Qty(1),
         qty_min: Qty(1),
-        qty_max: Qty::ZERO,
         notional_min: NOTIONAL_MIN,
-        status: InstrumentStatus::Trading,
-        maker_fee: Rate(100_000),
-        taker_fee: Rate(100_000),
+        ..Instrument::unlimited(
+            InstrumentName {
+                venue: VenueId::Sim,
+                symbol: symbol.clone(),
+            },
+            &base,
+            &quote,
+            (scale(price_digits)?, scale(qty_digits)?),
+        )
     };
     Ok((instrument, Price(start)))
 }

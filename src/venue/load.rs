@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use super::answers::decode_exchange_info;
-use super::{DecodeError, encode};
-use crate::kernel::types::{Instrument, VenueId};
-use crate::venue::access::{Access, CallError};
+use super::access::{Access, CallError};
+use super::budget::Priority;
+use super::decode_error::DecodeError;
+use super::protocol::Listings;
+use crate::kernel::types::{Instrument, Scale, VenueId};
 
-/// "Invalid symbol."
-const CODE_INVALID_SYMBOL: i64 = -1121;
-/// "Illegal characters found in parameter."
-const CODE_ILLEGAL_CHARACTERS: i64 = -1100;
+/// Pages of one answer that are followed at most.
+const PAGES_MAX: usize = 32;
 /// Names offered instead of an unknown one.
 const SUGGESTIONS: usize = 3;
 
@@ -72,37 +71,64 @@ pub async fn load_instruments(
     if symbols.is_empty() {
         return Ok(Vec::new());
     }
-    let body = match access.call(&encode::exchange_info(symbols)).await {
+    let listings = match listings(access, symbols, symbols, &|_| None).await {
         // Without a list the venue names all that it has, the wanted ones and the nearest.
-        Err(CallError::Refused {
-            code: CODE_INVALID_SYMBOL | CODE_ILLEGAL_CHARACTERS,
+        Err(LoadError::Call {
+            error: CallError::Refused { code, .. },
             ..
-        }) => access.call(&encode::exchange_info(&[])).await,
+        }) if access.protocol().is_unknown_symbol(code) => {
+            listings(access, &[], symbols, &|_| None).await
+        }
         other => other,
-    }
-    .map_err(|error| LoadError::Call { venue, error })?;
-    let mut body = body.to_vec();
-    let facts =
-        decode_exchange_info(&mut body).map_err(|error| LoadError::Decode { venue, error })?;
+    }?;
+    let mut found = listings.found;
     let load = |symbol: &String| {
-        let found = facts.iter().find(|f| f.symbol == *symbol);
-        let Some(found) = found else {
-            let names = facts.iter().map(|f| &*f.symbol);
+        let Some(at) = found.iter().position(|(name, _)| name == symbol) else {
+            let names = listings.names.iter().map(String::as_str);
             return Err(LoadError::Unknown {
                 venue,
                 symbol: symbol.clone(),
                 nearest: nearest(symbol, names),
             });
         };
-        found
-            .instrument(venue)
-            .map_err(|error| LoadError::Unusable {
-                venue,
-                symbol: symbol.clone(),
-                error,
-            })
+        let (symbol, instrument) = found.swap_remove(at);
+        instrument.map_err(|error| LoadError::Unusable {
+            venue,
+            symbol,
+            error,
+        })
     };
     symbols.iter().map(load).collect()
+}
+
+/// What the venue says today of `wanted`, page by page; `asked` is the list that it is sent.
+pub(super) async fn listings(
+    access: &Access,
+    asked: &[String],
+    wanted: &[String],
+    scales: &(dyn Fn(&str) -> Option<(Scale, Scale)> + Sync),
+) -> Result<Listings, LoadError> {
+    let venue = access.venue();
+    let protocol = access.protocol();
+    let mut all = Listings::default();
+    let mut page: Option<String> = None;
+    for _ in 0..PAGES_MAX {
+        let call = protocol.instruments(asked, page.as_deref());
+        let body = access.call(&call, Priority::Normal).await;
+        let mut body = body
+            .map_err(|error| LoadError::Call { venue, error })?
+            .to_vec();
+        let mut listings = protocol
+            .decode_instruments(&mut body, wanted, scales)
+            .map_err(|error| LoadError::Decode { venue, error })?;
+        all.found.append(&mut listings.found);
+        all.names.append(&mut listings.names);
+        page = listings.next;
+        if page.is_none() {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// The names that are spelt most like `wanted`.

@@ -8,9 +8,11 @@
 
 use std::borrow::Cow;
 
-use super::error::{DecodeError, FieldFault};
+use super::decode_error::{DecodeError, FieldFault};
 use crate::kernel::event::Level;
-use crate::kernel::types::{FixedError, Price, Qty, Scale, Time, parse_fixed};
+use crate::kernel::types::{
+    FixedError, Instrument, MarkPrice, Price, Qty, Rate, Scale, Time, parse_fixed,
+};
 use crate::venue::json::Scanner;
 
 /// Times from here on are microseconds: as milliseconds they would lie beyond the year 5138.
@@ -18,21 +20,35 @@ const MICROSECONDS_FROM: i64 = 100_000_000_000_000;
 
 /// The scales of one instrument.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Scales {
-    pub(super) price: Scale,
-    pub(super) qty: Scale,
+pub(in crate::venue) struct Scales {
+    pub(in crate::venue) price: Scale,
+    pub(in crate::venue) qty: Scale,
+}
+
+impl Scales {
+    pub(in crate::venue) fn of(instrument: &Instrument) -> Self {
+        Self {
+            price: instrument.price_scale,
+            qty: instrument.qty_scale,
+        }
+    }
+
+    /// Digits of a price times a quantity.
+    pub(in crate::venue) fn turnover(self) -> u8 {
+        self.price.digits().saturating_add(self.qty.digits())
+    }
 }
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
-pub(super) fn text<'a>(field: &'static str, raw: &'a str) -> Result<Cow<'a, str>> {
+pub(in crate::venue) fn text<'a>(field: &'static str, raw: &'a str) -> Result<Cow<'a, str>> {
     if !raw.starts_with('"') {
         return Err(DecodeError::field(field, FieldFault::Type("a string")));
     }
     Ok(Scanner::new(raw).string()?)
 }
 
-pub(super) fn boolean(field: &'static str, raw: &str) -> Result<bool> {
+pub(in crate::venue) fn boolean(field: &'static str, raw: &str) -> Result<bool> {
     match raw {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -41,14 +57,14 @@ pub(super) fn boolean(field: &'static str, raw: &str) -> Result<bool> {
 }
 
 /// A JSON integer without fraction or exponent.
-pub(super) fn integer(field: &'static str, raw: &str) -> Result<i64> {
+pub(in crate::venue) fn integer(field: &'static str, raw: &str) -> Result<i64> {
     check_integer(field, raw)?;
     raw.parse()
         .map_err(|_| DecodeError::field(field, FieldFault::Range))
 }
 
 /// An id or a count: a JSON integer without sign, fraction or exponent.
-pub(super) fn id(field: &'static str, raw: &str) -> Result<u64> {
+pub(in crate::venue) fn id(field: &'static str, raw: &str) -> Result<u64> {
     check_integer(field, raw)?;
     raw.parse()
         .map_err(|_| DecodeError::field(field, FieldFault::Range))
@@ -63,7 +79,7 @@ fn check_integer(field: &'static str, raw: &str) -> Result<()> {
 }
 
 /// Milliseconds or, from [`MICROSECONDS_FROM`] on, microseconds since the epoch. Never zero.
-pub(super) fn time(field: &'static str, raw: &str) -> Result<Time> {
+pub(in crate::venue) fn time(field: &'static str, raw: &str) -> Result<Time> {
     let value = integer(field, raw)?;
     let unit = if value >= MICROSECONDS_FROM {
         crate::kernel::types::MICROSECOND
@@ -80,7 +96,7 @@ pub(super) fn time(field: &'static str, raw: &str) -> Result<Time> {
 }
 
 /// A positive price.
-pub(super) fn price(field: &'static str, raw: &str, scale: Scale) -> Result<Price> {
+pub(in crate::venue) fn price(field: &'static str, raw: &str, scale: Scale) -> Result<Price> {
     price_of(field, &text(field, raw)?, scale)
 }
 
@@ -91,8 +107,31 @@ fn price_of(field: &'static str, text: &str, scale: Scale) -> Result<Price> {
     }
 }
 
+/// A mark or index price: positive, digits finer than its scale are cut off. `None` for the empty
+/// text and for zero, by which venues say that there is none.
+pub(in crate::venue) fn mark_price(field: &'static str, raw: &str) -> Result<Option<MarkPrice>> {
+    let text = text(field, raw)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let value = not_negative(field, truncated(&text, MarkPrice::SCALE))?;
+    let value = i64::try_from(value).map_err(|_| DecodeError::field(field, FixedError::Range))?;
+    Ok((value > 0).then_some(MarkPrice(value)))
+}
+
+/// A rate, which may be negative; digits finer than its scale are cut off. `None` for the empty text.
+pub(in crate::venue) fn rate(field: &'static str, raw: &str) -> Result<Option<Rate>> {
+    let text = text(field, raw)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let value = truncated(&text, Rate::SCALE).map_err(|e| DecodeError::field(field, e))?;
+    let value = i64::try_from(value).map_err(|_| DecodeError::field(field, FixedError::Range))?;
+    Ok(Some(Rate(value)))
+}
+
 /// A quantity, zero allowed.
-pub(super) fn qty(field: &'static str, raw: &str, scale: Scale) -> Result<Qty> {
+pub(in crate::venue) fn qty(field: &'static str, raw: &str, scale: Scale) -> Result<Qty> {
     qty_of(field, &text(field, raw)?, scale)
 }
 
@@ -104,7 +143,7 @@ fn qty_of(field: &'static str, text: &str, scale: Scale) -> Result<Qty> {
 }
 
 /// A traded quantity: zero is not allowed.
-pub(super) fn traded_qty(field: &'static str, raw: &str, scale: Scale) -> Result<Qty> {
+pub(in crate::venue) fn traded_qty(field: &'static str, raw: &str, scale: Scale) -> Result<Qty> {
     let qty = qty(field, raw, scale)?;
     if qty == Qty::ZERO {
         return Err(DecodeError::field(field, FixedError::NotPositive));
@@ -113,19 +152,23 @@ pub(super) fn traded_qty(field: &'static str, raw: &str, scale: Scale) -> Result
 }
 
 /// A base volume: exact, not negative.
-pub(super) fn volume(field: &'static str, raw: &str, scale: Scale) -> Result<i128> {
+pub(in crate::venue) fn volume(field: &'static str, raw: &str, scale: Scale) -> Result<i128> {
     let text = text(field, raw)?;
     not_negative(field, parse_fixed(text.as_bytes(), scale.digits()))
 }
 
 /// A volume as a statistic: not negative, digits finer than `digits` are cut off.
-pub(super) fn truncated_volume(field: &'static str, raw: &str, digits: u8) -> Result<i128> {
+pub(in crate::venue) fn truncated_volume(
+    field: &'static str,
+    raw: &str,
+    digits: u8,
+) -> Result<i128> {
     let text = text(field, raw)?;
     not_negative(field, truncated(&text, digits))
 }
 
 /// A decimal whose digits finer than `digits` are cut off.
-pub(super) fn truncated(text: &str, digits: u8) -> std::result::Result<i128, FixedError> {
+pub(in crate::venue) fn truncated(text: &str, digits: u8) -> std::result::Result<i128, FixedError> {
     let Some((whole, fraction)) = text.split_once('.') else {
         return parse_fixed(text.as_bytes(), digits);
     };
@@ -150,7 +193,7 @@ fn not_negative(field: &'static str, value: std::result::Result<i128, FixedError
 }
 
 /// Reads `[["price","quantity"],…]` at the scanner. Further elements of a level are ignored.
-pub(super) fn levels(
+pub(in crate::venue) fn levels(
     field: &'static str,
     scanner: &mut Scanner<'_>,
     scales: Scales,

@@ -1,4 +1,4 @@
-//! Why a message of the venue could not be read. Every text names the field.
+//! Why a message of a venue could not be read. Every text names the field.
 
 use crate::kernel::types::FixedError;
 use crate::venue::json::JsonError;
@@ -62,7 +62,7 @@ pub enum FieldFault {
 
 impl DecodeError {
     /// An error in `field`.
-    pub(super) fn field(field: &'static str, why: impl Into<FieldFault>) -> Self {
+    pub(in crate::venue) fn field(field: &'static str, why: impl Into<FieldFault>) -> Self {
         Self::Field {
             field,
             why: why.into(),
