@@ -35,7 +35,7 @@ use crate::status::{JournalStatus, KernelStatus, StoreStatus};
 use crate::store::{self, StoreError};
 use crate::venue::budget::Budgets;
 use crate::venue::endpoints::EndpointError;
-use crate::venue::feed;
+use crate::venue::feed::{self, FeedWiring};
 use crate::venue::load::LoadError;
 use crate::venue::sim::{self, SimError};
 use crate::venue::tls::TlsError;
@@ -198,8 +198,17 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         }
         feeds.push(Arc::clone(&venue.status));
         let config = venue.feed;
-        let (handle, clock, stop) = (handle.clone(), clock.clone(), front.stopping());
-        let feed = feed::run(config, named, handle, queue, venue.status, clock, stop);
+        let wiring = FeedWiring {
+            kernel: handle.clone(),
+            resync: queue,
+            changes: TaskQueue::new(count.max(1)),
+            status: venue.status,
+            clock: clock.clone(),
+        };
+        let mut config = config;
+        let views = Arc::clone(&published);
+        config.exposed = Arc::new(move |id| views.is_exposed(id));
+        let feed = feed::run(config, named, wiring, front.stopping());
         front.spawn("market-data feed", feed);
     }
     let stop = front.stopping();
