@@ -1,54 +1,36 @@
 //! Decoding of real frames, beside serde_json building a tree of the same bytes.
 
 use hean::kernel::event::MarketEvent;
-use hean::kernel::types::{
-    Instrument, InstrumentId, InstrumentName, InstrumentStatus, Money, Price, Qty, Rate, Scale,
-    Time, VenueId,
-};
+use hean::kernel::types::{InstrumentId, Time};
 use hean::venue::binance::decode::{Decoded, Decoder};
 
+use crate::recordings::Recording;
 use crate::{Bench, Case};
 
-/// BTCUSDT as wide as its recorded numbers are.
-pub(crate) fn instrument() -> Instrument {
-    Instrument {
-        name: InstrumentName {
-            venue: VenueId::Binance,
-            symbol: "BTCUSDT".to_owned(),
-        },
-        base: "BTC".to_owned(),
-        quote: "USDT".to_owned(),
-        price_scale: Scale::new(2).expect("scale"),
-        qty_scale: Scale::new(8).expect("scale"),
-        tick: Price(1),
-        lot: Qty(1_000),
-        qty_min: Qty(1_000),
-        qty_max: Qty(0),
-        notional_min: Money::whole(5),
-        status: InstrumentStatus::Trading,
-        maker_fee: Rate(100_000),
-        taker_fee: Rate(100_000),
-    }
-}
-
-pub(crate) fn decoder() -> Decoder {
-    Decoder::new([(InstrumentId(0), &instrument())])
+pub(crate) fn decoder(recording: &Recording) -> Decoder {
+    Decoder::new([(InstrumentId(0), &recording.instrument)])
 }
 
 /// The market events of the frames.
-pub(crate) fn events(frames: &[Vec<u8>]) -> Vec<MarketEvent> {
-    let decoder = decoder();
+pub(crate) fn events(recording: &Recording) -> Vec<MarketEvent> {
+    let decoder = decoder(recording);
     let event = |frame: &Vec<u8>| match decoder.decode(frame, Time(1)) {
         Ok(Decoded::Market(event)) => Some(event),
         _ => None,
     };
-    frames.iter().filter_map(event).collect()
+    recording.frames.iter().filter_map(event).collect()
 }
 
-pub(crate) fn bench(bench: &Bench, frames: &[Vec<u8>]) {
-    let decoder = decoder();
+pub(crate) fn bench(bench: &Bench, recordings: &[Recording]) {
+    for recording in recordings {
+        compare(bench, recording);
+    }
+}
+
+fn compare(bench: &Bench, recording: &Recording) {
+    let (decoder, frames) = (decoder(recording), &recording.frames);
     bench.compare(
-        "decode, per frame",
+        &format!("decode, per frame, {}", recording.name),
         vec![
             Case::new("frame to event", frames.len(), || {
                 frames

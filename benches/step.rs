@@ -6,6 +6,7 @@ use hean::kernel::ledger::Ledger;
 use hean::kernel::types::{Interval, Money, Time};
 use hean::kernel::{Kernel, KernelConfig, Start};
 
+use crate::recordings::{self, Recording};
 use crate::{Bench, Case, decode};
 
 /// A started engine without a journal.
@@ -16,16 +17,16 @@ pub(crate) fn engine(config: KernelConfig) -> Engine {
     let start = Start {
         time: Time(1),
         version: "bench".to_owned(),
-        instruments: vec![decode::instrument()],
+        instruments: vec![recordings::instrument(2, 8)],
         cash: ("USDT".to_owned(), Money::whole(1_000_000_000)),
     };
     engine.start(start, &mut Effects::new()).expect("start");
     engine
 }
 
-pub(crate) fn bench(bench: &Bench, frames: &[Vec<u8>]) {
-    let events = decode::events(frames);
-    let decoder = decode::decoder();
+pub(crate) fn bench(bench: &Bench, recording: &Recording) {
+    let events = decode::events(recording);
+    let (decoder, frames) = (decode::decoder(recording), &recording.frames);
     let config = KernelConfig {
         intervals: vec![Interval::SECOND, Interval::MINUTE],
         ..KernelConfig::default()
