@@ -79,7 +79,7 @@ fn main() {
         rounds: if measure { 15 } else { 1 },
     };
     let recordings = recordings::all();
-    let (spot, wanted) = (recordings.first(), wanted());
+    let wanted = wanted();
     for (name, run) in [
         (
             "decode",
@@ -87,9 +87,7 @@ fn main() {
         ),
         ("book", &|| book::bench(&bench, &recordings)),
         ("indicators", &|| indicators::bench(&bench)),
-        ("step", &|| {
-            spot.into_iter().for_each(|r| step::bench(&bench, r))
-        }),
+        ("step", &|| step::bench(&bench, &recordings[0])),
         ("orders", &|| orders::bench(&bench, measure)),
     ] {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {

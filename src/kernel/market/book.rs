@@ -55,6 +55,12 @@ impl Book {
         }
     }
 
+    /// Forgets all but the best `levels` of each side.
+    pub fn cut(&mut self, levels: usize) {
+        self.bids.cut(levels);
+        self.asks.cut(levels);
+    }
+
     /// Best bid.
     pub fn best_bid(&self) -> Option<Level> {
         self.bids
@@ -164,7 +170,7 @@ mod tests {
     use super::*;
 
     /// Of a book of a thousand levels a side.
-    const MEMORY_MAX: usize = 64 * 1_024;
+    const MEMORY_MAX: usize = 48 * 1_024;
 
     fn level(price: i64, qty: i64) -> Level {
         Level {

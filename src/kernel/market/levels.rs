@@ -8,12 +8,14 @@ use crate::kernel::types::Qty;
 
 /// Levels beyond the cap that are tolerated before a side is cut, so that a cut is rare.
 pub(super) const SLACK: usize = 64;
-/// Levels in a block. Measured on real books: 32 and 128 are slower.
-const BLOCK: usize = 64;
+/// Levels in a block. Measured on real books: 16, 64 and 128 are slower.
+const BLOCK: usize = 32;
+/// Levels of a block that are looked at together.
+const GROUP: usize = 8;
 /// A neighbour with at most so many levels takes some of a full block's; the others make it split.
-const ROOMY: usize = BLOCK / 4 * 3;
+const ROOMY: usize = BLOCK - 2;
 /// A block with fewer levels joins a neighbour.
-const SPARSE: usize = BLOCK / 4;
+const SPARSE: usize = BLOCK / 2;
 
 /// One side: levels by rank, worst first.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +24,10 @@ pub(super) struct Levels {
     /// are; of the first block, the lowest rank that there is.
     lows: Vec<i64>,
     /// None is empty.
+    #[expect(
+        clippy::vec_box,
+        reason = "a new block must not move half of the others"
+    )]
     blocks: Vec<Box<Block>>,
     len: usize,
 }
@@ -164,16 +170,17 @@ impl Levels {
     }
 
     /// Forgets the worst levels beyond `levels_max`.
-    #[cold]
-    fn cut(&mut self, levels_max: usize) {
-        let mut excess = self.len - levels_max;
-        self.len = levels_max;
-        let whole = |block: &&Box<Block>| {
-            let fits = block.len <= excess;
-            excess -= if fits { block.len } else { 0 };
-            fits
-        };
-        let gone = self.blocks.iter().take_while(whole).count();
+    pub(super) fn cut(&mut self, levels_max: usize) {
+        let mut excess = self.len.saturating_sub(levels_max);
+        if excess == 0 {
+            return;
+        }
+        self.len -= excess;
+        let mut gone = 0;
+        while let Some(block) = self.blocks.get(gone).filter(|b| b.len <= excess) {
+            excess -= block.len;
+            gone += 1;
+        }
         self.blocks.drain(..gone);
         self.lows.drain(..gone);
         if let (Some(low), Some(block)) = (self.lows.first_mut(), self.blocks.first_mut()) {
@@ -203,7 +210,11 @@ impl Block {
     /// Where a rank is, or where it would have to be inserted.
     #[inline]
     fn find(&self, rank: i64) -> (usize, bool) {
-        let slot = self.ranks[..self.len].partition_point(|r| *r < rank);
+        // Counted, not branched upon: where in a block a rank lies cannot be predicted.
+        let (groups, _) = self.ranks.as_chunks::<GROUP>();
+        let below = |ranks: &[i64]| ranks.iter().filter(|r| **r < rank).count();
+        let full = groups.iter().filter(|g| g[GROUP - 1] < rank).count();
+        let slot = full * GROUP + groups.get(full).map_or(0, |g| below(g));
         (slot, slot < self.len && self.ranks[slot] == rank)
     }
 
