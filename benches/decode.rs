@@ -14,7 +14,7 @@ pub(crate) fn decoder(recording: &Recording) -> Decoder {
 /// The market events of the frames.
 pub(crate) fn events(recording: &Recording) -> Vec<MarketEvent> {
     let decoder = decoder(recording);
-    let event = |frame: &Vec<u8>| match decoder.decode(frame, Time(1)) {
+    let event = |(received, frame): &(Time, Vec<u8>)| match decoder.decode(frame, *received) {
         Ok(Decoded::Market(event)) => Some(event),
         _ => None,
     };
@@ -35,12 +35,12 @@ fn compare(bench: &Bench, recording: &Recording) {
             Case::new("frame to event", frames.len(), || {
                 frames
                     .iter()
-                    .filter(|f| decoder.decode(f, Time(1)).is_ok())
+                    .filter(|(time, frame)| decoder.decode(frame, *time).is_ok())
                     .count() as u64
             }),
             Case::new("serde_json::Value, no event made", frames.len(), || {
-                let tree = |f: &&Vec<u8>| serde_json::from_slice::<serde_json::Value>(f).is_ok();
-                frames.iter().filter(tree).count() as u64
+                let tree = |frame| serde_json::from_slice::<serde_json::Value>(frame).is_ok();
+                frames.iter().filter(|(_, frame)| tree(frame)).count() as u64
             }),
         ],
     );

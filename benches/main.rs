@@ -10,6 +10,7 @@ mod orders;
 mod recordings;
 mod sorted_vector;
 mod step;
+mod tick;
 
 use std::hint::black_box;
 use std::io::Write as _;
@@ -88,6 +89,7 @@ fn main() {
         ("book", &|| book::bench(&bench, &recordings)),
         ("indicators", &|| indicators::bench(&bench)),
         ("step", &|| step::bench(&bench, &recordings[0])),
+        ("tick", &|| tick::bench(&bench, &recordings)),
         ("orders", &|| orders::bench(&bench, measure)),
     ] {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hean::kernel::types::{
-    Instrument, InstrumentName, InstrumentStatus, Money, Price, Qty, Rate, Scale, VenueId,
+    Instrument, InstrumentName, InstrumentStatus, Money, Price, Qty, Rate, Scale, Time, VenueId,
 };
 use hean::recording::Reader;
 
@@ -11,7 +11,8 @@ use hean::recording::Reader;
 pub(crate) struct Recording {
     pub(crate) name: &'static str,
     pub(crate) instrument: Instrument,
-    pub(crate) frames: Vec<Vec<u8>>,
+    /// Receive time and bytes.
+    pub(crate) frames: Vec<(Time, Vec<u8>)>,
 }
 
 /// BTCUSDT as wide as its recorded numbers are.
@@ -67,11 +68,11 @@ pub(crate) fn all() -> Vec<Recording> {
     ]
 }
 
-fn read<P: AsRef<Path>>(files: &[P]) -> Vec<Vec<u8>> {
+fn read<P: AsRef<Path>>(files: &[P]) -> Vec<(Time, Vec<u8>)> {
     let mut reader = Reader::new(files);
     let mut frames = Vec::new();
     while let Some(Ok(record)) = reader.next_record() {
-        frames.push(record.frame.to_vec());
+        frames.push((record.received, record.frame.to_vec()));
     }
     frames
 }

@@ -4,6 +4,7 @@ pub mod access;
 pub mod backoff;
 pub mod binance;
 pub mod budget;
+mod digits;
 pub mod dns;
 pub mod endpoints;
 pub mod feed;

@@ -14,6 +14,7 @@
 )]
 
 use super::error::{DecodeError, FieldFault};
+use super::fast::{self, Symbols};
 use super::value::{self, Scales};
 use crate::kernel::event::{
     Candle, DayStats, DepthDelta, DepthSnapshot, Kline, Level, MarketData, MarketEvent, Quote,
@@ -60,6 +61,8 @@ pub enum Ignored {
 pub struct Decoder {
     /// Sorted by symbol.
     known: Vec<Known>,
+    /// By their index in `known`.
+    symbols: Symbols,
 }
 
 #[derive(Debug, Clone)]
@@ -83,11 +86,55 @@ impl Decoder {
             })
             .collect();
         known.sort_by(|a, b| a.symbol.cmp(&b.symbol));
-        Self { known }
+        let symbols = known.iter();
+        let symbols = symbols.map(|k| (k.symbol.as_str(), k.scales.price, k.scales.qty));
+        let symbols = Symbols::new(symbols);
+        Self { known, symbols }
     }
 
     /// Reads one frame that was received at `received`.
     pub fn decode(&self, frame: &[u8], received: Time) -> Result<Decoded> {
+        match self.decode_frequent(frame, received) {
+            Some(event) => Ok(Decoded::Market(event)),
+            None => self.decode_any(frame, received),
+        }
+    }
+
+    /// As [`Self::decode`], for frequent frames in their usual form alone.
+    pub(super) fn decode_frequent(&self, frame: &[u8], received: Time) -> Option<MarketEvent> {
+        let frame = fast::read(frame, &self.symbols)?;
+        let data = match frame.body {
+            fast::Body::Quote(quote) => MarketData::Quote(quote),
+            fast::Body::Execution(e) => MarketData::Trade(Trade {
+                id: e.id,
+                price: e.price,
+                qty: e.qty,
+                taker: e.taker,
+                time: e.time,
+            }),
+            fast::Body::Depth {
+                first_id,
+                last_id,
+                bids,
+                asks,
+                ..
+            } => MarketData::Depth(Box::new(DepthDelta {
+                first_id,
+                last_id,
+                bids,
+                asks,
+            })),
+        };
+        Some(MarketEvent {
+            instrument: self.known.get(frame.index)?.id,
+            venue_time: frame.event_time.unwrap_or(received),
+            received,
+            data,
+        })
+    }
+
+    /// As [`Self::decode`], for any frame.
+    pub(super) fn decode_any(&self, frame: &[u8], received: Time) -> Result<Decoded> {
         let text = std::str::from_utf8(frame).map_err(|_| DecodeError::Utf8)?;
         let mut scanner = Scanner::new(text);
         // In the combined form the outer object has nothing but the envelope, else there is no inner.

@@ -4,6 +4,7 @@
 pub mod answers;
 pub mod decode;
 pub mod encode;
+mod fast;
 mod error;
 mod load;
 mod value;
