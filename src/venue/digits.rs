@@ -4,11 +4,19 @@
 //! It knows no errors: what is not of the expected form is `None`, and the caller asks the general
 //! reader (`venue/json.rs`), which also knows what is wrong. So it must never accept what that one
 //! refuses, nor read it differently; everything accepted here is printable ASCII.
+//!
+//! Where a number ends is known only once it is read, and everything behind it waits for that. So lists
+//! of numbers guess that each is as long as the one before: a right guess costs a comparison, and lets
+//! the processor read several at once.
 
 #![deny(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::float_arithmetic
+)]
+#![expect(
+    clippy::inline_always,
+    reason = "a position that passes through memory between two fields doubles the time"
 )]
 
 use crate::kernel::event::Level;
@@ -41,6 +49,21 @@ pub(in crate::venue) struct Cursor<'a> {
     at: usize,
 }
 
+/// How many digits a number has before and behind its point. Any value is a guess that may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::venue) struct Shape {
+    pub(in crate::venue) whole: u8,
+    pub(in crate::venue) fraction: u8,
+}
+
+impl Shape {
+    /// No number is of this shape.
+    pub(in crate::venue) const NONE: Self = Self {
+        whole: 0,
+        fraction: 0,
+    };
+}
+
 impl<'a> Cursor<'a> {
     /// At the start of `text`.
     pub(in crate::venue) fn new(text: &'a [u8]) -> Self {
@@ -48,13 +71,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes over `literal` if it is next.
-    #[inline]
+    #[inline(always)]
     pub(in crate::venue) fn eat<const N: usize>(&mut self, literal: &[u8; N]) -> Option<()> {
-        let end = self.at.wrapping_add(N);
-        if self.text.get(self.at..end)? != literal {
+        if self.text.get(self.at..)?.first_chunk::<N>()? != literal {
             return None;
         }
-        self.at = end;
+        self.at = self.at.wrapping_add(N);
         Some(())
     }
 
@@ -64,20 +86,60 @@ impl<'a> Cursor<'a> {
         self.at == self.text.len()
     }
 
-    /// A JSON integer without sign, fraction or exponent, of at most 16 digits.
-    #[inline]
+    /// A JSON integer without sign, fraction or exponent, of at most 16 digits. Digits beyond these are
+    /// left to the caller, who must expect something else.
+    #[inline(always)]
     pub(in crate::venue) fn id(&mut self) -> Option<u64> {
+        self.any_id().map(|(value, _)| value)
+    }
+
+    /// As [`Self::id`], and probably of so many `digits`, which become what they were.
+    #[inline(always)]
+    pub(in crate::venue) fn id_like(&mut self, digits: &mut u8) -> Option<u64> {
+        let (high, low) = (self.word(self.at), self.word(self.at.wrapping_add(8)));
+        let (high, low) = (high ^ ZEROS, low ^ ZEROS);
+        let more = usize::from(digits.wrapping_sub(8));
+        if leading_digits(high) != 8
+            || leading_digits(low) != more
+            || more == 0
+            || low_bytes(high, 1) == 0
+        {
+            let (value, actual) = self.any_id()?;
+            *digits = actual;
+            return Some(value);
+        }
+        self.at = self.at.wrapping_add(usize::from(*digits));
+        let value = value_of(high).wrapping_mul(*POWERS.get(more)?);
+        Some(value.wrapping_add(value_of(aligned(low, more))))
+    }
+
+    #[inline(never)]
+    fn any_id(&mut self) -> Option<(u64, u8)> {
         let leading = self.text.get(self.at).copied();
         let (value, digits) = self.whole()?;
         if leading == Some(b'0') && digits > 1 {
             return None;
         }
-        Some(value)
+        Some((value, u8::try_from(digits).unwrap_or(0)))
     }
 
     /// Milliseconds or microseconds since the epoch, as an integer; never zero.
-    #[inline]
+    #[inline(always)]
     pub(in crate::venue) fn time(&mut self) -> Option<Time> {
+        // The milliseconds of 2001 to 2286 have 13 digits.
+        let (high, low) = (self.word(self.at), self.word(self.at.wrapping_add(8)));
+        let (high, low) = (high ^ ZEROS, low ^ ZEROS);
+        if leading_digits(high) == 8 && leading_digits(low) == 5 && low_bytes(high, 1) != 0 {
+            let value = value_of(high).wrapping_mul(100_000);
+            let value = value.wrapping_add(value_of(aligned(low, 5)));
+            self.at = self.at.wrapping_add(13);
+            return value.cast_signed().checked_mul(MILLISECOND).map(Time);
+        }
+        self.any_time()
+    }
+
+    #[inline(never)]
+    fn any_time(&mut self) -> Option<Time> {
         let value = self.id().filter(|v| *v > 0)?;
         let unit = if value >= MICROSECONDS_FROM {
             MICROSECOND
@@ -88,69 +150,92 @@ impl<'a> Cursor<'a> {
     }
 
     /// A decimal without a sign, at `scale`: at most 16 digits before the point and eight behind it,
-    /// those finer than the scale zero.
-    #[inline]
-    pub(in crate::venue) fn fixed(&mut self, scale: Scale) -> Option<i64> {
-        let digits = usize::from(scale.digits());
-        let unit = *POWERS.get(digits)?;
-        let (whole, _) = self.whole()?;
+    /// those finer than the scale zero. Digits beyond these are left to the caller, who must expect
+    /// something else. Probably of the `shape` given, which becomes what it was.
+    #[inline(always)]
+    pub(in crate::venue) fn fixed(&mut self, scale: Scale, shape: &mut Shape) -> Option<i64> {
+        let (before, behind) = (usize::from(shape.whole), usize::from(shape.fraction));
+        let point = self.at.wrapping_add(before);
+        let start = point.wrapping_add(1);
+        let whole = self.word(self.at) ^ ZEROS;
+        let fraction = self.word(start) ^ ZEROS;
+        if leading_digits(whole) != before
+            || self.text.get(point) != Some(&b'.')
+            || leading_digits(fraction) != behind
+            || before == 0
+            || before == 8
+            || behind == 0
+        {
+            let (value, actual) = self.any_fixed(scale)?;
+            *shape = actual;
+            return Some(value);
+        }
+        let (unit, fraction) = fraction_of(low_bytes(fraction, behind), scale)?;
+        self.at = start.wrapping_add(behind);
+        let whole = value_of(aligned(whole, before));
+        let value = whole.wrapping_mul(unit).wrapping_add(fraction);
+        Some(value.cast_signed())
+    }
+
+    #[inline(never)]
+    fn any_fixed(&mut self, scale: Scale) -> Option<(i64, Shape)> {
+        let (whole, digits) = self.whole()?;
+        let mut shape = Shape::NONE;
         let mut fraction = 0;
         if self.text.get(self.at) == Some(&b'.') {
             let word = self.word(self.at.wrapping_add(1)) ^ ZEROS;
-            let seen = leading_digits(word);
-            if seen == 0 {
+            let behind = leading_digits(word);
+            if behind == 0 {
                 return None;
             }
-            let kept = low_bytes(word, seen);
-            let (wanted, finer) = split(kept, digits);
-            if finer != 0 {
-                return None;
-            }
-            fraction = value_of(wanted);
-            self.at = self.at.wrapping_add(1).wrapping_add(seen);
-            if seen == 8 && self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
-                return None;
-            }
+            shape = Shape {
+                whole: u8::try_from(digits).unwrap_or(0),
+                fraction: u8::try_from(behind).unwrap_or(0),
+            };
+            fraction = low_bytes(word, behind);
+            self.at = self.at.wrapping_add(1).wrapping_add(behind);
         }
+        let (unit, fraction) = fraction_of(fraction, scale)?;
         let value = whole.checked_mul(unit)?.checked_add(fraction)?;
-        i64::try_from(value).ok()
+        Some((i64::try_from(value).ok()?, shape))
     }
 
     /// Passes over the rest of a string and its closing quote.
     #[inline]
     pub(in crate::venue) fn skip_string(&mut self) -> Option<()> {
+        self.skip_until(b'"')?;
+        self.eat(b"\"")
+    }
+
+    /// Passes over the characters of a string that stand for themselves, up to an `end`.
+    #[inline]
+    fn skip_until(&mut self, end: u8) -> Option<()> {
         loop {
             let word = self.word(self.at);
             let below = |v: u64, n: u64| v.wrapping_sub(ONES.wrapping_mul(n)) & !v & HIGHS;
-            let quote = below(word ^ ONES.wrapping_mul(u64::from(b'"')), 1);
-            let backslash = below(word ^ ONES.wrapping_mul(u64::from(b'\\')), 1);
+            let is = |byte: u8| below(word ^ ONES.wrapping_mul(u64::from(byte)), 1);
             // Beyond ASCII as well: this reader does not check UTF-8.
-            let other = backslash | below(word, 0x20) | (word & HIGHS);
-            let (quote, other) = (first_byte(quote), first_byte(other));
-            if other < quote {
+            let other = is(b'\\') | is(b'"') | below(word, 0x20) | (word & HIGHS);
+            let (end, other) = (first_byte(is(end)), first_byte(other));
+            if other < end {
                 return None;
             }
-            if quote < 8 {
-                self.at = self.at.wrapping_add(quote).wrapping_add(1);
+            self.at = self.at.wrapping_add(end);
+            if end < 8 {
                 return Some(());
             }
-            self.at = self.at.wrapping_add(8);
         }
     }
 
-    /// Passes over lower-case letters, digits and underscores.
+    /// Passes over printable ASCII up to the first `@`.
     #[inline]
-    pub(in crate::venue) fn skip_word(&mut self) -> Option<()> {
-        let rest = self.text.get(self.at..)?;
-        let is_part = |c: &&u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_');
-        let len = rest.iter().take_while(is_part).count();
-        self.at = self.at.wrapping_add(len);
-        Some(())
+    pub(in crate::venue) fn skip_to_at(&mut self) -> Option<()> {
+        self.skip_until(b'@')
     }
 
     /// The rest of a string of at most 16 bytes as a number, first byte lowest, and its closing quote.
     /// Bytes are not checked: only a comparison with a known string says anything.
-    #[inline]
+    #[inline(always)]
     pub(in crate::venue) fn key(&mut self) -> Option<u128> {
         let quotes = |word: u64| {
             let v = word ^ ONES.wrapping_mul(u64::from(b'"'));
@@ -169,9 +254,13 @@ impl<'a> Cursor<'a> {
         self.eat(b"\"").map(|()| key)
     }
 
-    /// Order book levels: `[["price","quantity"],…]`.
+    /// Order book levels: `[["price","quantity"],…]`, at these scales and probably of these shapes.
     #[inline]
-    pub(in crate::venue) fn levels(&mut self, price: Scale, qty: Scale) -> Option<Vec<Level>> {
+    pub(in crate::venue) fn levels(
+        &mut self,
+        (price, price_shape): (Scale, &mut Shape),
+        (qty, qty_shape): (Scale, &mut Shape),
+    ) -> Option<Vec<Level>> {
         if self.eat(b"[]").is_some() {
             return Some(Vec::new());
         }
@@ -180,9 +269,10 @@ impl<'a> Cursor<'a> {
         let ahead = left.checked_div(LEVEL_BYTES)?.clamp(4, LEVELS_AHEAD);
         let mut levels = Vec::with_capacity(ahead);
         loop {
-            let price = Price(self.fixed(price).filter(|p| *p > 0)?);
+            let price = self.fixed(price, price_shape);
+            let price = Price(price.filter(|p| *p > 0)?);
             self.eat(b"\",\"")?;
-            let qty = Qty(self.fixed(qty)?);
+            let qty = Qty(self.fixed(qty, qty_shape)?);
             levels.push(Level { price, qty });
             if self.eat(b"\"],[\"").is_none() {
                 self.eat(b"\"]]")?;
@@ -191,8 +281,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A run of one to 16 digits, and its length.
-    #[inline]
+    /// A run of one to 16 digits, or the first 16 of it, and its length.
+    #[inline(always)]
     fn whole(&mut self) -> Option<(u64, usize)> {
         let word = self.word(self.at) ^ ZEROS;
         let count = leading_digits(word);
@@ -212,14 +302,11 @@ impl<'a> Cursor<'a> {
         let high = value.wrapping_mul(*POWERS.get(more)?);
         let value = high.wrapping_add(value_of(aligned(word, more)));
         self.at = self.at.wrapping_add(more);
-        if more == 8 && self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
-            return None;
-        }
         Some((value, count.wrapping_add(more)))
     }
 
     /// Eight bytes from `at` on, the first one lowest; zeros beyond the end.
-    #[inline]
+    #[inline(always)]
     fn word(&self, at: usize) -> u64 {
         let rest = self.text.get(at..).unwrap_or_default();
         match rest.first_chunk::<8>() {
@@ -270,14 +357,18 @@ fn aligned(word: u64, count: usize) -> u64 {
     word << (64_u32.wrapping_sub(bits(count)) & 63)
 }
 
-/// The lowest `count` bytes, moved up, and the other ones.
+/// Ten to the power of `scale`, and what up to eight digits behind the point are worth, unless they are
+/// finer.
 #[inline]
-fn split(word: u64, count: usize) -> (u64, u64) {
-    match count {
-        0 => (0, word),
-        8.. => (word, 0),
-        _ => (aligned(word, count), word >> bits(count)),
-    }
+fn fraction_of(digits: u64, scale: Scale) -> Option<(u64, u64)> {
+    let count = usize::from(scale.digits());
+    let unit = *POWERS.get(count)?;
+    let (wanted, finer) = match count {
+        0 => (0, digits),
+        8.. => (digits, 0),
+        _ => (aligned(digits, count), digits >> bits(count)),
+    };
+    (finer == 0).then(|| (unit, value_of(wanted)))
 }
 
 #[inline]
@@ -313,9 +404,27 @@ mod tests {
     fn fixed(text: &str, digits: u8) -> Option<i64> {
         let text = format!("{text}\"");
         let mut cursor = Cursor::new(text.as_bytes());
-        let value = cursor.fixed(scale(digits))?;
-        cursor.eat(b"\"")?;
-        cursor.is_at_end().then_some(value)
+        let mut shape = Shape::NONE;
+        let value = cursor.fixed(scale(digits), &mut shape);
+        let value = value.filter(|_| cursor.eat(b"\"").is_some() && cursor.is_at_end());
+        // No guess, right or wrong, changes anything.
+        for guess in [
+            shape,
+            Shape {
+                whole: 1,
+                fraction: 2,
+            },
+            Shape {
+                whole: 8,
+                fraction: 8,
+            },
+        ] {
+            let (mut again, mut guess) = (Cursor::new(text.as_bytes()), guess);
+            let same = again.fixed(scale(digits), &mut guess);
+            let same = same.filter(|_| again.eat(b"\"").is_some() && again.is_at_end());
+            assert_eq!(same, value, "{text} at {digits}, {guess:?}");
+        }
+        value
     }
 
     fn check_fixed(text: &str, digits: u8) {
@@ -340,7 +449,9 @@ mod tests {
             assert_eq!(fixed(text, digits), Some(value), "{text}");
         }
         let mut cursor = Cursor::new(b"[[\"61837.63\",\"0\"],[\"1\",\"2.5\"]]x");
-        let levels = cursor.levels(scale(2), scale(1)).expect("levels");
+        let (mut price, mut qty) = (Shape::NONE, Shape::NONE);
+        let levels = cursor.levels((scale(2), &mut price), (scale(1), &mut qty));
+        let levels = levels.expect("levels");
         let of = |price, qty| Level {
             price: Price(price),
             qty: Qty(qty),
@@ -386,7 +497,14 @@ mod tests {
             assert_eq!(fixed(text, 2), None, "{text}");
         }
         for text in ["", "01", "00", "-1", "12345678901234567", "x"] {
-            assert_eq!(Cursor::new(text.as_bytes()).id(), None, "{text}");
+            let mut cursor = Cursor::new(text.as_bytes());
+            let id = cursor.id().filter(|_| cursor.is_at_end());
+            assert_eq!(id, None, "{text}");
+            for guess in 0..20 {
+                let (mut cursor, mut digits) = (Cursor::new(text.as_bytes()), guess);
+                let id = cursor.id_like(&mut digits).filter(|_| cursor.is_at_end());
+                assert_eq!(id, None, "{text}");
+            }
         }
         for text in ["0", "9223372036854775", "-1"] {
             let micros = Cursor::new(text.as_bytes()).time().map(|t| t.0);
@@ -427,6 +545,12 @@ mod tests {
         fn integers_equal_the_standard_librarys(value in prop_oneof![0..10_000_000_000_000_000_u64, 0..99_999_u64]) {
             let text = format!("{value},");
             prop_assert_eq!(Cursor::new(text.as_bytes()).id(), Some(value));
+            for guess in 0..20 {
+                let (mut cursor, mut digits) = (Cursor::new(text.as_bytes()), guess);
+                prop_assert_eq!(cursor.id_like(&mut digits), Some(value));
+                prop_assert_eq!(cursor.eat(b","), Some(()));
+                prop_assert_eq!(usize::from(digits), text.len() - 1);
+            }
         }
 
         #[test]

@@ -14,7 +14,8 @@
 )]
 
 use super::error::{DecodeError, FieldFault};
-use super::fast::{self, Symbols};
+use super::fast;
+use super::symbols::Symbols;
 use super::value::{self, Scales};
 use crate::kernel::event::{
     Candle, DayStats, DepthDelta, DepthSnapshot, Kline, Level, MarketData, MarketEvent, Quote,

@@ -11,12 +11,10 @@
     clippy::float_arithmetic
 )]
 
+use super::symbols::{Guesses, Slot, Symbols};
 use crate::kernel::event::{Level, Quote};
-use crate::kernel::types::{Price, Qty, Scale, Side, Time};
+use crate::kernel::types::{Price, Qty, Side, Time};
 use crate::venue::digits::Cursor;
-
-/// Longest symbol that is found here.
-const SYMBOL_BYTES: usize = 16;
 
 /// What a frame says of one instrument.
 #[derive(Debug)]
@@ -68,72 +66,6 @@ pub(super) struct Execution {
     pub(super) time: Time,
 }
 
-/// Finds instruments by their symbols: a table with linear probing.
-#[derive(Debug, Clone)]
-pub(super) struct Symbols {
-    /// A power of two long, half empty at least.
-    slots: Vec<Option<Slot>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    key: u128,
-    index: usize,
-    price: Scale,
-    qty: Scale,
-}
-
-impl Symbols {
-    /// Of these instruments, by their index: symbol, scale of prices, scale of quantities.
-    pub(super) fn new<'a>(
-        instruments: impl ExactSizeIterator<Item = (&'a str, Scale, Scale)>,
-    ) -> Self {
-        let len = instruments.len().saturating_mul(2).next_power_of_two();
-        let mut slots = vec![None; len];
-        for (index, (symbol, price, qty)) in instruments.enumerate() {
-            let mut bytes = [0; SYMBOL_BYTES];
-            let Some(to) = bytes.get_mut(..symbol.len()) else {
-                continue;
-            };
-            to.copy_from_slice(symbol.as_bytes());
-            let key = u128::from_le_bytes(bytes);
-            let slot = Slot {
-                key,
-                index,
-                price,
-                qty,
-            };
-            let is_free = |at: &usize| slots.get(*at).is_some_and(Option::is_none);
-            let free = probes(key, len).find(is_free);
-            if let Some(free) = free.and_then(|at| slots.get_mut(at)) {
-                *free = Some(slot);
-            }
-        }
-        Self { slots }
-    }
-
-    #[inline]
-    fn find(&self, key: u128) -> Option<Slot> {
-        for at in probes(key, self.slots.len()) {
-            let slot = self.slots.get(at).copied().flatten()?;
-            if slot.key == key {
-                return Some(slot);
-            }
-        }
-        None
-    }
-}
-
-/// All places of a table of `len`, in the order in which a key may be found there.
-#[inline]
-fn probes(key: u128, len: usize) -> impl Iterator<Item = usize> {
-    let (low, high) = (key & u128::from(u64::MAX), key >> 64);
-    let mixed = (low ^ high.rotate_left(7)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let start = usize::try_from((mixed >> 32) & 0xffff_ffff).unwrap_or(0);
-    let mask = len.wrapping_sub(1);
-    (0..len).map(move |step| start.wrapping_add(step) & mask)
-}
-
 /// Reads a frame of a known instrument.
 #[inline]
 pub(super) fn read(frame: &[u8], symbols: &Symbols) -> Option<Frame> {
@@ -168,7 +100,7 @@ pub(super) fn read(frame: &[u8], symbols: &Symbols) -> Option<Frame> {
 /// like others and mean something else.
 #[inline]
 fn stream(at: &mut Cursor<'_>) -> Option<()> {
-    at.skip_word()?;
+    at.skip_to_at()?;
     if at.eat(b"@depth").is_some() {
         at.eat(b"\"").or_else(|| {
             at.eat(b"@")?;
@@ -183,7 +115,7 @@ fn stream(at: &mut Cursor<'_>) -> Option<()> {
 
 /// After `"s":`, the comma before it included.
 #[inline]
-fn symbol(at: &mut Cursor<'_>, symbols: &Symbols) -> Option<Slot> {
+fn symbol<'a>(at: &mut Cursor<'_>, symbols: &'a Symbols) -> Option<&'a Slot> {
     at.eat(b",\"s\":\"")?;
     let key = at.key()?;
     if at.eat(b",\"ps\":\"").is_some() {
@@ -196,14 +128,16 @@ fn symbol(at: &mut Cursor<'_>, symbols: &Symbols) -> Option<Slot> {
 fn quote(at: &mut Cursor<'_>, symbols: &Symbols) -> Option<Frame> {
     let update_id = at.id()?;
     let known = symbol(at, symbols)?;
+    let before = known.guesses.load();
+    let mut guesses = before;
     at.eat(b",\"b\":\"")?;
-    let bid_price = price(at, known)?;
+    let bid_price = price(at, known, &mut guesses)?;
     at.eat(b"\",\"B\":\"")?;
-    let bid_qty = qty(at, known)?;
+    let bid_qty = qty(at, known, &mut guesses)?;
     at.eat(b"\",\"a\":\"")?;
-    let ask_price = price(at, known)?;
+    let ask_price = price(at, known, &mut guesses)?;
     at.eat(b"\",\"A\":\"")?;
-    let ask_qty = qty(at, known)?;
+    let ask_qty = qty(at, known, &mut guesses)?;
     at.eat(b"\"")?;
     let mut event_time = None;
     if at.eat(b",\"T\":").is_some() {
@@ -212,6 +146,7 @@ fn quote(at: &mut Cursor<'_>, symbols: &Symbols) -> Option<Frame> {
         event_time = Some(at.time()?);
         linear(at);
     }
+    known.guesses.store(before, guesses);
     let level = |price, qty| Level { price, qty };
     Some(Frame {
         index: known.index,
@@ -233,9 +168,12 @@ fn trade(at: &mut Cursor<'_>, symbols: &Symbols) -> Option<Frame> {
         None => None,
     };
     let known = symbol(at, symbols)?;
+    let before = known.guesses.load();
+    let mut guesses = before;
     at.eat(b",\"t\":")?;
-    let id = at.id()?;
-    let (price, qty) = price_and_qty(at, known)?;
+    let id = at.id_like(&mut guesses.trade_id)?;
+    let (price, qty) = price_and_qty(at, known, &mut guesses)?;
+    known.guesses.store(before, guesses);
     let time = if let Some(time) = early {
         time
     } else {
@@ -275,7 +213,10 @@ fn aggregate(at: &mut Cursor<'_>, symbols: &Symbols) -> Option<Frame> {
         at.eat(b",\"a\":")?;
         at.id()?
     };
-    let (price, qty) = price_and_qty(at, known)?;
+    let before = known.guesses.load();
+    let mut guesses = before;
+    let (price, qty) = price_and_qty(at, known, &mut guesses)?;
+    known.guesses.store(before, guesses);
     if at.eat(b",\"nq\":\"").is_some() {
         at.skip_string()?;
     }
@@ -307,18 +248,24 @@ fn depth(at: &mut Cursor<'_>, symbols: &Symbols) -> Option<Frame> {
         at.id()?;
     }
     let known = symbol(at, symbols)?;
+    let before = known.guesses.load();
+    let mut guesses = before;
     at.eat(b",\"U\":")?;
-    let first_id = at.id()?;
+    let first_id = at.id_like(&mut guesses.update_id)?;
     at.eat(b",\"u\":")?;
-    let last_id = at.id().filter(|last| *last >= first_id)?;
+    let last_id = at.id_like(&mut guesses.update_id)?;
+    if last_id < first_id {
+        return None;
+    }
     let prev_id = match at.eat(b",\"pu\":") {
-        Some(()) => Some(at.id()?),
+        Some(()) => Some(at.id_like(&mut guesses.update_id)?),
         None => None,
     };
     at.eat(b",\"b\":")?;
-    let bids = at.levels(known.price, known.qty)?;
+    let bids = levels(at, known, &mut guesses)?;
     at.eat(b",\"a\":")?;
-    let asks = at.levels(known.price, known.qty)?;
+    let asks = levels(at, known, &mut guesses)?;
+    known.guesses.store(before, guesses);
     linear(at);
     Some(Frame {
         index: known.index,
@@ -335,23 +282,30 @@ fn depth(at: &mut Cursor<'_>, symbols: &Symbols) -> Option<Frame> {
 
 /// `p` and `q` of an execution.
 #[inline]
-fn price_and_qty(at: &mut Cursor<'_>, known: Slot) -> Option<(Price, Qty)> {
+fn price_and_qty(at: &mut Cursor<'_>, known: &Slot, guesses: &mut Guesses) -> Option<(Price, Qty)> {
     at.eat(b",\"p\":\"")?;
-    let price = price(at, known)?;
+    let price = price(at, known, guesses)?;
     at.eat(b"\",\"q\":\"")?;
-    let qty = qty(at, known).filter(|q| *q > Qty::ZERO)?;
+    let qty = qty(at, known, guesses).filter(|q| *q > Qty::ZERO)?;
     at.eat(b"\"")?;
     Some((price, qty))
 }
 
 #[inline]
-fn price(at: &mut Cursor<'_>, known: Slot) -> Option<Price> {
-    at.fixed(known.price).filter(|p| *p > 0).map(Price)
+fn price(at: &mut Cursor<'_>, known: &Slot, guesses: &mut Guesses) -> Option<Price> {
+    let price = at.fixed(known.price, &mut guesses.price);
+    price.filter(|p| *p > 0).map(Price)
 }
 
 #[inline]
-fn qty(at: &mut Cursor<'_>, known: Slot) -> Option<Qty> {
-    at.fixed(known.qty).map(Qty)
+fn qty(at: &mut Cursor<'_>, known: &Slot, guesses: &mut Guesses) -> Option<Qty> {
+    at.fixed(known.qty, &mut guesses.qty).map(Qty)
+}
+
+#[inline]
+fn levels(at: &mut Cursor<'_>, known: &Slot, guesses: &mut Guesses) -> Option<Vec<Level>> {
+    let price = (known.price, &mut guesses.price);
+    at.levels(price, (known.qty, &mut guesses.qty))
 }
 
 /// `m`, whether the buyer is the maker, and the end of an execution.

@@ -7,6 +7,7 @@ pub mod encode;
 mod fast;
 mod error;
 mod load;
+mod symbols;
 mod value;
 
 pub use error::{DecodeError, FieldFault};
