@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod binance;
 pub mod budget;
 pub mod decode_error;
+mod digits;
 pub mod dns;
 pub mod endpoints;
 pub mod feed;

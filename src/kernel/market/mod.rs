@@ -2,6 +2,7 @@
 
 mod book;
 mod candles;
+mod levels;
 mod sync;
 
 use std::collections::VecDeque;

@@ -14,7 +14,9 @@
 )]
 
 use super::Market;
+use super::fast;
 use super::fields::{Fields, set};
+use super::symbols::Symbols;
 use crate::kernel::event::{
     Candle, DayStats, DepthDelta, DepthSnapshot, Derivative, Kline, Level, Liquidation, MarketData,
     MarketEvent, Quote, Trade,
@@ -44,6 +46,8 @@ pub struct Decoder {
     market: Market,
     /// Sorted by symbol.
     known: Vec<Known>,
+    /// By their index in `known`.
+    symbols: Symbols,
 }
 
 #[derive(Debug, Clone)]
@@ -69,11 +73,80 @@ impl Decoder {
             })
             .collect();
         known.sort_by(|a, b| a.symbol.cmp(&b.symbol));
-        Self { market, known }
+        let symbols = known.iter();
+        let symbols = symbols.map(|k| (k.symbol.as_str(), k.scales.price, k.scales.qty));
+        let symbols = Symbols::new(symbols);
+        Self {
+            market,
+            known,
+            symbols,
+        }
     }
 
     /// Reads one frame that was received at `received`.
     pub fn decode(&self, frame: &[u8], received: Time) -> Result<Decoded> {
+        match self.decode_frequent(frame, received) {
+            Some(event) => Ok(Decoded::Market(event)),
+            None => self.decode_any(frame, received),
+        }
+    }
+
+    /// As [`Self::decode`], for frequent frames in their usual form alone.
+    pub(super) fn decode_frequent(&self, frame: &[u8], received: Time) -> Option<MarketEvent> {
+        let frame = fast::read(frame, &self.symbols)?;
+        let known = self.known.get(frame.index)?;
+        let data = match frame.body {
+            fast::Body::Quote(quote) => MarketData::Quote(quote),
+            fast::Body::Execution(e) => {
+                let (first_id, last_id) = match (e.trades, known.trades) {
+                    (None, TradeStream::Every) => (e.id, e.id),
+                    (Some(ids), TradeStream::Aggregate) => ids,
+                    _ => return None, // not the stream that makes trades here
+                };
+                MarketData::Trade(Trade {
+                    id: e.id,
+                    first_id,
+                    last_id,
+                    price: e.price,
+                    qty: e.qty,
+                    taker: e.taker,
+                    time: e.time,
+                })
+            }
+            fast::Body::Depth {
+                first_id,
+                last_id,
+                prev_id,
+                bids,
+                asks,
+            } => {
+                let prev_id = match self.market {
+                    Market::Spot => first_id.saturating_sub(1),
+                    Market::Usdm => prev_id?,
+                };
+                if prev_id >= last_id {
+                    return None;
+                }
+                MarketData::Depth(Box::new(DepthDelta {
+                    prev_id,
+                    first_id,
+                    last_id,
+                    seq: last_id,
+                    bids,
+                    asks,
+                }))
+            }
+        };
+        Some(MarketEvent {
+            instrument: known.id,
+            venue_time: frame.event_time.unwrap_or(received),
+            received,
+            data,
+        })
+    }
+
+    /// As [`Self::decode`], for any frame.
+    pub(super) fn decode_any(&self, frame: &[u8], received: Time) -> Result<Decoded> {
         let text = std::str::from_utf8(frame).map_err(|_| DecodeError::Utf8)?;
         let mut scanner = Scanner::new(text);
         // In the combined form the outer object has nothing but the envelope, else there is no inner.

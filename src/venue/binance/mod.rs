@@ -4,7 +4,9 @@
 pub mod answers;
 pub mod decode;
 mod encode;
+mod fast;
 mod fields;
+mod symbols;
 
 use crate::kernel::event::{Candle, DepthSnapshot, Derivative};
 use crate::kernel::types::{Instrument, Interval, Scale, Time, VenueId};
