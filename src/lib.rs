@@ -14,6 +14,7 @@ pub mod http;
 pub mod runtime;
 pub mod replay;
 pub mod candle_csv;
+pub mod indicator_text;
 pub mod json;
 pub mod logging;
 pub mod config;

@@ -10,8 +10,8 @@ use hean::candle_csv;
 use hean::cli::{Cli, Command, ConfigCommand, Exit, IndicatorsArgs, ReplayArgs, RunArgs, SimArgs};
 use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
-use hean::json::Json;
-use hean::kernel::indicators::{Bar, IndicatorError, Spec};
+use hean::indicator_text;
+use hean::kernel::indicators::{IndicatorError, Spec};
 use hean::logging;
 use hean::replay::{ReplayConfig, replay};
 use hean::runtime::clock::Clock;
@@ -198,44 +198,23 @@ fn run_replay(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
 }
 
 fn run_indicators(args: &IndicatorsArgs, json: bool) -> anyhow::Result<()> {
-    let mut text = args.kind.clone();
+    let (Some(kind), Some(input)) = (&args.kind, &args.input) else {
+        return if json {
+            print(&indicator_text::table_json())
+        } else {
+            print(indicator_text::table_text().as_bytes())
+        };
+    };
+    let mut text = kind.clone();
     for param in &args.params {
         text.push(':');
         text.push_str(param);
     }
     let spec = Spec::parse(&text)?;
-    let rows = candle_csv::read(&args.input)?;
-    let values = spec.batch(rows.iter().map(|row| Bar { close: row.close }));
-    let outputs = spec.row().outputs;
-    if !json {
-        let mut out = format!("timestamp,{}", outputs.join(","));
-        for (row, value) in rows.iter().zip(&values) {
-            out.push('\n');
-            out.push_str(&row.timestamp);
-            for at in 0..outputs.len() {
-                out.push(',');
-                let value = value.and_then(|v| v.get(at).copied());
-                out.push_str(&value.map(|v| v.to_string()).unwrap_or_default());
-            }
-        }
-        return print(out.as_bytes());
+    let rows = candle_csv::read(input)?;
+    let values = indicator_text::values(&spec, &rows)?;
+    if json {
+        return print(&indicator_text::series_json(&spec, &rows, &values));
     }
-    let mut json = Json::new(false);
-    json.object(|j| {
-        j.key("type").text(spec.row().name);
-        j.key("params")
-            .array(|j| spec.params().iter().for_each(|p| j.float(*p)));
-        j.key("timestamps")
-            .array(|j| rows.iter().for_each(|r| j.text(&r.timestamp)));
-        j.key("outputs").object(|j| {
-            for (at, output) in outputs.iter().enumerate() {
-                j.key(output).array(|j| {
-                    for value in &values {
-                        j.float_or_null(value.and_then(|v| v.get(at).copied()));
-                    }
-                });
-            }
-        });
-    });
-    print(&json.into_bytes())
+    print(indicator_text::series_csv(&spec, &rows, &values).as_bytes())
 }

@@ -63,7 +63,7 @@ pub enum Command {
     Sim(SimArgs),
     /// Recordings through the kernel, as fast as it goes; prints the result
     Replay(ReplayArgs),
-    /// An indicator over a file of candles
+    /// An indicator over a file of candles, or a list of all
     Indicators(IndicatorsArgs),
     /// The configuration
     #[command(subcommand)]
@@ -192,14 +192,17 @@ pub struct ReplayArgs {
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct IndicatorsArgs {
     /// CSV with a header naming timestamp (or open_time, date), open, high, low, close, volume
-    #[arg(long, value_name = "CSV")]
-    pub input: PathBuf,
+    #[arg(long, value_name = "CSV", required_unless_present = "list")]
+    pub input: Option<PathBuf>,
     /// Which indicator, such as macd
-    #[arg(long = "type", value_name = "NAME", value_parser = values::indicator_name)]
-    pub kind: String,
-    /// Its parameters, such as 12:26:9 [default: the usual ones]
-    #[arg(long, value_name = "P:P…", value_delimiter = ':', value_parser = values::indicator_param)]
+    #[arg(long = "type", value_name = "NAME", value_parser = values::indicator_name, required_unless_present = "list")]
+    pub kind: Option<String>,
+    /// Its parameters, such as 12:26:9 or slow=30 [default: the usual ones]
+    #[arg(long, value_name = "P:P…", value_delimiter = ':', allow_hyphen_values = true, value_parser = values::indicator_param)]
     pub params: Vec<String>,
+    /// List every indicator with its parameters, outputs and source
+    #[arg(long, conflicts_with_all = ["input", "kind", "params"])]
+    pub list: bool,
 }
 
 impl Cli {

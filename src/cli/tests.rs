@@ -101,6 +101,12 @@ fn bad_values_are_refused_and_named() {
         ("hean replay x --indicators rsi:x", "whole number"),
         ("hean indicators --input x", "--type"),
         ("hean indicators --input x --type r%i", "indicator"),
+        ("hean indicators --type rsi", "--input"),
+        ("hean indicators --list --type rsi", "cannot be used with"),
+        (
+            "hean indicators --input x --type macd --params slow=x",
+            "name=number",
+        ),
         ("hean completions fortran", "fortran"),
     ] {
         let text = refusal(line);
@@ -137,10 +143,15 @@ fn values_with_a_syntax_of_their_own() {
         panic!("indicators");
     };
     assert_eq!(
-        (one.kind.as_str(), one.params.len()),
-        ("macd", 3),
+        (one.kind.as_deref(), one.params.len()),
+        (Some("macd"), 3),
         "{one:?}"
     );
+    for params in ["-2", "slow=30:9", "fast=1e2"] {
+        let line = format!("hean indicators --input c.csv --type macd --params {params}");
+        assert!(parse(&line).is_ok(), "{line}");
+    }
+    assert!(parse("hean indicators --list --json").is_ok());
 }
 
 #[test]
