@@ -20,6 +20,7 @@ use crate::kernel::event::{
     Trade,
 };
 use crate::kernel::types::{FixedError, Instrument, InstrumentId, Side, Time};
+use crate::recording::SNAPSHOT_STREAM;
 use crate::venue::json::Scanner;
 
 /// What a frame says.
@@ -115,12 +116,15 @@ impl Decoder {
                 self.read(fields, received, true)
             }
             (Some(stream), Some(_)) => {
-                value::text("stream", stream)?;
+                let stream = value::text("stream", stream)?;
                 // An array: the streams of all symbols, which are not subscribed.
                 let ignored = Ok(Decoded::Ignored(Ignored::Kind));
-                inner
-                    .as_ref()
-                    .map_or(ignored, |fields| self.read(fields, received, false))
+                inner.as_ref().map_or(ignored, |fields| {
+                    if fields.last_update_id.is_some() {
+                        return self.recorded_snapshot(&stream, fields, received);
+                    }
+                    self.read(fields, received, false)
+                })
             }
             (None, Some(_)) => Err(DecodeError::Missing("stream")),
             (Some(_), None) => Err(DecodeError::Missing("data")),
@@ -160,10 +164,6 @@ impl Decoder {
     /// Messages without `e`: answers, snapshots and the spot `bookTicker`.
     fn read_untyped(&self, fields: &Fields<'_>, received: Time, bare: bool) -> Result<Decoded> {
         if fields.last_update_id.is_some() {
-            if !bare {
-                // A partial book (`@depth20`) names its symbol in the stream alone; not subscribed.
-                return Ok(Decoded::Ignored(Ignored::Kind));
-            }
             let [only] = self.known.as_slice() else {
                 return Err(DecodeError::SnapshotOfWhat);
             };
@@ -181,6 +181,29 @@ impl Decoder {
             return self.event(fields, received, quote);
         }
         Err(DecodeError::Unrecognised)
+    }
+
+    /// A REST snapshot in the envelope of a recorder. Other streams with such data are partial books
+    /// (`@depth20`), which are not subscribed.
+    fn recorded_snapshot(
+        &self,
+        stream: &str,
+        fields: &Fields<'_>,
+        received: Time,
+    ) -> Result<Decoded> {
+        let symbol = match stream.split_once('@') {
+            Some((symbol, SNAPSHOT_STREAM)) => symbol.to_uppercase(),
+            _ => return Ok(Decoded::Ignored(Ignored::Kind)),
+        };
+        let Some(known) = self.known.iter().find(|known| known.symbol == symbol) else {
+            return Ok(Decoded::Ignored(Ignored::Symbol));
+        };
+        Ok(Decoded::Market(MarketEvent {
+            instrument: known.id,
+            venue_time: received,
+            received,
+            data: MarketData::Snapshot(Box::new(snapshot(fields, known.scales)?)),
+        }))
     }
 
     fn event(
