@@ -41,7 +41,8 @@ use crate::status::RecorderStatus;
 const FRAME_BYTES_MAX: usize = LINE_BYTES_MAX - 32;
 /// What a queued frame costs beside its bytes.
 const ENTRY_BYTES: usize = 64;
-/// The thread looks by itself now and then; this much in the queue wakes it.
+/// The thread looks by itself now and then; this much in the queue wakes it, or a quarter of what
+/// the queue takes.
 const WAKE_BYTES: usize = 256 << 10;
 /// A share of the directory that one file may take: several are open, and something must be left to
 /// delete.
@@ -133,6 +134,7 @@ pub struct RecorderThread {
 struct Shared {
     queue: ArrayQueue<Entry>,
     queue_bytes_max: usize,
+    wake_bytes: usize,
     /// Cost of what is in the queue.
     queued: AtomicUsize,
     venues: [Venue; VenueId::ALL.len()],
@@ -300,6 +302,9 @@ impl Shared {
         Self {
             queue: ArrayQueue::new(config.queue_frames.max(1)),
             queue_bytes_max: config.queue_bytes,
+            wake_bytes: WAKE_BYTES
+                .min(config.queue_bytes / 4)
+                .min(config.queue_frames.saturating_mul(ENTRY_BYTES) / 4),
             queued: AtomicUsize::new(0),
             venues: VenueId::ALL.map(|id| Venue {
                 id,
@@ -401,10 +406,15 @@ impl Shared {
             return false;
         }
         // Not for each frame: waking a thread costs more than everything else here.
-        if self.queued.load(Ordering::Relaxed) >= WAKE_BYTES {
+        if self.is_urgent() {
             self.bell.ring();
         }
         true
+    }
+
+    /// Whether the thread should not wait any longer.
+    fn is_urgent(&self) -> bool {
+        self.queued.load(Ordering::Relaxed) >= self.wake_bytes
     }
 
     fn pop(&self) -> Option<Entry> {

@@ -13,7 +13,7 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, compress_bound};
 
 use super::output::{Failure, Output};
-use super::{Entry, RecorderConfig, Shared, WAKE_BYTES, What, nanos};
+use super::{Entry, RecorderConfig, Shared, What, nanos};
 use crate::kernel::types::{Time, VenueId};
 use crate::recording::hole::hole;
 use crate::runtime::clock::Clock;
@@ -100,7 +100,7 @@ impl Writer {
             }
             let empty = self.drain(now);
             let written = self.write_due(closing || self.trouble.is_some());
-            self.output.tick(now);
+            self.output.tick(self.clock.now());
             match (closing, written && empty) {
                 (true, true) => break,
                 (false, true) => self.sleep(now),
@@ -120,9 +120,9 @@ impl Writer {
         let shared = &self.shared;
         let closing = || shared.closing.load(Ordering::Acquire);
         let Some(trouble) = &self.trouble else {
-            return shared.bell.sleep(self.patience, || {
-                closing() || shared.queued.load(Ordering::Relaxed) >= WAKE_BYTES
-            });
+            return shared
+                .bell
+                .sleep(self.patience, || closing() || shared.is_urgent());
         };
         let left = u64::try_from(trouble.until.since(now)).unwrap_or(0);
         shared.bell.sleep(Duration::from_nanos(left), closing);
