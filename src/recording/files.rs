@@ -53,9 +53,7 @@ fn recordings(dir: &Path) -> Result<Vec<PathBuf>, RecordingError> {
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, RecordingError> {
     let list = || -> io::Result<Vec<PathBuf>> {
-        fs::read_dir(dir)?
-            .map(|entry| Ok(entry?.path()))
-            .collect()
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
     };
     list().map_err(|source| RecordingError::Open {
         file: dir.to_owned(),

@@ -17,6 +17,7 @@ use super::net::Net;
 use super::rest::{self, RestError, RestLimits};
 use super::ws::{self, WsError, WsLimits, WsReader, WsWriter};
 use crate::kernel::types::{Time, VenueId};
+use crate::recording::Recorder;
 use crate::runtime::clock::Clock;
 
 /// The venue's count of the weight that this address used in this minute.
@@ -47,17 +48,29 @@ pub struct Access {
     net: Net,
     budget: Mutex<Budget>,
     clock: Clock,
+    recorder: Option<Recorder>,
 }
 
 impl Access {
     /// Nothing has been asked yet.
     pub fn new(endpoints: Endpoints, net: Net, clock: Clock) -> Arc<Self> {
+        Self::recorded(endpoints, net, clock, None)
+    }
+
+    /// The same, with all stream frames and depth snapshots recorded as they are received.
+    pub fn recorded(
+        endpoints: Endpoints,
+        net: Net,
+        clock: Clock,
+        recorder: Option<Recorder>,
+    ) -> Arc<Self> {
         let limits = VenueRow::of(endpoints.venue()).limits;
         Arc::new(Self {
             endpoints,
             net,
             budget: Mutex::new(Budget::new(limits)),
             clock,
+            recorder,
         })
     }
 
@@ -86,6 +99,9 @@ impl Access {
                 self.budget.lock().used(now, used);
             }
             if reply.status == 200 {
+                if let (Some(recorder), Some(symbol)) = (&self.recorder, &call.snapshot_of) {
+                    recorder.snapshot(self.venue(), symbol, now, &reply.body);
+                }
                 return Ok(reply.body);
             }
             self.throttled(reply.status, reply.retry_after());
@@ -123,6 +139,13 @@ impl Access {
                             retry_after,
                         });
                     }
+                }
+                Ok((mut reader, writer)) => {
+                    if let Some(recorder) = &self.recorder {
+                        recorder.gap(self.venue(), self.clock.now());
+                        reader.record(recorder.clone(), self.venue(), self.clock.clone());
+                    }
+                    return Ok((reader, writer));
                 }
                 other => return other,
             }

@@ -35,6 +35,9 @@ use tokio::time::timeout;
 use super::net::{Net, NetError};
 use super::rest::{AGENT, drive};
 use super::url::BaseUrl;
+use crate::kernel::types::VenueId;
+use crate::recording::Recorder;
+use crate::runtime::clock::Clock;
 
 type Socket = TokioIo<Upgraded>;
 
@@ -132,6 +135,8 @@ pub struct WsReader {
     /// What the last [`Message`] borrows.
     current: Vec<u8>,
     ended: bool,
+    /// Who keeps what is read, as frames of which venue, at whose time.
+    tap: Option<(Recorder, VenueId, Clock)>,
 }
 
 /// The writing half. Cheap to clone.
@@ -287,11 +292,17 @@ fn halves(upgraded: Upgraded, role: Role, limits: WsLimits) -> (WsReader, WsWrit
         partial: None,
         current: Vec::new(),
         ended: false,
+        tap: None,
     };
     (reader, writer)
 }
 
 impl WsReader {
+    /// Records every message from now on.
+    pub(super) fn record(&mut self, recorder: Recorder, venue: VenueId, clock: Clock) {
+        self.tap = Some((recorder, venue, clock));
+    }
+
     /// The next message. Not cancel-safe: after dropping this future, drop the reader.
     pub async fn next(&mut self) -> Result<Message<'_>, WsError> {
         if self.ended {
@@ -299,7 +310,13 @@ impl WsReader {
         }
         // Whatever stops this from completing, the connection is not to be read again.
         self.ended = true;
-        match self.assemble().await {
+        let opcode = self.assemble().await;
+        if let (Some((recorder, venue, clock)), Ok(OpCode::Text | OpCode::Binary)) =
+            (&self.tap, &opcode)
+        {
+            recorder.frame(*venue, clock.now(), &self.current);
+        }
+        match opcode {
             Ok(OpCode::Text) => {
                 self.ended = false;
                 let text = std::str::from_utf8(&self.current);

@@ -222,7 +222,10 @@ fn venues_have_files_of_their_own_and_line_ends_become_blanks() {
     let status = recorder.status();
     let count = |n: &AtomicU64| n.load(Ordering::Relaxed);
     assert_eq!((count(&status.frames), count(&status.files)), (3, 2));
-    assert_eq!(count(&status.bytes_written), disk.sizes().iter().sum::<u64>());
+    assert_eq!(
+        count(&status.bytes_written),
+        disk.sizes().iter().sum::<u64>()
+    );
     // Behind its end nothing is recorded, and that is counted.
     recorder.frame(VenueId::Sim, NOW, b"{}");
     assert_eq!((count(&status.frames), count(&status.dropped)), (3, 1));
@@ -308,7 +311,10 @@ fn files_end_at_their_size_and_the_oldest_disappear() {
     disk.0.lock().files.remove(&foreign);
     for venue in VenueId::ALL {
         // What is left is the end of what was written, in its order.
-        let index = VenueId::ALL.iter().position(|v| *v == venue).expect("known") as u64;
+        let index = VenueId::ALL
+            .iter()
+            .position(|v| *v == venue)
+            .expect("known") as u64;
         let all: Vec<Vec<u8>> = (0..frames).filter(|n| n % 2 == index).map(noise).collect();
         let left = disk.frames(venue);
         assert!(left.len() > 10 && left.len() < all.len());

@@ -27,7 +27,12 @@ pub struct Call {
     pub target: String,
     /// Request weight.
     pub weight: u32,
+    /// The symbol whose book the answer is, if it is one that a book can begin with.
+    pub snapshot_of: Option<String>,
 }
+
+/// Snapshots with fewer levels are probes, which no book begins with.
+const SNAPSHOT_LEVELS_MIN: u16 = 10;
 
 /// The streams that an instrument is read from.
 pub fn streams(instrument: &Instrument, intervals: &[Interval]) -> Vec<String> {
@@ -64,6 +69,7 @@ pub fn depth(symbol: &str, limit: u16) -> Call {
             501..=1_000 => 50,
             1_001.. => 250,
         },
+        snapshot_of: (limit >= SNAPSHOT_LEVELS_MIN).then(|| symbol.to_owned()),
     }
 }
 
@@ -75,6 +81,7 @@ pub fn klines(symbol: &str, interval: Interval, limit: u16) -> Call {
             encoded(symbol)
         ),
         weight: 2,
+        snapshot_of: None,
     }
 }
 
@@ -89,6 +96,7 @@ pub fn exchange_info(symbols: &[String]) -> Call {
     Call {
         target: format!("/api/v3/exchangeInfo?{query}"),
         weight: 20,
+        snapshot_of: None,
     }
 }
 
@@ -97,6 +105,7 @@ pub fn server_time() -> Call {
     Call {
         target: "/api/v3/time".to_owned(),
         weight: 1,
+        snapshot_of: None,
     }
 }
 
