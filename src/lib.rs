@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod http;
 pub mod runtime;
 pub mod replay;
+pub mod record;
 pub mod candle_csv;
 pub mod indicator_text;
 pub mod json;

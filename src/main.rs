@@ -2,17 +2,22 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use hean::candle_csv;
-use hean::cli::{Cli, Command, ConfigCommand, Exit, IndicatorsArgs, ReplayArgs, RunArgs, SimArgs};
+use hean::cli::{
+    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, RecordArgs, ReplayArgs, RunArgs, SimArgs,
+};
 use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
 use hean::indicator_text;
+use hean::json::Json;
 use hean::kernel::indicators::{IndicatorError, Spec};
 use hean::logging;
+use hean::record;
 use hean::replay::{ReplayConfig, replay};
 use hean::runtime::clock::Clock;
 use hean::runtime::supervise::{End, Supervisor};
@@ -76,6 +81,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run(args) => run_daemon(&args, cli.json),
         Command::Sim(args) => run_sim(args, cli.json),
+        Command::Record(args) => run_record(&args, cli.json),
         Command::Replay(args) => run_replay(&args, cli.json),
         Command::Indicators(args) => run_indicators(&args, cli.json),
         Command::Config(command) => run_config(&command, cli.json),
@@ -97,6 +103,46 @@ fn run_daemon(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     // A disk that hangs must not keep the process.
     runtime.shutdown_background();
     Ok(ended?)
+}
+
+/// The recorder, until a signal or its time is over.
+fn run_record(args: &RecordArgs, json: bool) -> anyhow::Result<()> {
+    let loaded = config::load(&args.sources(json))?;
+    logging::init(&loaded.settings.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut settings = loaded.settings;
+    let dir = settings.record.dir.get_or_insert("recordings".into());
+    let dir = dir.display().to_string();
+    let runtime = runtime()?;
+    let ended = runtime.block_on(record::run(settings, args.duration));
+    // A disk that hangs must not keep the process.
+    runtime.shutdown_background();
+    let status = ended?;
+    let counts = [
+        ("frames", &status.frames),
+        ("dropped", &status.dropped),
+        ("bytes_raw", &status.bytes_raw),
+        ("bytes_written", &status.bytes_written),
+        ("files", &status.files),
+    ];
+    let counts = counts.map(|(name, count)| (name, count.load(Ordering::Relaxed)));
+    if json {
+        let mut json = Json::new(false);
+        json.object(|j| {
+            j.key("dir").text(&dir);
+            for (name, count) in counts {
+                j.key(name).int(count);
+            }
+        });
+        return print(&json.into_bytes());
+    }
+    let [frames, dropped, raw, written, files] = counts.map(|(_, count)| count);
+    let text = format!(
+        "{frames} frames in {files} files in {dir}: {raw} bytes, {written} compressed; {dropped} frames dropped"
+    );
+    print(text.as_bytes())
 }
 
 /// The simulated venue, until a signal.

@@ -171,3 +171,26 @@ pub struct KernelStatus {
     /// Inputs stepped.
     pub steps: AtomicU64,
 }
+
+/// The recorder of raw frames.
+#[derive(Debug, Default)]
+pub struct RecorderStatus {
+    /// Whether the disk takes what comes.
+    pub recording: AtomicBool,
+    /// Frames written.
+    pub frames: AtomicU64,
+    /// Bytes of lines written, before compression.
+    pub bytes_raw: AtomicU64,
+    /// Bytes written to files.
+    pub bytes_written: AtomicU64,
+    /// Frames lost because the queue was full or the disk failed.
+    pub dropped: AtomicU64,
+    /// Files begun since the start.
+    pub files: AtomicU64,
+    /// Old files deleted since the start.
+    pub files_deleted: AtomicU64,
+    /// Writes that failed.
+    pub errors: AtomicU64,
+    /// When the last write failed.
+    pub last_error: Moment,
+}

@@ -38,6 +38,7 @@ use super::protocol::{Decode, Reading, TopicKind, Wanted};
 use super::ws::{WsError, WsLimits};
 use crate::kernel::event::{LossReason, Lost, MarketData, MarketEvent};
 use crate::kernel::types::{Instrument, InstrumentId, Interval, Time};
+use crate::recording::Recorder;
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{KernelHandle, TaskQueue};
 use crate::status::FeedStatus;
@@ -78,6 +79,8 @@ pub struct FeedConfig {
     pub refresh: Duration,
     /// Which instruments have positions or orders: they go first.
     pub exposed: Arc<dyn Fn(InstrumentId) -> bool + Send + Sync>,
+    /// Where raw frames are kept, if they are.
+    pub recorder: Option<Recorder>,
     /// Ends of a connection.
     pub ws: WsLimits,
 }
@@ -108,6 +111,7 @@ impl FeedConfig {
             renew: Duration::from_secs(23 * 3_600),
             refresh: Duration::from_secs(600),
             exposed: Arc::new(|_| false),
+            recorder: None,
             ws: WsLimits::default(),
         }
     }

@@ -22,6 +22,7 @@ use crate::kernel::event::{
     MarketEvent, Quote, Trade,
 };
 use crate::kernel::types::{FixedError, Instrument, InstrumentId, Side, Time};
+use crate::recording::SNAPSHOT_STREAM;
 use crate::venue::decode_error::{DecodeError, FieldFault};
 use crate::venue::json::Scanner;
 use crate::venue::protocol::{Answer, Decode, Ignored, Reading, Said, TopicKind, TradeStream};
@@ -182,9 +183,12 @@ impl Decoder {
                 }
                 // An array: the streams of all symbols, which are not subscribed.
                 let ignored = Ok(Decoded::Ignored(Ignored::Kind));
-                inner
-                    .as_ref()
-                    .map_or(ignored, |fields| self.read(fields, received, false))
+                inner.as_ref().map_or(ignored, |fields| {
+                    if fields.last_update_id.is_some() {
+                        return self.recorded_snapshot(&stream, fields, received);
+                    }
+                    self.read(fields, received, false)
+                })
             }
             (None, Some(_)) => Err(DecodeError::Missing("stream")),
             (Some(_), None) => Err(DecodeError::Missing("data")),
@@ -246,10 +250,6 @@ impl Decoder {
     /// Messages without `e`: answers, snapshots and the spot `bookTicker`.
     fn read_untyped(&self, fields: &Fields<'_>, received: Time, bare: bool) -> Result<Decoded> {
         if fields.last_update_id.is_some() {
-            if !bare {
-                // A partial book (`@depth20`) names its symbol in the stream alone; not subscribed.
-                return Ok(Decoded::Ignored(Ignored::Kind));
-            }
             let [only] = self.known.as_slice() else {
                 return Err(DecodeError::SnapshotOfWhat);
             };
@@ -267,6 +267,29 @@ impl Decoder {
             return self.event(fields, received, |f, k| quote(f, k.scales));
         }
         Err(DecodeError::Unrecognised)
+    }
+
+    /// A REST snapshot in the envelope of a recorder. Other streams with such data are partial books
+    /// (`@depth20`), which are not subscribed.
+    fn recorded_snapshot(
+        &self,
+        stream: &str,
+        fields: &Fields<'_>,
+        received: Time,
+    ) -> Result<Decoded> {
+        let symbol = match stream.split_once('@') {
+            Some((symbol, SNAPSHOT_STREAM)) => symbol.to_uppercase(),
+            _ => return Ok(Decoded::Ignored(Ignored::Kind)),
+        };
+        let Some(known) = self.known.iter().find(|known| known.symbol == symbol) else {
+            return Ok(Decoded::Ignored(Ignored::Symbol));
+        };
+        Ok(Decoded::Market(MarketEvent {
+            instrument: known.id,
+            venue_time: received,
+            received,
+            data: MarketData::Snapshot(Box::new(snapshot(fields, known.scales)?)),
+        }))
     }
 
     fn event(

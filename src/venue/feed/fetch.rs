@@ -298,6 +298,10 @@ async fn fetch(shared: &Shared, job: Job, priority: Priority) -> Result<Fetched,
             let body = access.call(&call, priority).await?;
             let received = shared.clock.now();
             let snapshot = protocol.decode_depth(&body, instrument)?;
+            if let Some(recorder) = &shared.config.recorder {
+                let symbol = &instrument.name.symbol;
+                recorder.snapshot(access.venue(), symbol, received, &body);
+            }
             let data = MarketData::Snapshot(Box::new(snapshot));
             event(received, received, data)
         }

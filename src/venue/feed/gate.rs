@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::Shared;
 use super::streams::Feeding;
 use crate::kernel::event::{MarketData, MarketEvent};
+use crate::kernel::types::Time;
 use crate::venue::protocol::TopicKind;
 
 /// Events that are held back at most; a connection that brings more is let through as it is.
@@ -21,7 +22,14 @@ const HELD_MAX: usize = 100_000;
 #[derive(Debug)]
 pub(super) struct Gate {
     open: AtomicBool,
-    held: Mutex<Vec<MarketEvent>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    events: Vec<MarketEvent>,
+    /// Raw frames, to be recorded when their events are let through.
+    frames: Vec<(Time, Box<[u8]>)>,
 }
 
 impl Gate {
@@ -43,17 +51,33 @@ impl Gate {
             drop(held);
             return deliver(shared, event);
         }
-        held.push(event);
-        if held.len() >= HELD_MAX {
+        held.events.push(event);
+        if held.events.len() >= HELD_MAX {
             self.release(shared, &mut held);
         }
+    }
+
+    /// A raw frame came; it is recorded where its place in the order is.
+    pub(super) fn record(&self, shared: &Shared, received: Time, frame: &[u8]) {
+        let Some(recorder) = &shared.config.recorder else {
+            return;
+        };
+        let venue = shared.status.venue;
+        if self.open.load(Ordering::Acquire) {
+            return recorder.frame(venue, received, frame);
+        }
+        let mut held = self.held.lock();
+        if self.open.load(Ordering::Acquire) || held.frames.len() >= HELD_MAX {
+            return recorder.frame(venue, received, frame);
+        }
+        held.frames.push((received, frame.into()));
     }
 
     /// Whether everything before the first held event of each stream has been delivered.
     pub(super) fn caught_up(&self, shared: &Shared) -> bool {
         let held = self.held.lock();
         let mut seen: Vec<(usize, TopicKind)> = Vec::new();
-        for event in held.iter() {
+        for event in &held.events {
             let Some(feeding) = shared.feeding(event.instrument) else {
                 continue;
             };
@@ -100,8 +124,13 @@ impl Gate {
         self.release(shared, &mut held);
     }
 
-    fn release(&self, shared: &Shared, held: &mut Vec<MarketEvent>) {
-        for event in std::mem::take(held) {
+    fn release(&self, shared: &Shared, held: &mut Held) {
+        if let Some(recorder) = &shared.config.recorder {
+            for (received, frame) in held.frames.drain(..) {
+                recorder.frame(shared.status.venue, received, &frame);
+            }
+        }
+        for event in std::mem::take(&mut held.events) {
             let reached = |f: &Feeding, last_id| f.depth_id.load(Ordering::Relaxed) >= last_id;
             // The book is further already, and goes on from the updates behind this snapshot; unless
             // the venue was restarted and counts from one.

@@ -97,6 +97,7 @@ async fn run(
         shared.status.messages.fetch_add(1, Ordering::Relaxed);
         shared.status.last_message.set(received);
         heard.set(received);
+        gate.record(shared, received, frame);
         let decoded = shared.decoder.decode(frame, received, &mut events);
         let spent = shared.clock.now().since(received);
         shared.meters.decode.record(seconds(spent));

@@ -59,7 +59,7 @@ pub struct SimConfig {
 pub enum Source {
     /// Recorded frames, files chained in this order.
     Recording {
-        /// The files.
+        /// The files; a directory stands for all recordings in it.
         files: Vec<PathBuf>,
         /// The pace.
         speed: Speed,

@@ -49,8 +49,12 @@ pub async fn start(
     };
     let (shared, driver): (Arc<Shared>, _) = match source {
         Source::Recording { files, speed } => {
-            let scanned = files.clone();
-            let scan = off_worker(move || recording::scan(&scanned, VenueId::Binance)).await?;
+            let (files, scan) = off_worker(move || {
+                let files = recording::files(&files, VenueId::Binance)?;
+                let scan = recording::scan(&files, VenueId::Binance)?;
+                Ok::<_, recording::RecordingError>((files, scan))
+            })
+            .await?;
             if scan.malformed > 0 {
                 tracing::warn!(
                     "{} lines of the recording are left out; the first: {}",
