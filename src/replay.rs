@@ -14,7 +14,7 @@ use crate::kernel::market::{Book, Market};
 use crate::kernel::strategies::StrategyError;
 use crate::kernel::types::{Instrument, InstrumentId, Money, Price, Rate, Side, Time, VenueId};
 use crate::kernel::{Kernel, KernelConfig, Start};
-use crate::recording::{self, Reader, RecordingError, is_hole};
+use crate::recording::{self, Reader, RecordingError, ScannedSymbol, is_hole};
 use crate::runtime::clock::Clock;
 use crate::venue::VenueRow;
 use crate::venue::protocol::{Reading, TradeStream};
@@ -91,7 +91,11 @@ pub fn replay(config: &ReplayConfig, clock: &Clock) -> Result<Replayed, ReplayEr
         taker_fee,
         ..i
     };
-    let trades: Vec<TradeStream> = scan.symbols.iter().map(|s| s.trade_stream()).collect();
+    let trades: Vec<TradeStream> = scan
+        .symbols
+        .iter()
+        .map(ScannedSymbol::trade_stream)
+        .collect();
     let instruments: Vec<Instrument> = scan
         .symbols
         .into_iter()

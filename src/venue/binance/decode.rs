@@ -15,7 +15,7 @@
 
 use super::Market;
 use super::fast;
-use super::fields::{Fields, set};
+use super::fields::Fields;
 use super::symbols::Symbols;
 use crate::kernel::event::{
     Candle, DayStats, DepthDelta, DepthSnapshot, Derivative, Kline, Level, Liquidation, MarketData,
@@ -26,7 +26,7 @@ use crate::recording::SNAPSHOT_STREAM;
 use crate::venue::decode_error::{DecodeError, FieldFault};
 use crate::venue::json::Scanner;
 use crate::venue::protocol::{Answer, Decode, Ignored, Reading, Said, TopicKind, TradeStream};
-use crate::venue::value::{self, Scales};
+use crate::venue::value::{self, Scales, set};
 
 /// What a frame says.
 #[derive(Debug, Clone)]
@@ -515,7 +515,7 @@ fn kline(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
         quote_volume: value::truncated_volume("q", k.need("q", b'q')?, scales.turnover())?,
         trades: value::id("n", k.need("n", b'n')?)?,
     };
-    check_range(&candle, "h", "l")?;
+    value::check_range(&candle, "h", "l")?;
     let first = value::integer("f", k.need("f", b'f')?)?;
     let last = value::integer("L", k.need("L", b'L')?)?;
     let trade_ids = match (u64::try_from(first), u64::try_from(last)) {
@@ -536,19 +536,6 @@ fn kline(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
         traded_at: None,
         closed: value::boolean("x", k.need("x", b'x')?)?,
     }))))
-}
-
-/// A candle's high and low enclose its other prices.
-pub(super) fn check_range(candle: &Candle, high: &'static str, low: &'static str) -> Result<()> {
-    if candle.high < candle.open.max(candle.close) {
-        let why = FieldFault::Contradiction("the high is below another price of the candle");
-        return Err(DecodeError::field(high, why));
-    }
-    if candle.low > candle.open.min(candle.close) {
-        let why = FieldFault::Contradiction("the low is above another price of the candle");
-        return Err(DecodeError::field(low, why));
-    }
-    Ok(())
 }
 
 /// `None` for an instrument without a trade in 24 hours, whose prices Binance gives as zero.
