@@ -7,6 +7,7 @@ mod book;
 mod decode;
 mod indicators;
 mod orders;
+mod record;
 mod step;
 
 use std::hint::black_box;
@@ -100,4 +101,5 @@ fn main() {
     indicators::bench(&bench);
     step::bench(&bench, &frames);
     orders::bench(&bench, measure);
+    record::bench(&bench, &frames);
 }
