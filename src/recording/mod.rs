@@ -1,9 +1,10 @@
 //! Recordings of a venue's public frames: a line `<receive time> <frame>` for each.
 //!
-//! [`Reader`] streams the lines of one or more files, [`Frame`] says what a Binance frame is about,
+//! [`Reader`] streams the lines of one or more files, [`Frame`] says what a frame is about,
 //! and [`scan`] learns in one pass what a recording holds: instruments with their scales, streams,
 //! snapshots, first and last time. All of it is pure reading; nothing is kept between calls.
 
+mod bybit;
 mod frame;
 mod infer;
 mod reader;
