@@ -120,24 +120,11 @@ fn candles(count: i64) -> Vec<Candle> {
 
 fn instrument() -> Instrument {
     let scale = |digits| Scale::new(digits).expect("scale");
-    Instrument {
-        name: InstrumentName {
-            venue: VenueId::Binance,
-            symbol: "BTCUSDT".to_owned(),
-        },
-        base: "BTC".to_owned(),
-        quote: "USDT".to_owned(),
-        price_scale: scale(2),
-        qty_scale: scale(5),
-        tick: Price(1),
-        lot: Qty(1),
-        qty_min: Qty(0),
-        qty_max: Qty(0),
-        notional_min: Money::ZERO,
-        status: InstrumentStatus::Trading,
-        maker_fee: Rate(0),
-        taker_fee: Rate(0),
-    }
+    let name = InstrumentName {
+        venue: VenueId::Binance,
+        symbol: "BTCUSDT".to_owned(),
+    };
+    Instrument::unlimited(name, "BTC", "USDT", (scale(2), scale(5)))
 }
 
 /// What a strategy names in `needs` is kept over its series, whatever it is, and seen under its name.
