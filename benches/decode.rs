@@ -2,8 +2,7 @@
 
 use hean::kernel::event::MarketEvent;
 use hean::kernel::types::{
-    Instrument, InstrumentId, InstrumentName, Money, Qty, Scale,
-    Time, VenueId,
+    Instrument, InstrumentId, InstrumentName, Money, Qty, Scale, Time, VenueId,
 };
 use hean::venue::binance::Market;
 use hean::venue::binance::decode::{Decoded, Decoder};

@@ -1,6 +1,6 @@
 //! From settings to each part's own configuration.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,20 +86,13 @@ pub(super) fn net() -> Result<Net, DaemonError> {
 }
 
 pub(super) fn demo_venue(settings: &Settings) -> SimConfig {
-    let symbols = settings
-        .run
-        .symbols
-        .iter()
-        .map(|name| name.symbol.clone())
-        .collect();
-    SimConfig {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        source: Source::Synthetic {
-            seed: settings.run.seed,
-            symbols,
-        },
-        faults: Vec::new(),
-    }
+    let symbols = settings.run.symbols.iter();
+    SimConfig::new(Source::Synthetic {
+        seed: settings.run.seed,
+        symbols: symbols.map(|name| name.symbol.clone()).collect(),
+        speed: 1.0,
+        rate: 1.0,
+    })
 }
 
 pub(super) fn journal(settings: &Settings, data_dir: &Path) -> JournalConfig {
