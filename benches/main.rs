@@ -7,13 +7,14 @@ mod book;
 mod decode;
 mod indicators;
 mod orders;
+mod recordings;
+mod sorted_vector;
 mod step;
+mod tick;
 
 use std::hint::black_box;
 use std::io::Write as _;
-use std::path::PathBuf;
 
-use hean::recording::Reader;
 use hean::runtime::clock::Clock;
 
 /// One thing measured: `run` does `ops` operations.
@@ -72,32 +73,33 @@ impl Bench {
     }
 }
 
-/// The real frames, or the small sample of the repository.
-fn frames() -> Vec<Vec<u8>> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let data =
-        std::env::var_os("HEAN_TEST_DATA").map_or(root.join("../shared/data"), PathBuf::from);
-    let real = data.join("hftbacktest/binance_spot_btcusdt_20240808.txt.gz");
-    let sample = root.join("tests/data/binance_spot_frames.txt");
-    let file = if real.exists() { real } else { sample };
-    let mut reader = Reader::new([file]);
-    let mut frames = Vec::new();
-    while let Some(Ok(record)) = reader.next_record() {
-        frames.push(record.frame.to_vec());
-    }
-    frames
-}
-
 fn main() {
     let measure = std::env::args().any(|arg| arg == "--bench");
     let bench = Bench {
         clock: Clock::start(),
         rounds: if measure { 15 } else { 1 },
     };
-    let frames = frames();
-    decode::bench(&bench, &frames);
-    book::bench(&bench, &frames);
-    indicators::bench(&bench);
-    step::bench(&bench, &frames);
-    orders::bench(&bench, measure);
+    let recordings = recordings::all();
+    let wanted = wanted();
+    for (name, run) in [
+        (
+            "decode",
+            &(|| decode::bench(&bench, &recordings)) as &dyn Fn(),
+        ),
+        ("book", &|| book::bench(&bench, &recordings)),
+        ("indicators", &|| indicators::bench(&bench)),
+        ("step", &|| step::bench(&bench, &recordings[0])),
+        ("tick", &|| tick::bench(&bench, &recordings)),
+        ("orders", &|| orders::bench(&bench, measure)),
+    ] {
+        if wanted.is_empty() || wanted.iter().any(|w| w == name) {
+            run();
+        }
+    }
+}
+
+/// The benchmarks named on the command line; none is all.
+fn wanted() -> Vec<String> {
+    let args = std::env::args().skip(1);
+    args.filter(|arg| !arg.starts_with('-')).collect()
 }

@@ -13,7 +13,7 @@ use hean::kernel::orders::{OrderSpec, OrderType, Origin, Size, TimeInForce};
 use hean::kernel::types::{InstrumentId, Price, Qty, Side, Time};
 use parking_lot::Mutex;
 
-use crate::{Bench, Case, step};
+use crate::{Bench, Case, recordings, step};
 
 fn order(side: Side, kind: OrderType, time_in_force: TimeInForce) -> OrderSpec {
     OrderSpec {
@@ -51,7 +51,7 @@ pub(crate) fn bench(bench: &Bench, measure: bool) {
     });
     let mut number = 0;
     let mut life = |pair: [(Side, OrderType, TimeInForce); 2]| {
-        let mut engine = step::engine(KernelConfig::default());
+        let mut engine = step::engine(KernelConfig::default(), recordings::instrument(2, 8));
         let mut effects = Effects::new();
         engine.step(
             &Stamped {

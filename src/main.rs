@@ -2,18 +2,23 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use hean::candle_csv;
-use hean::cli::{Cli, Command, ConfigCommand, Exit, IndicatorsArgs, ReplayArgs, RunArgs, SimArgs};
+use hean::cli::{
+    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, RecordArgs, ReplayArgs, RunArgs, SimArgs,
+};
 use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
+use hean::indicator_text;
 use hean::json::Json;
-use hean::kernel::indicators::{Bar, IndicatorError, Spec};
+use hean::kernel::indicators::{IndicatorError, Spec};
 use hean::kernel::types::VenueId;
 use hean::logging;
+use hean::record;
 use hean::replay::{ReplayConfig, replay};
 use hean::runtime::clock::Clock;
 use hean::runtime::supervise::{End, Supervisor};
@@ -77,6 +82,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run(args) => run_daemon(&args, cli.json),
         Command::Sim(args) => run_sim(args, cli.json),
+        Command::Record(args) => run_record(&args, cli.json),
         Command::Replay(args) => run_replay(&args, cli.json),
         Command::Indicators(args) => run_indicators(&args, cli.json),
         Command::Config(command) => run_config(&command, cli.json),
@@ -98,6 +104,46 @@ fn run_daemon(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     // A disk that hangs must not keep the process.
     runtime.shutdown_background();
     Ok(ended?)
+}
+
+/// The recorder, until a signal or its time is over.
+fn run_record(args: &RecordArgs, json: bool) -> anyhow::Result<()> {
+    let loaded = config::load(&args.sources(json))?;
+    logging::init(&loaded.settings.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut settings = loaded.settings;
+    let dir = settings.record.dir.get_or_insert("recordings".into());
+    let dir = dir.display().to_string();
+    let runtime = runtime()?;
+    let ended = runtime.block_on(record::run(settings, args.duration));
+    // A disk that hangs must not keep the process.
+    runtime.shutdown_background();
+    let status = ended?;
+    let counts = [
+        ("frames", &status.frames),
+        ("dropped", &status.dropped),
+        ("bytes_raw", &status.bytes_raw),
+        ("bytes_written", &status.bytes_written),
+        ("files", &status.files),
+    ];
+    let counts = counts.map(|(name, count)| (name, count.load(Ordering::Relaxed)));
+    if json {
+        let mut json = Json::new(false);
+        json.object(|j| {
+            j.key("dir").text(&dir);
+            for (name, count) in counts {
+                j.key(name).int(count);
+            }
+        });
+        return print(&json.into_bytes());
+    }
+    let [frames, dropped, raw, written, files] = counts.map(|(_, count)| count);
+    let text = format!(
+        "{frames} frames in {files} files in {dir}: {raw} bytes, {written} compressed; {dropped} frames dropped"
+    );
+    print(text.as_bytes())
 }
 
 /// The simulated venue, until a signal.
@@ -220,44 +266,23 @@ fn run_replay(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
 }
 
 fn run_indicators(args: &IndicatorsArgs, json: bool) -> anyhow::Result<()> {
-    let mut text = args.kind.clone();
+    let (Some(kind), Some(input)) = (&args.kind, &args.input) else {
+        return if json {
+            print(&indicator_text::table_json())
+        } else {
+            print(indicator_text::table_text().as_bytes())
+        };
+    };
+    let mut text = kind.clone();
     for param in &args.params {
         text.push(':');
         text.push_str(param);
     }
     let spec = Spec::parse(&text)?;
-    let rows = candle_csv::read(&args.input)?;
-    let values = spec.batch(rows.iter().map(|row| Bar { close: row.close }));
-    let outputs = spec.row().outputs;
-    if !json {
-        let mut out = format!("timestamp,{}", outputs.join(","));
-        for (row, value) in rows.iter().zip(&values) {
-            out.push('\n');
-            out.push_str(&row.timestamp);
-            for at in 0..outputs.len() {
-                out.push(',');
-                let value = value.and_then(|v| v.get(at).copied());
-                out.push_str(&value.map(|v| v.to_string()).unwrap_or_default());
-            }
-        }
-        return print(out.as_bytes());
+    let rows = candle_csv::read(input)?;
+    let values = indicator_text::values(&spec, &rows)?;
+    if json {
+        return print(&indicator_text::series_json(&spec, &rows, &values));
     }
-    let mut json = Json::new(false);
-    json.object(|j| {
-        j.key("type").text(spec.row().name);
-        j.key("params")
-            .array(|j| spec.params().iter().for_each(|p| j.float(*p)));
-        j.key("timestamps")
-            .array(|j| rows.iter().for_each(|r| j.text(&r.timestamp)));
-        j.key("outputs").object(|j| {
-            for (at, output) in outputs.iter().enumerate() {
-                j.key(output).array(|j| {
-                    for value in &values {
-                        j.float_or_null(value.and_then(|v| v.get(at).copied()));
-                    }
-                });
-            }
-        });
-    });
-    print(&json.into_bytes())
+    print(indicator_text::series_csv(&spec, &rows, &values).as_bytes())
 }

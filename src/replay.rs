@@ -5,13 +5,16 @@ use std::path::PathBuf;
 
 use crate::engine::Engine;
 use crate::json::Json;
-use crate::kernel::event::{Candle, Effect, Effects, Input, Level, Record, Stamped};
+use crate::kernel::event::{
+    Candle, Effect, Effects, Input, Level, LossReason, Lost, MarketData, MarketEvent, Record,
+    Stamped,
+};
 use crate::kernel::ledger::{Ledger, LedgerError};
 use crate::kernel::market::{Book, Market};
 use crate::kernel::strategies::StrategyError;
 use crate::kernel::types::{Instrument, InstrumentId, Money, Price, Rate, Side, Time, VenueId};
 use crate::kernel::{Kernel, KernelConfig, Start};
-use crate::recording::{self, Reader, RecordingError};
+use crate::recording::{self, Reader, RecordingError, ScannedSymbol, is_hole};
 use crate::runtime::clock::Clock;
 use crate::venue::VenueRow;
 use crate::venue::protocol::{Reading, TradeStream};
@@ -22,7 +25,7 @@ const FAULTS_KEPT: usize = 5;
 /// What to replay, and how.
 #[derive(Debug, Clone)]
 pub struct ReplayConfig {
-    /// Recordings, in the order of time.
+    /// Recordings, in the order of time; a directory stands for all of its files.
     pub files: Vec<PathBuf>,
     /// The venue that they were recorded from.
     pub venue: VenueId,
@@ -62,6 +65,8 @@ pub struct Replayed {
     pub frames: u64,
     /// Market events of known instruments.
     pub events: u64,
+    /// Places where the recorder missed frames, or a connection began.
+    pub holes: u64,
     /// Lines and frames that could not be read.
     pub errors: u64,
     /// The first of them, in words.
@@ -78,14 +83,19 @@ pub struct Replayed {
 
 /// Runs a replay. Malformed frames are counted and change nothing.
 pub fn replay(config: &ReplayConfig, clock: &Clock) -> Result<Replayed, ReplayError> {
-    let scan = recording::scan(&config.files, config.venue)?;
+    let files = recording::files(&config.files, config.venue)?;
+    let scan = recording::scan(&files, config.venue)?;
     let (maker_fee, taker_fee) = config.fees;
     let with_fees = |i: Instrument| Instrument {
         maker_fee,
         taker_fee,
         ..i
     };
-    let trades: Vec<TradeStream> = scan.symbols.iter().map(|s| s.trade_stream()).collect();
+    let trades: Vec<TradeStream> = scan
+        .symbols
+        .iter()
+        .map(ScannedSymbol::trade_stream)
+        .collect();
     let instruments: Vec<Instrument> = scan
         .symbols
         .into_iter()
@@ -123,6 +133,7 @@ pub fn replay(config: &ReplayConfig, clock: &Clock) -> Result<Replayed, ReplayEr
     let mut out = Replayed {
         frames: 0,
         events: 0,
+        holes: 0,
         errors: 0,
         faults: Vec::new(),
         orders: 0,
@@ -131,8 +142,14 @@ pub fn replay(config: &ReplayConfig, clock: &Clock) -> Result<Replayed, ReplayEr
         instruments: ids,
     };
     let began = clock.now();
-    let mut reader = Reader::new(&config.files);
+    let mut reader = Reader::new(&files);
     while let Some(record) = reader.next_record() {
+        if let Ok(record) = &record
+            && is_hole(record.frame).is_some()
+        {
+            out.hole(record.received, &mut effects);
+            continue;
+        }
         out.frames += 1;
         let fault = match record {
             Ok(record) => {
@@ -146,7 +163,7 @@ pub fn replay(config: &ReplayConfig, clock: &Clock) -> Result<Replayed, ReplayEr
                 }
                 said.err().map(|error| error.to_string())
             }
-            Err(error) if error.is_line() => Some(error.to_string()),
+            Err(error) if error.is_passable() => Some(error.to_string()),
             Err(error) => return Err(error.into()),
         };
         if let Some(why) = fault {
@@ -179,6 +196,23 @@ impl Replayed {
         }
     }
 
+    /// Nobody knows what happened here: every book waits for its next snapshot.
+    fn hole(&mut self, time: Time, effects: &mut Effects) {
+        self.holes += 1;
+        self.tick_until(time, effects);
+        for id in self.instruments.clone() {
+            let lost = MarketEvent {
+                instrument: id,
+                venue_time: time,
+                received: time,
+                data: MarketData::Lost(LossReason::Disconnected, Lost::All),
+            };
+            let input = Input::Market(lost);
+            self.engine.step(&Stamped { time, input }, effects);
+        }
+        self.count(effects);
+    }
+
     fn count(&mut self, effects: &mut Effects) {
         let placed = |e: &Effect| matches!(e, Effect::Record(r) if matches!(r.record, Record::Intent { .. }));
         self.orders += effects.iter().filter(|e| placed(e)).count() as u64;
@@ -190,9 +224,10 @@ impl Replayed {
         let kernel = self.engine.kernel();
         let seconds = self.elapsed_ns as f64 / 1e9;
         let mut out = format!(
-            "{} frames, {} events, {} errors in {seconds:.3} s ({:.0} frames/s)\nstate {:016x}\n",
+            "{} frames, {} events, {} holes, {} errors in {seconds:.3} s ({:.0} frames/s)\nstate {:016x}\n",
             self.frames,
             self.events,
+            self.holes,
             self.errors,
             self.frames as f64 / seconds,
             self.engine.state_hash()
@@ -235,6 +270,7 @@ impl Replayed {
         json.object(|j| {
             j.key("frames").int(self.frames);
             j.key("events").int(self.events);
+            j.key("holes").int(self.holes);
             j.key("errors").int(self.errors);
             j.key("elapsed_s").float(seconds);
             j.key("frames_per_s")

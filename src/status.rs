@@ -1,10 +1,12 @@
 //! What the parts of the daemon say of themselves: atomics that their owner writes and that health
 //! checks, `/api/v1/status` and metrics read.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use crate::kernel::event::Seq;
 use crate::kernel::types::{Time, VenueId};
+use crate::venue::feed::Streams;
 
 /// How the daemon trades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +60,41 @@ pub struct FeedStatus {
     pub last_message: Moment,
     /// REST weight used, in parts per million of the venue's limit.
     pub weight_used_ppm: AtomicU64,
+    /// The most of a window's weight that was ever used, likewise.
+    pub weight_peak_ppm: AtomicU64,
+    /// Whether the main hosts refused us and substitutes are in use.
+    pub substitute: AtomicBool,
+    /// Connections replaced before the venue ended them.
+    pub replaced: AtomicU64,
+    /// Streams found standing still although the market moved on.
+    pub stalls: AtomicU64,
+    /// Streams subscribed to anew.
+    pub healed: AtomicU64,
+    /// How far each stream has come.
+    pub streams: StreamsSlot,
+}
+
+/// Where the streams of a feed can be looked at while it runs.
+#[derive(Default)]
+pub struct StreamsSlot(OnceLock<Box<dyn Fn() -> Option<Streams> + Send + Sync>>);
+
+impl StreamsSlot {
+    /// Names the source, once.
+    pub fn set_source(&self, source: impl Fn() -> Option<Streams> + Send + Sync + 'static) {
+        // A second feed on the same status would be a bug of its owner, and changes nothing.
+        drop(self.0.set(Box::new(source)));
+    }
+
+    /// The streams, while the feed runs.
+    pub fn get(&self) -> Option<Streams> {
+        self.0.get().and_then(|source| source())
+    }
+}
+
+impl std::fmt::Debug for StreamsSlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("StreamsSlot").field(&self.get()).finish()
+    }
 }
 
 impl FeedStatus {
@@ -71,6 +108,12 @@ impl FeedStatus {
             reconnects: AtomicU64::new(0),
             last_message: Moment::default(),
             weight_used_ppm: AtomicU64::new(0),
+            weight_peak_ppm: AtomicU64::new(0),
+            substitute: AtomicBool::new(false),
+            replaced: AtomicU64::new(0),
+            stalls: AtomicU64::new(0),
+            healed: AtomicU64::new(0),
+            streams: StreamsSlot::default(),
         }
     }
 }
@@ -127,4 +170,27 @@ pub struct KernelStatus {
     pub heartbeat: Moment,
     /// Inputs stepped.
     pub steps: AtomicU64,
+}
+
+/// The recorder of raw frames.
+#[derive(Debug, Default)]
+pub struct RecorderStatus {
+    /// Whether the disk takes what comes.
+    pub recording: AtomicBool,
+    /// Frames written.
+    pub frames: AtomicU64,
+    /// Bytes of lines written, before compression.
+    pub bytes_raw: AtomicU64,
+    /// Bytes written to files.
+    pub bytes_written: AtomicU64,
+    /// Frames lost because the queue was full or the disk failed.
+    pub dropped: AtomicU64,
+    /// Files begun since the start.
+    pub files: AtomicU64,
+    /// Old files deleted since the start.
+    pub files_deleted: AtomicU64,
+    /// Writes that failed.
+    pub errors: AtomicU64,
+    /// When the last write failed.
+    pub last_error: Moment,
 }

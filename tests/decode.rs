@@ -12,8 +12,8 @@ use std::io::Read as _;
 
 use hean::kernel::event::MarketData;
 use hean::kernel::types::{
-    Instrument, InstrumentId, InstrumentName, InstrumentStatus, Money, Price, Qty, Rate, Scale,
-    Time, VenueId,
+    Instrument, InstrumentId, InstrumentName, InstrumentStatus, Price, Qty, Rate, Scale, Time,
+    VenueId,
 };
 use hean::venue::binance::Market;
 use hean::venue::binance::answers;

@@ -13,6 +13,8 @@ mod crash;
 mod gaps;
 #[path = "end_to_end/process.rs"]
 mod process;
+#[path = "end_to_end/record.rs"]
+mod record;
 #[path = "end_to_end/recordings.rs"]
 mod recordings;
 #[path = "end_to_end/redis.rs"]

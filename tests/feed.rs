@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hean::kernel::event::{LossReason, MarketData, MarketEvent};
+use hean::kernel::event::{LossReason, Lost, MarketData, MarketEvent};
 use hean::kernel::types::{Instrument, InstrumentId, InstrumentStatus, Interval, Price, VenueId};
 use hean::runtime::clock::Clock;
 use hean::runtime::mailbox::{Capacities, KernelInbox, TaskQueue, kernel_queues};
@@ -18,7 +18,7 @@ use hean::venue::access::Access;
 use hean::venue::budget::Budgets;
 use hean::venue::dns::Resolver;
 use hean::venue::endpoints::Endpoints;
-use hean::venue::feed::{self, FeedConfig, FeedError};
+use hean::venue::feed::{self, Change, FeedConfig, FeedError, FeedWiring};
 use hean::venue::load::load_instruments;
 use hean::venue::net::Net;
 use hean::venue::tls;
@@ -39,6 +39,7 @@ struct Running {
     venue: Venue,
     inbox: KernelInbox,
     resync: Arc<TaskQueue<InstrumentId>>,
+    changes: Arc<TaskQueue<Change>>,
     status: Arc<FeedStatus>,
     stop: watch::Sender<bool>,
     feed: JoinHandle<Result<(), FeedError>>,
@@ -62,21 +63,26 @@ async fn start(change: impl FnOnce(&mut FeedConfig)) -> Running {
     change(&mut config);
     let (handle, inbox) = kernel_queues(Capacities::default(), 1);
     let resync = TaskQueue::new(16);
+    let changes = TaskQueue::new(16);
     let status = Arc::new(FeedStatus::new(VenueId::Binance));
     let (stop, stopped) = watch::channel(false);
     let feed = tokio::spawn(feed::run(
         config,
         instruments,
-        handle,
-        Arc::clone(&resync),
-        Arc::clone(&status),
-        Clock::start(),
+        FeedWiring {
+            kernel: handle,
+            resync: Arc::clone(&resync),
+            changes: Arc::clone(&changes),
+            status: Arc::clone(&status),
+            clock: Clock::start(),
+        },
         stopped,
     ));
     Running {
         venue,
         inbox,
         resync,
+        changes,
         status,
         stop,
         feed,
@@ -227,7 +233,7 @@ async fn a_malformed_depth_frame_invalidates_its_instrument_and_nothing_else() {
     run.until(is_snapshot).await;
     ws.send(&depth(101, 102).replace("61837.63", "six")).await;
     run.until(is_lost(LossReason::Malformed)).await;
-    ws.send(r#"{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT"}}"#)
+    ws.send(r#"{"stream":"btcusdt@kline_1m","data":{"e":"kline","s":"BTCUSDT"}}"#)
         .await;
     ws.send(&depth(103, 104)).await;
     let next = run.until(|d| !matches!(d, MarketData::History(_))).await;
@@ -323,8 +329,12 @@ async fn an_announced_shutdown_is_answered_by_a_new_connection() {
 
 #[tokio::test]
 async fn a_quiet_book_is_left_alone_and_a_stalled_one_is_not() {
-    let run = start(|config| config.silence = Duration::from_millis(40)).await;
-    let _ws = run.subscribed().await;
+    let run = start(|config| {
+        config.silence = Duration::from_millis(40);
+        config.stall = Duration::from_millis(10);
+    })
+    .await;
+    let mut ws = run.subscribed().await;
     run.until(is_snapshot).await;
     // Probes say 100, as the snapshot did: nothing is missing.
     while run.venue.asked("/api/v3/depth").len() < 4 {
@@ -342,8 +352,115 @@ async fn a_quiet_book_is_left_alone_and_a_stalled_one_is_not() {
         Reply::ok(&script::DEPTH.replace("100", "101")),
     );
     run.until(is_lost(LossReason::Stalled)).await;
+    // First the stream is subscribed to anew; when that does not help again and again, everything.
+    for method in ["UNSUBSCRIBE", "SUBSCRIBE"] {
+        let request = ws.json().await;
+        assert_eq!(request["method"], method);
+        assert_eq!(
+            request["params"],
+            serde_json::json!(["btcusdt@depth@100ms"])
+        );
+        ws.answer(&request).await;
+    }
+    ws.answer_all();
     run.until(is_lost(LossReason::Disconnected)).await;
     let _ws = run.subscribed().await;
+    run.finish().await;
+}
+
+#[tokio::test]
+async fn a_quiet_book_that_was_looked_at_counts_as_seen() {
+    let run = start(|config| config.silence = Duration::from_millis(40)).await;
+    let _ws = run.subscribed().await;
+    run.until(is_snapshot).await;
+    let verified = |d: &MarketData| matches!(d, MarketData::Verified { seq: 100 });
+    run.until(verified).await;
+    run.finish().await;
+}
+
+fn trade(id: u64) -> String {
+    format!(
+        r#"{{"stream":"btcusdt@trade","data":{{"e":"trade","E":1723161255208,"s":"BTCUSDT","t":{id},"p":"61837.63","q":"0.1","T":1723161255207,"m":true,"M":true}}}}"#
+    )
+}
+
+fn candle(last: u64) -> String {
+    format!(
+        r#"{{"stream":"btcusdt@kline_1m","data":{{"e":"kline","E":1723161255208,"s":"BTCUSDT","k":{{"t":1723161240000,"T":1723161299999,"s":"BTCUSDT","i":"1m","f":1,"L":{last},"o":"61837.63","c":"61837.63","h":"61837.63","l":"61837.63","v":"1","n":{last},"x":false,"q":"61837.63","V":"1","Q":"1","B":"0"}}}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn a_dead_trade_stream_beside_living_ones_is_noticed() {
+    let run = start(|config| config.stall = Duration::from_millis(10)).await;
+    let mut ws = run.subscribed().await;
+    ws.send(&trade(7)).await;
+    ws.send(&candle(7)).await;
+    run.until(|d| matches!(d, MarketData::Trade(_))).await;
+    // The venue's candle knows of trades that never came.
+    ws.send(&candle(9)).await;
+    let lost = |d: &MarketData| matches!(d, MarketData::Lost(LossReason::Stalled, Lost::Trades));
+    run.until(lost).await;
+    for method in ["UNSUBSCRIBE", "SUBSCRIBE"] {
+        let request = ws.json().await;
+        assert_eq!(request["method"], method);
+        assert_eq!(request["params"], serde_json::json!(["btcusdt@trade"]));
+        ws.answer(&request).await;
+    }
+    run.finish().await;
+}
+
+#[tokio::test]
+async fn an_old_connection_is_replaced_without_missing_or_doubling_anything() {
+    let run = start(|config| config.renew = Duration::from_millis(200)).await;
+    let mut old = run.subscribed().await;
+    run.until(is_snapshot).await;
+    old.send(&depth(101, 101)).await;
+    old.send(&trade(1)).await;
+    // The new one begins further on, and waits until the old one has delivered what lies between.
+    let mut new = run.subscribed().await;
+    new.send(&depth(103, 103)).await;
+    new.send(&trade(3)).await;
+    old.send(&trade(2)).await;
+    old.send(&trade(3)).await;
+    old.send(&depth(102, 102)).await;
+    let (mut depths, mut trades) = (Vec::new(), Vec::new());
+    while depths.last() != Some(&103) || trades.last() != Some(&3) || trades.len() < 4 {
+        match run.event().await.data {
+            MarketData::Depth(d) => depths.push(d.last_id),
+            MarketData::Trade(t) => trades.push(t.id),
+            MarketData::History(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    // In order; what both brought is recognised by its id.
+    assert_eq!(depths, [101, 102, 103]);
+    assert_eq!(trades, [1, 2, 3, 3]);
+    assert_eq!(run.status.replaced.load(Ordering::Relaxed), 1);
+    assert_eq!(run.status.reconnects.load(Ordering::Relaxed), 0);
+    old.expect_close(1000).await;
+    run.finish().await;
+}
+
+#[tokio::test]
+async fn an_instrument_can_be_left_and_taken_up_again() {
+    let run = start(|_| {}).await;
+    let mut ws = run.subscribed().await;
+    run.until(is_snapshot).await;
+    run.changes.offer(Change::Unsubscribe(ID)).unwrap();
+    run.until(is_lost(LossReason::Unsubscribed)).await;
+    let mut left = Vec::new();
+    while left.len() < 5 {
+        let request = ws.json().await;
+        assert_eq!(request["method"], "UNSUBSCRIBE");
+        left.extend(request["params"].as_array().unwrap().clone());
+        ws.answer(&request).await;
+    }
+    run.changes.offer(Change::Subscribe(ID)).unwrap();
+    let request = ws.json().await;
+    assert_eq!(request["method"], "SUBSCRIBE");
+    ws.answer(&request).await;
+    run.until(is_snapshot).await;
     run.finish().await;
 }
 
@@ -411,30 +528,4 @@ async fn a_pause_that_the_venue_asks_for_is_kept() {
             .is_err()
     );
     assert_eq!(venue.asked("/api/v3/exchangeInfo").len(), 1);
-}
-
-#[tokio::test]
-async fn more_streams_than_a_connection_carries_are_refused_at_once() {
-    let venue = Venue::start().await;
-    venue.serve("/api/v3/exchangeInfo", Reply::ok(script::EXCHANGE_INFO));
-    let access = access(&venue);
-    let btc = load_instruments(&access, &["BTCUSDT".to_owned()])
-        .await
-        .unwrap()
-        .remove(0);
-    let many: Vec<_> = (0..300).map(|n| (InstrumentId(n), btc.clone())).collect();
-    let (handle, _inbox) = kernel_queues(Capacities::default(), 300);
-    let (_stop, stopped) = watch::channel(false);
-    let error = feed::run(
-        FeedConfig::new(access, Vec::new()),
-        many,
-        handle,
-        TaskQueue::new(1),
-        Arc::new(FeedStatus::new(VenueId::Binance)),
-        Clock::start(),
-        stopped,
-    )
-    .await
-    .unwrap_err();
-    assert!(error.to_string().contains("1200 streams"), "{error}");
 }

@@ -8,13 +8,11 @@
 #[path = "support/recordings.rs"]
 mod recordings;
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
 
 use hean::kernel::KernelConfig;
 use hean::kernel::event::{Candle, Level};
-use hean::kernel::indicators::{Bar, Spec};
 use hean::kernel::strategies::StrategyConfig;
 use hean::kernel::types::{
     InstrumentId, Interval, Money, Price, Qty, Rate, Scale, Side, VenueId, parse_fixed,
@@ -242,85 +240,5 @@ fn a_missing_frame_is_a_gap_at_the_next_depth_event() {
         state(cut("whole.txt", usize::MAX)),
         (1, false, before),
         "and never guessed"
-    );
-}
-
-/// The golden file of TA-Lib values, for the indicators that the table has.
-#[test]
-fn indicators_equal_ta_lib() {
-    let Some(data) = recordings() else { return };
-    let file = data.join("../golden/indicators_btc_perp_1m.csv.gz");
-    let packed = std::fs::File::open(&file).expect("golden file");
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(packed)
-        .read_to_string(&mut text)
-        .expect("gzip");
-    let mut lines = text.lines();
-    let header: Vec<&str> = lines.next().expect("header").split(',').collect();
-    let rows: Vec<Vec<&str>> = lines.map(|l| l.split(',').collect()).collect();
-    let close = header.iter().position(|h| *h == "close").expect("close");
-    let bars: Vec<Bar> = rows
-        .iter()
-        .map(|r| Bar {
-            close: r[close].parse().expect("close"),
-        })
-        .collect();
-    let mut batches = BTreeMap::new();
-    let mut checked = Vec::new();
-    for (column, name) in header.iter().enumerate().skip(6) {
-        let (spec_text, output) = name
-            .rsplit_once('.')
-            .map_or((*name, "value"), |(spec, out)| {
-                // `t3:5:0.7` has a point of its own.
-                if out.starts_with(|c: char| c.is_ascii_digit()) {
-                    (*name, "value")
-                } else {
-                    (spec, out)
-                }
-            });
-        let Ok(spec) = Spec::parse(spec_text) else {
-            continue;
-        };
-        let at = spec
-            .row()
-            .outputs
-            .iter()
-            .position(|o| *o == output)
-            .expect("output");
-        let values = batches
-            .entry(spec_text)
-            .or_insert_with(|| spec.batch(bars.iter().copied()));
-        for (row, value) in rows.iter().zip(values.iter()) {
-            let golden: Option<f64> = Some(row[column])
-                .filter(|t| !t.is_empty())
-                .map(|t| t.parse().expect("number"));
-            match (golden, value.map(|v| v[at])) {
-                (None, None) => {}
-                (Some(a), Some(b)) => {
-                    let price: f64 = row[close].parse().expect("close");
-                    let bound = 1e-9 * a.abs().max(b.abs()).max(1e-6 * price);
-                    assert!((a - b).abs() <= bound, "{name} at {}: {a} and {b}", row[0]);
-                }
-                (golden, ours) => panic!("{name} at {}: {golden:?} and {ours:?}", row[0]),
-            }
-        }
-        checked.push(*name);
-    }
-    assert_eq!(
-        checked,
-        [
-            "sma:20",
-            "sma:3",
-            "ema:20",
-            "ema:200",
-            "rsi:14",
-            "rsi:2",
-            "macd:12:26:9.macd",
-            "macd:12:26:9.signal",
-            "macd:12:26:9.histogram",
-            "bbands:20:2.upper",
-            "bbands:20:2.middle",
-            "bbands:20:2.lower"
-        ]
     );
 }

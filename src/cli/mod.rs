@@ -12,11 +12,12 @@ pub use values::{BaseUrl, Endpoint};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::{Override, Sources};
+use crate::config::{Override, Sources, parse_duration};
 use crate::kernel::indicators::Spec;
 use crate::kernel::types::{Interval, VenueId};
 use crate::status::Mode;
@@ -78,9 +79,11 @@ pub enum Command {
     /// The simulated venue as a server that speaks the protocols of Binance and Bybit
     #[command(after_help = FAULTS)]
     Sim(SimArgs),
+    /// Record raw frames of symbols to files, until a signal
+    Record(RecordArgs),
     /// Recordings through the kernel, as fast as it goes; prints the result
     Replay(ReplayArgs),
-    /// An indicator over a file of candles
+    /// An indicator over a file of candles, or a list of all
     Indicators(IndicatorsArgs),
     /// The configuration
     #[command(subcommand)]
@@ -142,6 +145,9 @@ pub struct RunArgs {
     /// ~/.local/state/hean; with --demo a fresh temporary directory]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Keep the venues' raw frames there, for replay
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
     /// Address of the HTTP server; port 0 takes a free one and prints it [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
@@ -150,10 +156,37 @@ pub struct RunArgs {
     pub base_url: Vec<BaseUrl>,
 }
 
+/// Flags of `record`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct RecordArgs {
+    /// Configuration file [default: $HEAN_CONFIG, else /etc/hean/hean.toml if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Instruments, such as BTCUSDT,binance:ETHUSDT [default: BTCUSDT,ETHUSDT]
+    #[arg(long, value_name = "SYMBOL,…", value_delimiter = ',')]
+    pub symbols: Vec<String>,
+    /// Exchanges; the first one is meant by a bare symbol [default: binance]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::venue)]
+    pub exchange: Vec<VenueId>,
+    /// Candle intervals to subscribe to, such as 1m,5m [default: 1m]
+    #[arg(long, value_name = "INTERVAL,…", value_delimiter = ',')]
+    pub interval: Vec<Interval>,
+    /// Where to [default: record.dir of the configuration, else ./recordings]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// End after so long, such as 90s, 10m or 1h [default: at a signal]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Address of a venue: VENUE=URL, VENUE.rest=URL or VENUE.ws=URL; may be repeated
+    #[arg(long, value_name = "VENUE=URL")]
+    pub base_url: Vec<BaseUrl>,
+}
+
 /// Flags of `sim`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct SimArgs {
-    /// Recordings to play (.txt, .jsonl, also .gz and .zst); without any the market is synthetic
+    /// Recordings to play (.txt, .jsonl, also .gz and .zst), or directories of them; without any the
+    /// market is synthetic
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub input: Vec<PathBuf>,
     /// What is simulated, and what recordings were made of: binance, binance-usdm, bybit-spot,
@@ -183,7 +216,7 @@ pub struct SimArgs {
 /// Flags of `replay`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct ReplayArgs {
-    /// Recordings, in the order of time
+    /// Recordings, in the order of time, or directories of them
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// The venue that they were recorded from
@@ -215,14 +248,17 @@ pub struct ReplayArgs {
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct IndicatorsArgs {
     /// CSV with a header naming timestamp (or open_time, date), open, high, low, close, volume
-    #[arg(long, value_name = "CSV")]
-    pub input: PathBuf,
+    #[arg(long, value_name = "CSV", required_unless_present = "list")]
+    pub input: Option<PathBuf>,
     /// Which indicator, such as macd
-    #[arg(long = "type", value_name = "NAME", value_parser = values::indicator_name)]
-    pub kind: String,
-    /// Its parameters, such as 12:26:9 [default: the usual ones]
-    #[arg(long, value_name = "P:P…", value_delimiter = ':', value_parser = values::indicator_param)]
+    #[arg(long = "type", value_name = "NAME", value_parser = values::indicator_name, required_unless_present = "list")]
+    pub kind: Option<String>,
+    /// Its parameters, such as 12:26:9 or slow=30 [default: the usual ones]
+    #[arg(long, value_name = "P:P…", value_delimiter = ':', allow_hyphen_values = true, value_parser = values::indicator_param)]
     pub params: Vec<String>,
+    /// List every indicator with its parameters, outputs and source
+    #[arg(long, conflicts_with_all = ["input", "kind", "params"])]
+    pub list: bool,
 }
 
 impl Cli {
@@ -262,6 +298,8 @@ impl RunArgs {
         set("store.url", "--keydb", self.keydb.clone());
         let dir = self.data_dir.as_ref().map(|d| d.display().to_string());
         set("journal.dir", "--data-dir", dir);
+        let record = self.record.as_ref().map(|d| d.display().to_string());
+        set("record.dir", "--record", record);
         let listen = self.listen.map(|a| a.to_string());
         set("http.listen", "--listen", listen);
         set("log.format", "--json", json.then(|| "json".to_owned()));
@@ -271,6 +309,26 @@ impl RunArgs {
             }
         }
         out
+    }
+}
+
+impl RecordArgs {
+    /// The layers of `run` for what both do; nothing is kept but the recording.
+    pub fn sources(&self, json: bool) -> Sources {
+        let run = RunArgs {
+            config: self.config.clone(),
+            symbols: self.symbols.clone(),
+            exchange: self.exchange.clone(),
+            interval: self.interval.clone(),
+            mode: Some(Mode::Observe),
+            record: self.dir.clone(),
+            base_url: self.base_url.clone(),
+            ..RunArgs::default()
+        };
+        Sources {
+            stateless: true,
+            ..run.sources(json)
+        }
     }
 }
 

@@ -34,7 +34,7 @@ fn the_definition_is_consistent() {
 fn flags_become_overrides() {
     let args = run(
         "hean run --symbols btc-usdt,ETHUSDT --exchange binance --interval 1m,5m --mode observe \
-         --strategy ema_cross --seed 7 --keydb redis://h:1 --data-dir /d --listen 127.0.0.1:0 \
+         --strategy ema_cross --seed 7 --keydb redis://h:1 --data-dir /d --record /r --listen 127.0.0.1:0 \
          --base-url binance=http://127.0.0.1:1 --base-url sim.ws=ws://127.0.0.1:2",
     );
     let got: Vec<String> = args
@@ -53,6 +53,7 @@ fn flags_become_overrides() {
             "--seed run.seed=7",
             "--keydb store.url=redis://h:1",
             "--data-dir journal.dir=/d",
+            "--record record.dir=/r",
             "--listen http.listen=127.0.0.1:0",
             "--json log.format=json",
             "--base-url venues.binance.rest=http://127.0.0.1:1",
@@ -97,10 +98,20 @@ fn bad_values_are_refused_and_named() {
         ("hean sim --fault cut:0", "from 1"),
         ("hean sim --symbols ,", "no symbol"),
         ("hean replay", "FILE"),
+        ("hean record --duration 5", "90s"),
+        ("hean record --duration 0s", "within a second"),
+        ("hean record --duration 9999999999d", "duration"),
+        ("hean record --mode paper", "--mode"),
         ("hean replay x --depth 101", "101"),
         ("hean replay x --indicators rsi:x", "whole number"),
         ("hean indicators --input x", "--type"),
         ("hean indicators --input x --type r%i", "indicator"),
+        ("hean indicators --type rsi", "--input"),
+        ("hean indicators --list --type rsi", "cannot be used with"),
+        (
+            "hean indicators --input x --type macd --params slow=x",
+            "name=number",
+        ),
         ("hean completions fortran", "fortran"),
     ] {
         let text = refusal(line);
@@ -137,10 +148,15 @@ fn values_with_a_syntax_of_their_own() {
         panic!("indicators");
     };
     assert_eq!(
-        (one.kind.as_str(), one.params.len()),
-        ("macd", 3),
+        (one.kind.as_deref(), one.params.len()),
+        (Some("macd"), 3),
         "{one:?}"
     );
+    for params in ["-2", "slow=30:9", "fast=1e2"] {
+        let line = format!("hean indicators --input c.csv --type macd --params {params}");
+        assert!(parse(&line).is_ok(), "{line}");
+    }
+    assert!(parse("hean indicators --list --json").is_ok());
 }
 
 #[test]
@@ -187,4 +203,24 @@ fn exit_codes_are_a_contract() {
     ]
     .map(Exit::code);
     assert_eq!(codes, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_recording_is_an_observation_that_keeps_frames_alone() {
+    let line = "hean record --symbols X --dir /r --duration 10m --base-url binance=http://h:1";
+    let Ok(Command::Record(args)) = parse(line).map(|c| c.command) else {
+        panic!("record");
+    };
+    assert_eq!(args.duration, Some(Duration::from_mins(10)));
+    let sources = args.sources(false);
+    assert!(sources.stateless);
+    let keys: Vec<&str> = sources.flags.iter().map(|o| o.key.as_str()).collect();
+    let want = [
+        "run.mode",
+        "run.symbols",
+        "record.dir",
+        "venues.binance.rest",
+        "venues.binance.ws",
+    ];
+    assert_eq!(keys, want);
 }

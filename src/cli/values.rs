@@ -85,10 +85,12 @@ pub(super) fn indicator_name(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn indicator_param(text: &str) -> Result<String, String> {
-    let number = crate::kernel::types::parse_fixed(text.as_bytes(), 8);
-    match number {
-        Ok(_) if text.len() <= 20 => Ok(text.to_owned()),
-        _ => Err(format!("{text:?} is no number")),
+    let (name, number) = text.split_once('=').unwrap_or(("period", text));
+    let number = number.parse::<f64>().is_ok_and(f64::is_finite);
+    if number && text.len() <= 48 && indicator_name(name).is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no number, and no name=number"))
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::raw::{
-    Raw, Wrong, boolean, count, integer, list_of, millis, money_above_zero, one_of, rate, text,
-    word,
+    Raw, Wrong, boolean, count, integer, list_of, millis, money_above_zero, one_of, parse_duration,
+    rate, text, word,
 };
 use super::settings::{DataDir, LogFormat, Settings, SyncPolicy, VenueSettings};
 use super::url::{StoreUrl, base_url, check_host};
@@ -370,6 +370,36 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
         |s| Raw::Text(s.store.prefix.clone()),
+    ),
+    key!(
+        "record.dir",
+        record.dir,
+        |raw| match text(raw)? {
+            "" => None,
+            dir => Some(PathBuf::from(dir)),
+        },
+        |s| {
+            let dir = s.record.dir.as_ref();
+            Raw::Text(dir.map(|d| d.display().to_string()).unwrap_or_default())
+        }
+    ),
+    key!(
+        "record.max_bytes",
+        record.max_bytes,
+        |raw| integer(raw, 64 << 20, 1 << 50)?,
+        |s| Raw::Integer(i128::from(s.record.max_bytes))
+    ),
+    key!(
+        "record.rotate_bytes",
+        record.rotate_bytes,
+        |raw| integer(raw, 1 << 20, 64 << 30)?,
+        |s| Raw::Integer(i128::from(s.record.rotate_bytes))
+    ),
+    key!(
+        "record.rotate_interval",
+        record.rotate_interval,
+        |raw| parse_duration(text(raw)?).map_err(Wrong)?,
+        |s| Raw::Text(format!("{}s", s.record.rotate_interval.as_secs()))
     ),
     key!(
         "kernel.queue_market",

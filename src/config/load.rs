@@ -266,7 +266,7 @@ fn enter_demo(
     entries.retain(|entry| {
         let real = matches!(
             entry.path.as_str(),
-            "run.exchange" | "journal.dir" | "store.url"
+            "run.exchange" | "journal.dir" | "store.url" | "record.dir"
         ) || entry.path.starts_with("venues.");
         !real || entry.origin.rank() >= asked_by.rank()
     });

@@ -21,8 +21,9 @@ pub use error::{ConfigError, Origin, Problem};
 pub use file::DEFAULT_FILE;
 pub use keys::key_names;
 pub use load::{KnownStrategy, Loaded, Override, Sources, load};
+pub use raw::parse_duration;
 pub use settings::{
-    DataDir, JournalSettings, KernelSettings, LogFormat, LogSettings, PaperSettings, RunSettings,
-    Settings, StoreSettings, SyncPolicy, VenueSettings,
+    DataDir, JournalSettings, KernelSettings, LogFormat, LogSettings, PaperSettings,
+    RecordSettings, RunSettings, Settings, StoreSettings, SyncPolicy, VenueSettings,
 };
 pub use url::StoreUrl;

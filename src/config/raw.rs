@@ -131,6 +131,27 @@ pub(super) fn millis(raw: &Raw, min: u64, max: u64) -> Result<Duration, Wrong> {
         .map_err(|Wrong(why)| Wrong(format!("{why} (milliseconds)")))
 }
 
+/// Seconds, minutes, hours or days, such as `90s` or `1h`; a second to a year.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration: write for example 90s, 10m, 1h or 1d");
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3_600,
+        Some('d') => 86_400,
+        _ => return Err(wrong()),
+    };
+    let digits = text.get(..text.len().saturating_sub(1)).unwrap_or_default();
+    let legal = digits.bytes().all(|c| c.is_ascii_digit());
+    let count: u64 = digits.parse().ok().filter(|_| legal).ok_or_else(wrong)?;
+    let seconds = count.checked_mul(unit).ok_or_else(wrong)?;
+    if (1..=365 * 86_400).contains(&seconds) {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err(format!("{text:?} is not within a second and 365 days"))
+    }
+}
+
 /// `true` or `false`.
 pub(super) fn boolean(raw: &Raw) -> Result<bool, Wrong> {
     match raw {

@@ -27,6 +27,8 @@ pub struct Settings {
     pub journal: JournalSettings,
     /// The projection into KeyDB.
     pub store: StoreSettings,
+    /// The recorder of raw frames.
+    pub record: RecordSettings,
     /// Sizes inside the kernel and its queues.
     pub kernel: KernelSettings,
     /// Where the venues are. Has every venue.
@@ -120,6 +122,19 @@ pub struct StoreSettings {
     pub batch_max: usize,
     /// First part of every key.
     pub prefix: String,
+}
+
+/// `[record]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordSettings {
+    /// Where raw frames are kept, or `None`: nowhere.
+    pub dir: Option<PathBuf>,
+    /// All files together, in bytes.
+    pub max_bytes: u64,
+    /// Where a file ends, in bytes.
+    pub rotate_bytes: u64,
+    /// When a file ends.
+    pub rotate_interval: Duration,
 }
 
 /// `[kernel]`
@@ -260,6 +275,12 @@ impl Default for Settings {
                 timeout: Duration::from_secs(2),
                 batch_max: 256,
                 prefix: "hean".to_owned(),
+            },
+            record: RecordSettings {
+                dir: None,
+                max_bytes: 50 << 30,
+                rotate_bytes: 256 << 20,
+                rotate_interval: Duration::from_hours(1),
             },
             kernel: KernelSettings {
                 capacities: Capacities::default(),

@@ -4,7 +4,7 @@
 //! other way: no new requests, no new market data, the kernel's last record on disk, the store caught
 //! up as far as its time allows.
 
-mod parts;
+pub(crate) mod parts;
 mod systemd;
 
 use std::future::Future;
@@ -25,6 +25,8 @@ use crate::kernel::snapshot::Published;
 use crate::kernel::strategies::StrategyError;
 use crate::kernel::{Kernel, Start};
 use crate::metrics;
+use crate::record;
+use crate::recording::RecordError;
 use crate::runtime::clock::{Clock, wall};
 use crate::runtime::kernel_thread::{self, Wiring};
 use crate::runtime::mailbox::{TaskQueue, kernel_queues};
@@ -35,7 +37,7 @@ use crate::status::{JournalStatus, KernelStatus, StoreStatus};
 use crate::store::{self, StoreError};
 use crate::venue::budget::Budgets;
 use crate::venue::endpoints::EndpointError;
-use crate::venue::feed;
+use crate::venue::feed::{self, FeedWiring};
 use crate::venue::load::LoadError;
 use crate::venue::sim::{self, SimError};
 use crate::venue::tls::TlsError;
@@ -81,6 +83,9 @@ pub enum DaemonError {
     /// The store's settings.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The recorder.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// The metrics registry.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
@@ -105,7 +110,7 @@ pub enum DaemonError {
     Drain(String),
 }
 
-fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> DaemonError {
+pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> DaemonError {
     move |error| DaemonError::Io {
         what: what.into(),
         error,
@@ -148,13 +153,17 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         );
     }
 
+    // Raw frames are kept from the first one on.
+    let (recorder, recording) = parts::recorder(&settings)?.unzip();
+
     // What the venues say of the instruments.
     let net = parts::net()?;
     let budgets = Budgets::default();
     let mut venues = Vec::new();
     let mut instruments = Vec::new();
     for venue in &settings.run.exchanges {
-        let part = parts::Venue::load(*venue, &settings, demo, (&net, &budgets), &clock).await?;
+        let shared = (&net, &budgets, recorder.as_ref());
+        let part = parts::Venue::load(*venue, &settings, demo, shared, &clock).await?;
         instruments.extend(part.instruments.iter().cloned());
         venues.push(part);
     }
@@ -196,10 +205,25 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
                 *slot = Some(Arc::clone(&queue));
             }
         }
+        if let Some(recorder) = recorder.clone() {
+            let ids = named.iter().map(|(id, _)| *id).collect();
+            let wishes =
+                record::keep_readable(recorder, venue.status.venue, ids, Arc::clone(&queue));
+            front.spawn("recorder", until(front.stopping(), wishes));
+        }
         feeds.push(Arc::clone(&venue.status));
         let config = venue.feed;
-        let (handle, clock, stop) = (handle.clone(), clock.clone(), front.stopping());
-        let feed = feed::run(config, named, handle, queue, venue.status, clock, stop);
+        let wiring = FeedWiring {
+            kernel: handle.clone(),
+            resync: queue,
+            changes: TaskQueue::new(count.max(1)),
+            status: venue.status,
+            clock: clock.clone(),
+        };
+        let mut config = config;
+        let views = Arc::clone(&published);
+        config.exposed = Arc::new(move |id| views.is_exposed(id));
+        let feed = feed::run(config, named, wiring, front.stopping());
         front.spawn("market-data feed", feed);
     }
     let stop = front.stopping();
@@ -289,6 +313,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     tracing::info!(reason = ?end, "draining");
     let mut failed = front.drain(FRONT_DRAIN).await;
     handle.close();
+    failed.extend(parts::end_recorder(recording).await);
     let joined = tokio::task::spawn_blocking(move || thread.join());
     match tokio::time::timeout(KERNEL_DRAIN, joined).await {
         Ok(Ok(Ok(engine))) => {
@@ -323,7 +348,7 @@ async fn discipline(clock: Clock) {
 }
 
 /// Runs a future that has no end of its own until the process stops.
-async fn until(
+pub(crate) async fn until(
     mut stop: watch::Receiver<bool>,
     endless: impl Future<Output = ()>,
 ) -> Result<(), &'static str> {

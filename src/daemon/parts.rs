@@ -11,6 +11,7 @@ use crate::journal::{self, JournalConfig};
 use crate::kernel::event::Candle;
 use crate::kernel::indicators::{Bar, Spec};
 use crate::kernel::types::{Instrument, VenueId};
+use crate::recording::{Recorder, RecorderConfig, RecorderThread};
 use crate::runtime::clock::{Clock, wall};
 use crate::setup;
 use crate::status::FeedStatus;
@@ -26,19 +27,19 @@ use crate::venue::sim::{SimConfig, Source};
 use crate::venue::tls;
 
 /// A venue that is to be read.
-pub(super) struct Venue {
-    pub(super) feed: FeedConfig,
-    pub(super) instruments: Vec<Instrument>,
-    pub(super) status: Arc<FeedStatus>,
+pub(crate) struct Venue {
+    pub(crate) feed: FeedConfig,
+    pub(crate) instruments: Vec<Instrument>,
+    pub(crate) status: Arc<FeedStatus>,
 }
 
 impl Venue {
     /// Asks the venue for the configured instruments.
-    pub(super) async fn load(
+    pub(crate) async fn load(
         venue: VenueId,
         settings: &Settings,
         demo: Option<SocketAddr>,
-        (net, budgets): (&Net, &Budgets),
+        (net, budgets, recorder): (&Net, &Budgets, Option<&Recorder>),
         clock: &Clock,
     ) -> Result<Self, DaemonError> {
         let urls = settings.venue(venue);
@@ -57,11 +58,35 @@ impl Venue {
             .collect();
         let mut feed = FeedConfig::new(access, settings.run.intervals.clone());
         feed.snapshot_levels = urls.snapshot_limit;
+        feed.recorder = recorder.cloned();
         Ok(Self {
             feed,
             instruments,
             status: Arc::new(FeedStatus::new(venue)),
         })
+    }
+}
+
+/// The recorder and its thread, if raw frames are to be kept.
+pub(crate) fn recorder(
+    settings: &Settings,
+) -> Result<Option<(Recorder, RecorderThread)>, DaemonError> {
+    let Some(dir) = &settings.record.dir else {
+        return Ok(None);
+    };
+    let mut config = RecorderConfig::new(dir);
+    config.max_bytes = settings.record.max_bytes;
+    config.rotate_bytes = settings.record.rotate_bytes;
+    config.rotate_interval = settings.record.rotate_interval;
+    Ok(Some(Recorder::start(&config)?))
+}
+
+/// Writes what the recorder has; says so if a disk hangs.
+pub(crate) async fn end_recorder(thread: Option<RecorderThread>) -> Option<String> {
+    let closed = tokio::task::spawn_blocking(move || drop(thread));
+    match tokio::time::timeout(FRONT_DRAIN, closed).await {
+        Ok(_) => None,
+        Err(_) => Some("the recorder did not end in time".to_owned()),
     }
 }
 
@@ -81,11 +106,11 @@ fn overrides(
         .collect()
 }
 
-pub(super) fn net() -> Result<Net, DaemonError> {
+pub(crate) fn net() -> Result<Net, DaemonError> {
     Ok(Net::new(Resolver::from_system(), tls::client_config(None)?))
 }
 
-pub(super) fn demo_venue(settings: &Settings) -> SimConfig {
+pub(crate) fn demo_venue(settings: &Settings) -> SimConfig {
     let symbols = settings.run.symbols.iter();
     SimConfig::new(Source::Synthetic {
         seed: settings.run.seed,
@@ -95,7 +120,7 @@ pub(super) fn demo_venue(settings: &Settings) -> SimConfig {
     })
 }
 
-pub(super) fn journal(settings: &Settings, data_dir: &Path) -> JournalConfig {
+pub(crate) fn journal(settings: &Settings, data_dir: &Path) -> JournalConfig {
     let mut config = JournalConfig::new(data_dir);
     config.segment_bytes = settings.journal.segment_bytes;
     config.queue = settings.journal.queue;
@@ -107,7 +132,7 @@ pub(super) fn journal(settings: &Settings, data_dir: &Path) -> JournalConfig {
     config
 }
 
-pub(super) fn store(settings: &Settings, net: &Net) -> Option<StoreConfig> {
+pub(crate) fn store(settings: &Settings, net: &Net) -> Option<StoreConfig> {
     let url = settings.store.url.as_ref()?;
     let mut config = StoreConfig::new(url.expose());
     config.prefix.clone_from(&settings.store.prefix);
@@ -123,7 +148,7 @@ pub(super) fn store(settings: &Settings, net: &Net) -> Option<StoreConfig> {
     Some(config)
 }
 
-pub(super) fn http(settings: &Settings) -> HttpConfig {
+pub(crate) fn http(settings: &Settings) -> HttpConfig {
     let mut config = settings.http.clone();
     // Well within what the daemon gives all of its front.
     config.drain_timeout = config.drain_timeout.min(FRONT_DRAIN / 2);
@@ -131,7 +156,7 @@ pub(super) fn http(settings: &Settings) -> HttpConfig {
 }
 
 /// Any indicator over published candles, for the API.
-pub(super) fn indicator(
+pub(crate) fn indicator(
     text: &str,
     candles: &[Candle],
     instrument: &Instrument,

@@ -156,7 +156,7 @@ pub static ROUTES: &[Route] = &[
     read(
         "/api/v1/indicators/{symbol}",
         "Indicators: a summary, or one by type",
-        &["type", "period", "params", "interval", "limit", "numbers"],
+        indicators::QUERY,
         indicators::indicators,
     ),
     Route {

@@ -29,7 +29,7 @@ pub use tail::Tail;
 pub use writer::JournalHandle;
 
 use disk::{Directory, Disk};
-use installation::DirLock;
+pub(crate) use installation::DirLock;
 use recover::Recovered;
 use segment::Log;
 use writer::Writer;

@@ -304,6 +304,7 @@ impl BookFault {
             Self::Lost(LossReason::QueueFull) => "queue_full",
             Self::Lost(LossReason::Stalled) => "stalled",
             Self::Lost(LossReason::Malformed) => "malformed",
+            Self::Lost(LossReason::Unsubscribed) => "unsubscribed",
         }
     }
 }

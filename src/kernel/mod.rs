@@ -368,8 +368,9 @@ impl Kernel {
                     instrument: id,
                     reason,
                 }));
-                // After a lost session the feed fetches a snapshot by itself once it is back.
-                if !matches!(reason, BookFault::Lost(event::LossReason::Disconnected)) {
+                // After a lost connection the feed fetches a snapshot by itself once it is back.
+                use event::LossReason::{Disconnected, Unsubscribed};
+                if !matches!(reason, BookFault::Lost(Disconnected | Unsubscribed)) {
                     effects.push(Effect::Resync(id));
                 }
             }

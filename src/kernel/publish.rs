@@ -1,6 +1,7 @@
 //! Makes the published views from the kernel's state, for what changed since the last time.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Kernel;
 use super::market::{Book, Market};
@@ -47,6 +48,9 @@ impl Kernel {
         for id in &dirty.ledger.forgotten {
             forget(to, *id);
         }
+        if dirty.ledger.account || !dirty.ledger.orders.is_empty() {
+            self.publish_exposure(to);
+        }
         if !dirty.tickers.is_empty() || dirty.ledger.account || !dirty.ledger.orders.is_empty() {
             to.account.store(Arc::new(self.account_view()));
         }
@@ -65,6 +69,19 @@ impl Kernel {
             publish_order(to, order);
         }
         self.publish(to);
+    }
+
+    /// Which instruments have positions or open orders.
+    fn publish_exposure(&self, to: &Published) {
+        for (index, slot) in (0_u16..).zip(to.instruments.iter()) {
+            let held = self.ledger.position(InstrumentId(index)).qty != 0;
+            slot.exposed.store(held, Ordering::Relaxed);
+        }
+        for order in self.ledger.orders().open() {
+            if let Some(slot) = to.instruments.get(order.spec.instrument.index()) {
+                slot.exposed.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     fn slot<'a>(

@@ -4,6 +4,7 @@
 //! The kernel thread is the only writer. Views hold fixed-point numbers; text is made by readers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use crossbeam_skiplist::SkipMap;
@@ -39,6 +40,8 @@ pub struct PublishedInstrument {
     pub active: bool,
     /// Names, scales, filters.
     pub instrument: ArcSwap<Instrument>,
+    /// Whether there is a position or an open order.
+    pub exposed: AtomicBool,
     /// Order book.
     pub book: ArcSwap<BookView>,
     /// Last prices and trades.
@@ -238,6 +241,7 @@ impl Published {
             .into_iter()
             .map(|instrument| PublishedInstrument {
                 active: true,
+                exposed: AtomicBool::new(false),
                 instrument: ArcSwap::from_pointee(instrument),
                 book: ArcSwap::from_pointee(BookView::default()),
                 ticker: ArcSwap::from_pointee(TickerView::default()),
@@ -268,6 +272,12 @@ impl Published {
             slot.active = active.contains(&InstrumentId(index));
         }
         self
+    }
+
+    /// Whether an instrument has a position or an open order.
+    pub fn is_exposed(&self, id: InstrumentId) -> bool {
+        let slot = self.instruments.get(id.index());
+        slot.is_some_and(|slot| slot.exposed.load(Ordering::Relaxed))
     }
 
     /// The instruments that are read from their venues.

@@ -7,6 +7,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// Behind the lower-case symbol and `@`: the stream of the envelope that a recorder puts around a
+/// REST depth snapshot, which does not name its symbol.
+pub const SNAPSHOT_STREAM: &str = "depthSnapshot";
+
 /// Price and quantity of a level, as the venue wrote them.
 pub type TextLevel<'a> = [&'a str; 2];
 
@@ -173,6 +177,12 @@ impl<'a> Frame<'a> {
             data: data.get(),
             event: event(data.get())?,
         })
+    }
+
+    /// Upper-case symbol of a recorded REST snapshot, if its envelope names one.
+    pub fn snapshot_symbol(&self) -> Option<String> {
+        let (symbol, kind) = self.stream.as_ref()?.split_once('@')?;
+        (kind == SNAPSHOT_STREAM).then(|| symbol.to_uppercase())
     }
 
     /// The stream that the frame belongs to: from the envelope, else from what it says.

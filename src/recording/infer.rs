@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Event, Frame, Reader, RecordingError, TextLevel};
+use super::{Event, Frame, Reader, RecordingError, TextLevel, is_hole};
 use crate::kernel::types::{
     Instrument, InstrumentName, Rate, Scale, Time, VenueId, normalise_symbol,
 };
@@ -31,6 +31,8 @@ pub struct Scan {
     pub symbols: Vec<ScannedSymbol>,
     /// Frames that could be read.
     pub frames: u64,
+    /// Places where frames are missing, as the recorder marked them.
+    pub holes: u64,
     /// Lines and frames that could not.
     pub malformed: u64,
     /// The first of them, in words.
@@ -90,9 +92,13 @@ pub fn scan<P: AsRef<Path>>(files: &[P], venue: VenueId) -> Result<Scan, Recordi
     let mut scan = Scan::default();
     let mut order: Vec<String> = Vec::new();
     let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
-    let mut snapshots: Vec<Vec<u8>> = Vec::new();
+    let mut snapshots: Vec<(Option<String>, Vec<u8>)> = Vec::new();
     while let Some(record) = reader.next_record() {
         let fault = match record {
+            Ok(record) if is_hole(record.frame).is_some() => {
+                scan.holes += 1;
+                None
+            }
             Ok(record) => {
                 let received = record.received;
                 match Frame::parse(record.frame) {
@@ -102,7 +108,8 @@ pub fn scan<P: AsRef<Path>>(files: &[P], venue: VenueId) -> Result<Scan, Recordi
                         scan.last = Some(received);
                         if matches!(frame.event, Event::Snapshot { .. }) {
                             if snapshots.len() < SNAPSHOTS_MAX {
-                                snapshots.push(frame.data.as_bytes().to_vec());
+                                let data = frame.data.as_bytes().to_vec();
+                                snapshots.push((frame.snapshot_symbol(), data));
                             }
                             None
                         } else {
@@ -112,7 +119,7 @@ pub fn scan<P: AsRef<Path>>(files: &[P], venue: VenueId) -> Result<Scan, Recordi
                     Err(error) => Some(error.to_string()),
                 }
             }
-            Err(error) if error.is_line() => Some(error.to_string()),
+            Err(error) if error.is_passable() => Some(error.to_string()),
             Err(error) => return Err(error),
         };
         if let Some(fault) = fault {
@@ -123,8 +130,8 @@ pub fn scan<P: AsRef<Path>>(files: &[P], venue: VenueId) -> Result<Scan, Recordi
             }
         }
     }
-    for snapshot in snapshots {
-        attribute(snapshot, &mut seen);
+    for (symbol, snapshot) in snapshots {
+        attribute(symbol.as_deref(), snapshot, &mut seen);
     }
     scan.symbols = order
         .into_iter()
@@ -210,9 +217,9 @@ impl Seen {
     }
 }
 
-/// Gives a snapshot, which names no symbol, to the one whose update ids it lies in; of several to
+/// Gives a snapshot to its symbol. Without one: to that whose update ids it lies in; of several to
 /// the one that trades nearest to its prices. The first snapshot of a symbol stays.
-fn attribute(snapshot: Vec<u8>, all: &mut BTreeMap<String, Seen>) {
+fn attribute(symbol: Option<&str>, snapshot: Vec<u8>, all: &mut BTreeMap<String, Seen>) {
     let owned = snapshot.clone();
     let Ok(Frame {
         event: Event::Snapshot {
@@ -235,12 +242,14 @@ fn attribute(snapshot: Vec<u8>, all: &mut BTreeMap<String, Seen>) {
     let best: Option<f64> = bids.first().and_then(|level| level[0].parse().ok());
     let alone = all.len() == 1;
     let owner = all
-        .values_mut()
-        .filter(|seen| {
-            seen.ids.is_some_and(|(first, last)| {
+        .iter_mut()
+        .filter(|(name, seen)| match symbol {
+            Some(symbol) => *name == symbol,
+            None => seen.ids.is_some_and(|(first, last)| {
                 alone || (first <= last_id.saturating_add(1) && last_id <= last)
-            })
+            }),
         })
+        .map(|(_, seen)| seen)
         .min_by(|a, b| {
             let distance = |seen: &Seen| match (best, seen.price) {
                 (Some(best), Some(price)) => (libm::log(best) - libm::log(price)).abs(),

@@ -2,7 +2,8 @@
 //! the given order.
 //!
 //! Invariants: memory is bounded by [`LINE_BYTES_MAX`]; a bad line is an error with file and line
-//! number and reading can go on behind it; after an error of the file itself reading has ended.
+//! number and reading can go on behind it; so it can behind the torn end of a zstd file, which is
+//! what a recorder leaves that was killed; after any other error of the file reading has ended.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -77,6 +78,27 @@ pub enum RecordingError {
         /// The system's words.
         source: io::Error,
     },
+    /// The file was cut within a compressed block; what stands before it was read, and reading goes
+    /// on with the next file.
+    #[error("{}: cut off behind line {line}: its recorder did not end in order", file.display())]
+    Torn {
+        /// Which file.
+        file: PathBuf,
+        /// Last line that was read.
+        line: u64,
+    },
+    /// No file of a directory is a recording.
+    #[error(
+        "no recording (.txt or .jsonl, also with .gz or .zst) in {}{}",
+        dir.display(),
+        if folders.is_empty() { String::new() } else { format!("; look into {folders}") }
+    )]
+    Empty {
+        /// Which directory.
+        dir: PathBuf,
+        /// Names of the directories in it.
+        folders: String,
+    },
     /// A line is malformed; the next one can be read.
     #[error("{}:{line}: the line {fault}", file.display())]
     Line {
@@ -91,8 +113,8 @@ pub enum RecordingError {
 
 impl RecordingError {
     /// Whether reading can go on behind this error.
-    pub const fn is_line(&self) -> bool {
-        matches!(self, Self::Line { .. })
+    pub const fn is_passable(&self) -> bool {
+        matches!(self, Self::Line { .. } | Self::Torn { .. })
     }
 }
 
@@ -100,6 +122,8 @@ impl RecordingError {
 pub struct Reader {
     waiting: VecDeque<PathBuf>,
     current: Option<Box<dyn BufRead + Send>>,
+    /// Whether a cut in the present file is what a recorder may leave.
+    may_be_torn: bool,
     file: PathBuf,
     line: u64,
     buffer: Vec<u8>,
@@ -131,6 +155,7 @@ impl Reader {
                 .map(|file| file.as_ref().to_owned())
                 .collect(),
             current: None,
+            may_be_torn: false,
             file: PathBuf::new(),
             line: 0,
             buffer: Vec::new(),
@@ -168,7 +193,10 @@ impl Reader {
                 self.file = file;
                 self.line = 0;
                 match open(&self.file) {
-                    Ok(source) => self.current = Some(source),
+                    Ok((source, packing)) => {
+                        self.current = Some(source);
+                        self.may_be_torn = packing == Packing::Zstd;
+                    }
                     Err(source) => {
                         self.waiting.clear();
                         let file = self.file.clone();
@@ -193,6 +221,12 @@ impl Reader {
                 }
                 Err(source) => {
                     self.current = None;
+                    if self.may_be_torn && source.kind() == io::ErrorKind::UnexpectedEof {
+                        return Err(RecordingError::Torn {
+                            file: self.file.clone(),
+                            line: self.line,
+                        });
+                    }
                     self.waiting.clear();
                     return Err(RecordingError::Read {
                         file: self.file.clone(),
@@ -226,21 +260,32 @@ impl Iterator for Reader {
     }
 }
 
-fn open(file: &Path) -> io::Result<Box<dyn BufRead + Send>> {
-    let mut plain = BufReader::with_capacity(1 << 16, File::open(file)?);
+/// How a file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+fn open(file: &Path) -> io::Result<(Box<dyn BufRead + Send>, Packing)> {
+    const GZIP: &[u8] = &[0x1f, 0x8b];
+    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+    const BUFFER: usize = 1 << 16;
+    let mut plain = BufReader::with_capacity(BUFFER, File::open(file)?);
     let magic = plain.fill_buf()?;
-    Ok(if magic.starts_with(&[0x1f, 0x8b]) {
-        Box::new(BufReader::with_capacity(
-            1 << 16,
-            flate2::bufread::MultiGzDecoder::new(plain),
-        ))
-    } else if magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        Box::new(BufReader::with_capacity(
-            1 << 16,
-            zstd::stream::read::Decoder::with_buffer(plain)?,
-        ))
+    // A file may be cut within its first bytes, too.
+    let torn = !magic.is_empty() && ZSTD.starts_with(magic);
+    Ok(if magic.starts_with(GZIP) {
+        let decoder = flate2::bufread::MultiGzDecoder::new(plain);
+        let reader = BufReader::with_capacity(BUFFER, decoder);
+        (Box::new(reader), Packing::Gzip)
+    } else if magic.starts_with(ZSTD) || torn {
+        let decoder = zstd::stream::read::Decoder::with_buffer(plain)?;
+        let reader = BufReader::with_capacity(BUFFER, decoder);
+        (Box::new(reader), Packing::Zstd)
     } else {
-        Box::new(plain)
+        (Box::new(plain), Packing::None)
     })
 }
 

@@ -1,62 +1,97 @@
-//! The market-data session of one venue: connect, subscribe, read, notice silence, come back.
+//! The market data of one venue: connections that share its topics, REST jobs beside them, and the
+//! watch over every stream.
 //!
-//! Who does what: a reader task (`reader.rs`) owns the socket, decodes and hands events to the kernel;
-//! REST jobs (`fetch.rs`) run beside it; this module owns both, decides when a session is over, and
-//! delivers what the jobs bring. Invariants: an instrument whose session ends is reported as
-//! [`LossReason::Disconnected`] after its last event; a snapshot is asked for only after the
-//! subscription is confirmed, and one that a dead session asked for is never delivered.
+//! Who does what: a link (`link.rs`) owns one shard's connection, replaces it in time and comes back after
+//! a loss; its reader task (`reader.rs`) decodes and hands events to the kernel; REST jobs (`fetch.rs`)
+//! run beside them; this module decides what is fetched, subscribed to anew, or given up. Invariants: what
+//! a connection carried is reported as lost after its last event; a snapshot is asked for only after the
+//! subscription is confirmed, and one that a dead connection asked for is never delivered.
 
+mod care;
+mod connection;
 mod fetch;
+mod gate;
+mod history;
+mod link;
+mod plan;
 mod reader;
+pub mod streams;
+mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep, timeout};
+use tokio::sync::{mpsc, watch as signal};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, interval_at, timeout};
 
+use self::care::Heal;
 use self::fetch::{Fetched, Fetcher, Job};
-use self::reader::{Control, Meters};
-use super::VenueRow;
-use super::access::{Access, wait_for};
-use super::backoff::Backoff;
-use super::budget::MessageBudget;
-use super::protocol::{Decode, Reading, Wanted};
-use super::ws::{WsError, WsLimits, WsWriter};
+use self::link::{Link, Wish};
+use self::plan::Shard;
+use self::reader::Meters;
+use self::streams::Feeding;
+use super::access::Access;
+use super::protocol::{Decode, Reading, TopicKind, Wanted};
+use super::ws::{WsError, WsLimits};
 use crate::kernel::event::{LossReason, Lost, MarketData, MarketEvent};
 use crate::kernel::types::{Instrument, InstrumentId, Interval, Time};
+use crate::recording::Recorder;
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{KernelHandle, TaskQueue};
-use crate::status::{FeedStatus, Moment};
+use crate::status::FeedStatus;
 
-/// A session that lived this long was a good one: the next attempt comes without back-off.
-const GOOD_SESSION: i64 = 60 * crate::kernel::types::SECOND;
-/// Answers and notices between the reader and the session.
-const CONTROL_CAPACITY: usize = 64;
+/// Wishes that may wait for a link, and news for the feed.
+const WISHES: usize = 256;
+/// How long links may take to say good-bye.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How often open interest is asked for.
+const OPEN_INTEREST_EVERY: Duration = Duration::from_secs(60);
 
-/// How the session behaves.
-#[derive(Debug, Clone)]
+/// How a feed behaves.
+#[derive(Clone)]
 pub struct FeedConfig {
     /// The venue.
     pub access: Arc<Access>,
     /// Candle intervals to subscribe to and to backfill.
     pub intervals: Vec<Interval>,
-    /// Levels a side of a depth snapshot.
+    /// Levels a side of a depth snapshot from REST.
     pub snapshot_levels: u16,
+    /// Levels a side of depth streams that show a window.
+    pub window: u16,
     /// Candles of a backfill.
     pub history_candles: u16,
     /// An instrument without a depth event for so long is probed over REST.
     pub silence: Duration,
-    /// Longest wait for the answers to our subscriptions.
+    /// A stream whose neighbour is ahead has so long to follow.
+    pub stall: Duration,
+    /// Longest wait for the answer to a subscription.
     pub answer: Duration,
     /// First and last ceiling of the back-off between connections.
     pub reconnect: (Duration, Duration),
     /// First and last ceiling of the back-off between REST calls for the same thing.
     pub refetch: (Duration, Duration),
-    /// Ends of the connection.
+    /// Age at which a connection is replaced, before the venue ends it at 24 hours.
+    pub renew: Duration,
+    /// How often the venue is asked about its instruments.
+    pub refresh: Duration,
+    /// Which instruments have positions or orders: they go first.
+    pub exposed: Arc<dyn Fn(InstrumentId) -> bool + Send + Sync>,
+    /// Where raw frames are kept, if they are.
+    pub recorder: Option<Recorder>,
+    /// Ends of a connection.
     pub ws: WsLimits,
+}
+
+impl std::fmt::Debug for FeedConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FeedConfig")
+            .field("venue", &self.access.venue())
+            .field("intervals", &self.intervals)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FeedConfig {
@@ -66,36 +101,42 @@ impl FeedConfig {
             access,
             intervals,
             snapshot_levels: 1_000,
+            window: 200,
             history_candles: 1_000,
-            silence: Duration::from_secs(30),
+            silence: Duration::from_secs(10),
+            stall: Duration::from_secs(3),
             answer: Duration::from_secs(10),
             reconnect: (Duration::from_millis(250), Duration::from_secs(30)),
             refetch: (Duration::from_millis(100), Duration::from_secs(30)),
+            renew: Duration::from_secs(23 * 3_600),
+            refresh: Duration::from_secs(600),
+            exposed: Arc::new(|_| false),
+            recorder: None,
             ws: WsLimits::default(),
         }
     }
+
+    /// How often streams are looked after.
+    fn tick(&self) -> Duration {
+        (self.stall.min(self.silence) / 4).max(Duration::from_millis(1))
+    }
 }
 
-/// The feed cannot run at all.
-#[derive(Debug, thiserror::Error)]
-pub enum FeedError {
-    /// More than one connection may carry.
-    #[error(
-        "{streams} streams are more than the {max} of one connection: configure fewer symbols or intervals"
-    )]
-    TooManyStreams {
-        /// Wanted.
-        streams: usize,
-        /// Allowed.
-        max: usize,
-    },
+/// A wish of the operator towards a running feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Read this instrument (again).
+    Subscribe(InstrumentId),
+    /// Do not read it any more.
+    Unsubscribe(InstrumentId),
 }
 
-/// What session, reader and jobs share.
-#[derive(Debug)]
+/// What links, readers and jobs share.
 struct Shared {
     config: FeedConfig,
     instruments: Vec<Feeding>,
+    /// Place of an instrument by its index; `u16::MAX` for those of other venues.
+    places: Vec<u16>,
     decoder: Box<dyn Decode>,
     kernel: KernelHandle,
     status: Arc<FeedStatus>,
@@ -103,20 +144,14 @@ struct Shared {
     meters: Meters,
 }
 
-/// An instrument and how far its book has come.
-#[derive(Debug)]
-struct Feeding {
-    id: InstrumentId,
-    instrument: Instrument,
-    /// Newest update id seen, from stream or snapshot.
-    seq: AtomicU64,
-    /// When the last depth event came.
-    updated: Moment,
-}
-
 impl Shared {
-    fn position(&self, id: InstrumentId) -> Option<usize> {
-        self.instruments.iter().position(|f| f.id == id)
+    fn place(&self, id: InstrumentId) -> Option<usize> {
+        let place = *self.places.get(id.index())?;
+        (place != u16::MAX).then_some(usize::from(place))
+    }
+
+    fn feeding(&self, id: InstrumentId) -> Option<&Feeding> {
+        self.instruments.get(self.place(id)?)
     }
 
     fn lost(&self, id: InstrumentId, reason: LossReason, what: Lost) {
@@ -130,359 +165,421 @@ impl Shared {
     }
 }
 
-/// Why a session ended.
+/// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum SessionEnd {
+enum LinkEnd {
     #[error(transparent)]
     Ws(#[from] WsError),
-    #[error("the venue refused a subscription: {1} (code {0})")]
-    Subscription(i64, String),
-    #[error("the venue did not confirm the subscriptions in time")]
+    #[error("the venue refused a message: {1} (code {0})")]
+    Refused(i64, String),
+    #[error("the venue did not confirm a subscription in time")]
     NoAnswer,
     #[error("the venue announced its shutdown")]
     Announced,
     #[error("{0}")]
     Reader(String),
-    #[error("{0} stood still although the venue's book moved on")]
-    Stalled(String),
-    #[error("nothing came for too long, and the venue does not answer over REST")]
-    Silent,
+    #[error("it is not wanted any more")]
+    Left,
+}
+
+/// A link came up, or went down.
+#[derive(Debug)]
+struct News {
+    link: usize,
+    up: bool,
+}
+
+/// The feed has no work, or lost a part of itself.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// A task of the feed failed.
+    #[error("a connection's task failed: {0}")]
+    Link(String),
+}
+
+/// What a feed is connected to.
+#[derive(Debug)]
+pub struct FeedWiring {
+    /// Where events go.
+    pub kernel: KernelHandle,
+    /// Instruments whose books the kernel wants anew; one feed drains it.
+    pub resync: Arc<TaskQueue<InstrumentId>>,
+    /// What the operator wants; one feed drains it.
+    pub changes: Arc<TaskQueue<Change>>,
+    /// What the feed says of itself.
+    pub status: Arc<FeedStatus>,
+    /// Time.
+    pub clock: Clock,
 }
 
 /// Reads the market data of `instruments` until `shutdown` turns true (or its sender is gone).
-/// `resync` carries the instruments whose snapshot the kernel wants; one feed drains it.
 pub async fn run(
     config: FeedConfig,
     instruments: Vec<(InstrumentId, Instrument)>,
-    kernel: KernelHandle,
-    resync: Arc<TaskQueue<InstrumentId>>,
-    status: Arc<FeedStatus>,
-    clock: Clock,
-    mut shutdown: watch::Receiver<bool>,
+    wiring: FeedWiring,
+    mut shutdown: signal::Receiver<bool>,
 ) -> Result<(), FeedError> {
+    let stopped = async move {
+        // An error says that the sender is gone, and with it whoever wanted the feed.
+        drop(shutdown.wait_for(|stop| *stop).await);
+    };
     if instruments.is_empty() {
-        stopped(&mut shutdown).await;
+        stopped.await;
         return Ok(());
     }
-    let protocol = config.access.protocol();
-    let wanted = Wanted {
-        intervals: config.intervals.clone(),
-        window: 200,
-    };
-    let per_instrument = |(_, i): &(_, Instrument)| protocol.topics(i, &wanted);
-    let streams = instruments.iter().flat_map(per_instrument);
-    let streams: Vec<String> = streams.map(|t| t.name).collect();
-    let route = protocol.routes()[0];
-    if streams.len() > route.topics_max {
-        return Err(FeedError::TooManyStreams {
-            streams: streams.len(),
-            max: route.topics_max,
-        });
-    }
-    let venue = config.access.venue();
-    let seed = clock.now().0.unsigned_abs();
-    let mut backoff = Backoff::new(config.reconnect.0, config.reconnect.1, seed);
-    let shared = Arc::new(Shared {
-        decoder: {
-            let reading =
-                |(id, instrument): &'_ (InstrumentId, Instrument)| (*id, instrument.clone());
-            let readings: Vec<_> = instruments.iter().map(reading).collect();
-            let readings: Vec<Reading<'_>> = readings
-                .iter()
-                .map(|(id, instrument)| Reading {
-                    id: *id,
-                    instrument,
-                    trades: protocol.trade_stream(),
-                })
-                .collect();
-            protocol.decoder(&readings)
-        },
-        instruments: instruments
-            .into_iter()
-            .map(|(id, instrument)| Feeding {
-                id,
-                instrument,
-                seq: AtomicU64::new(0),
-                updated: Moment::default(),
-            })
-            .collect(),
-        meters: Meters::new(venue),
-        config,
-        kernel,
-        status,
-        clock,
-    });
-    let mut session = Session {
-        fetcher: Fetcher::new(Arc::clone(&shared), seed),
-        shared,
-        streams,
-        resync,
-        writer: None,
-        reader: None,
-        connections: 0,
-        connected: false,
-        subscribed: None,
-    };
-    loop {
-        let end = tokio::select! {
-            biased;
-            () = stopped(&mut shutdown) => {
-                session.leave().await;
-                return Ok(());
-            }
-            end = session.run() => end,
-        };
-        let good = session.lived() > GOOD_SESSION;
-        session.over().await;
-        if good {
-            backoff.reset();
+    let mut feed = Feed::new(config, instruments, wiring);
+    tokio::select! {
+        biased;
+        () = stopped => {
+            feed.leave().await;
+            Ok(())
         }
-        let pause = match end {
-            SessionEnd::Announced => Duration::ZERO,
-            _ => backoff.delay(),
-        };
-        tracing::warn!(%venue, reason = %end, pause_ms = pause.as_millis(), "market data session ended");
-        tokio::select! {
-            biased;
-            () = stopped(&mut shutdown) => return Ok(()),
-            () = session.idle() => {}
-            () = sleep(pause) => {}
-        }
+        end = feed.run() => end,
     }
 }
 
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
-    // An error says that the sender is gone, and with it whoever wanted the feed.
-    drop(shutdown.wait_for(|stop| *stop).await);
-}
-
-struct Session {
+struct Feed {
     shared: Arc<Shared>,
+    shards: Vec<Arc<Shard>>,
+    links: JoinSet<()>,
+    wishes: Vec<mpsc::Sender<Wish>>,
+    up: Vec<bool>,
+    news: mpsc::Receiver<News>,
     fetcher: Fetcher,
-    streams: Vec<String>,
     resync: Arc<TaskQueue<InstrumentId>>,
-    writer: Option<WsWriter>,
-    reader: Option<JoinHandle<String>>,
-    connections: u64,
-    /// The kernel may have got data that it must now be told to distrust.
-    connected: bool,
-    subscribed: Option<Time>,
+    changes: Arc<TaskQueue<Change>>,
+    /// By instrument and stream: how often it was subscribed to anew lately, and when first and last.
+    heals: BTreeMap<(usize, TopicKind), Heal>,
+    /// By instrument: where the venue's book was when it was looked at, and when that was.
+    suspects: Vec<Option<(u64, Time)>>,
 }
 
-impl Session {
-    /// One session from connecting to its end.
-    async fn run(&mut self) -> SessionEnd {
-        match self.live().await {
-            Ok(never) => match never {},
-            Err(end) => end,
+impl Feed {
+    fn new(
+        config: FeedConfig,
+        instruments: Vec<(InstrumentId, Instrument)>,
+        wiring: FeedWiring,
+    ) -> Self {
+        let FeedWiring {
+            kernel,
+            resync,
+            changes,
+            status,
+            clock,
+        } = wiring;
+        let protocol = config.access.protocol();
+        let readings: Vec<Reading<'_>> = instruments
+            .iter()
+            .map(|(id, instrument)| Reading {
+                id: *id,
+                instrument,
+                trades: protocol.trade_stream(),
+            })
+            .collect();
+        let decoder = protocol.decoder(&readings);
+        let most = instruments.iter().map(|(id, _)| id.index()).max();
+        let mut places = vec![u16::MAX; most.map_or(0, |most| most + 1)];
+        for (place, (id, _)) in (0_u16..).zip(&instruments) {
+            if let Some(slot) = places.get_mut(id.index()) {
+                *slot = place;
+            }
+        }
+        let wanted = Wanted {
+            intervals: config.intervals.clone(),
+            window: config.window,
+        };
+        let seed = clock.now().0.unsigned_abs();
+        let shared = Arc::new(Shared {
+            instruments: instruments
+                .into_iter()
+                .map(|(id, instrument)| Feeding::new(id, instrument))
+                .collect(),
+            places,
+            decoder,
+            meters: Meters::new(config.access.venue()),
+            config,
+            kernel,
+            status,
+            clock,
+        });
+        let shards = plan::shards(protocol, &shared.instruments, &wanted);
+        let shards: Vec<Arc<Shard>> = shards.into_iter().map(Arc::new).collect();
+        let (to_feed, news) = mpsc::channel(WISHES);
+        let mut links = JoinSet::new();
+        let mut wishes = Vec::new();
+        for (number, shard) in shards.iter().enumerate() {
+            let (to_link, inbox) = mpsc::channel(WISHES);
+            wishes.push(to_link);
+            let link = Link {
+                shared: Arc::clone(&shared),
+                shard: Arc::clone(shard),
+                number,
+                wishes: inbox,
+                news: to_feed.clone(),
+                left_out: Vec::new(),
+                seed: seed.wrapping_add(number as u64),
+            };
+            links.spawn(link.run());
+        }
+        let weak = Arc::downgrade(&shared);
+        shared
+            .status
+            .streams
+            .set_source(move || weak.upgrade().map(Streams));
+        Self {
+            up: vec![false; shards.len()],
+            suspects: vec![None; shared.instruments.len()],
+            fetcher: Fetcher::new(Arc::clone(&shared), seed),
+            shards,
+            links,
+            wishes,
+            news,
+            resync,
+            changes,
+            heals: BTreeMap::new(),
+            shared,
         }
     }
 
-    async fn live(&mut self) -> Result<std::convert::Infallible, SessionEnd> {
-        let shared = Arc::clone(&self.shared);
-        let config = &shared.config;
-        let (reader, writer) = config
-            .access
-            .stream(config.access.protocol().routes()[0].path, config.ws)
-            .await?;
-        self.connected = true;
-        self.connections += 1;
-        if self.connections > 1 {
-            shared.status.reconnects.fetch_add(1, Ordering::Relaxed);
-        }
-        shared.status.last_message.set(shared.clock.now());
-        let (to_session, mut controls) = mpsc::channel(CONTROL_CAPACITY);
-        let reading = reader::read(Arc::clone(&shared), reader, to_session);
-        self.reader = Some(tokio::spawn(reading));
-        self.writer = Some(writer.clone());
-
-        let subscribing = self.subscribe(&writer, &mut controls);
-        let subscribed = timeout(config.answer, subscribing).await;
-        if !subscribed.unwrap_or(Err(SessionEnd::NoAnswer))? {
-            return Err(self.reader_end().await);
-        }
-        let now = shared.clock.now();
-        self.subscribed = Some(now);
-        shared.status.connected.store(true, Ordering::Release);
-        tracing::info!(
-            venue = %config.access.venue(), streams = self.streams.len(), "market data subscribed"
-        );
-        for feeding in &shared.instruments {
-            // A restarted venue may count from the beginning.
-            feeding.seq.store(0, Ordering::Relaxed);
-            feeding.updated.set(now);
-        }
-        self.fetcher.start();
-
-        let mut check = interval((config.silence / 4).max(Duration::from_millis(1)));
+    async fn run(&mut self) -> Result<(), FeedError> {
+        let config = self.shared.config.clone();
+        let mut check = interval(config.tick());
+        let later = |every| interval_at(Instant::now() + every, every);
+        let mut refresh = later(config.refresh);
+        let mut interest = later(OPEN_INTEREST_EVERY);
         loop {
             tokio::select! {
                 biased;
-                control = controls.recv() => match control {
-                    Some(Control::Shutdown) => return Err(SessionEnd::Announced),
-                    Some(Control::Answer(_)) => {}
-                    None => return Err(self.reader_end().await),
-                },
-                fetched = self.fetcher.next() => self.deliver(fetched)?,
+                Some(failed) = self.links.join_next() => {
+                    let why = match failed {
+                        Ok(()) => "it left".to_owned(),
+                        Err(error) => error.to_string(),
+                    };
+                    return Err(FeedError::Link(why));
+                }
+                Some(news) = self.news.recv() => self.hear(&news),
+                fetched = self.fetcher.next() => self.deliver(fetched),
                 id = self.resync.next() => self.resynchronise(id),
-                _ = check.tick() => self.check_liveness()?,
+                change = self.changes.next() => self.change(change),
+                _ = refresh.tick() => self.fetcher.request(Job::Listings),
+                _ = interest.tick() => self.ask_open_interest(),
+                _ = check.tick() => self.look(),
             }
         }
     }
 
-    /// Subscribes and waits for the answers; `false` when the connection ended meanwhile.
-    async fn subscribe(
-        &self,
-        writer: &WsWriter,
-        controls: &mut mpsc::Receiver<Control>,
-    ) -> Result<bool, SessionEnd> {
-        let limits = VenueRow::of(self.shared.config.access.venue()).limits;
-        let mut budget = MessageBudget::new(limits);
-        let mut open: Vec<i64> = Vec::new();
-        let names: Vec<&str> = self.streams.iter().map(String::as_str).collect();
-        for (id, message) in self
-            .shared
-            .config
-            .access
-            .protocol()
-            .subscriptions(true, &names, 1)
-        {
-            wait_for(&self.shared.clock, |now| budget.take(now)).await;
-            writer.text(&message).await?;
-            open.push(id);
+    /// A link came up or went down.
+    fn hear(&mut self, news: &News) {
+        let shared = Arc::clone(&self.shared);
+        if let Some(up) = self.up.get_mut(news.link) {
+            *up = news.up;
         }
-        while !open.is_empty() {
-            match controls.recv().await {
-                Some(Control::Answer(answer)) => {
-                    if let Some((code, message)) = answer.error {
-                        return Err(SessionEnd::Subscription(code, message));
-                    }
-                    open.retain(|id| Some(*id) != answer.id);
+        let all = self.up.iter().all(|up| *up);
+        shared.status.connected.store(all, Ordering::Release);
+        let Some(shard) = self.shards.get(news.link).map(Arc::clone) else {
+            return;
+        };
+        if news.up {
+            tracing::info!(
+                venue = %shared.status.venue, link = news.link, topics = shard.feeds.len(),
+                "market data subscribed"
+            );
+        }
+        for feed in &shard.feeds {
+            if feed.topic.kind == TopicKind::Depth {
+                self.fetcher.forget(feed.at);
+                if let Some(slot) = self.suspects.get_mut(feed.at) {
+                    *slot = None;
                 }
-                Some(Control::Shutdown) => return Err(SessionEnd::Announced),
-                None => return Ok(false),
+            }
+            if news.up {
+                self.begin(feed.at, feed.topic.kind);
             }
         }
-        Ok(true)
+        if news.up && news.link + 1 == self.shards.len() {
+            self.ask_open_interest();
+        }
+    }
+
+    /// A stream is subscribed: fetches what belongs before it.
+    fn begin(&mut self, at: usize, kind: TopicKind) {
+        let shared = Arc::clone(&self.shared);
+        let Some(feeding) = shared.instruments.get(at) else {
+            return;
+        };
+        let protocol = shared.config.access.protocol();
+        match kind {
+            TopicKind::Depth if protocol.depth(&feeding.instrument, 1).is_some() => {
+                self.fetcher.request(Job::Snapshot(at));
+            }
+            TopicKind::Trades => {
+                for interval in &shared.config.intervals {
+                    if history::source(protocol, *interval).is_some() {
+                        self.fetcher.request(Job::History(at, *interval));
+                    }
+                }
+            }
+            TopicKind::Depth
+            | TopicKind::Quote
+            | TopicKind::Candles
+            | TopicKind::Ticker
+            | TopicKind::Mark
+            | TopicKind::Liquidations => {}
+        }
     }
 
     /// Hands what a job brought to the kernel.
-    fn deliver(&mut self, fetched: Fetched) -> Result<(), SessionEnd> {
-        let shared = &self.shared;
-        let weight = shared.config.access.weight_used_ppm();
-        shared
-            .status
-            .weight_used_ppm
-            .store(weight, Ordering::Relaxed);
-        match fetched {
-            Fetched::Event(index, event) => {
-                if let MarketData::Snapshot(snapshot) = &event.data
-                    && let Some(feeding) = shared.instruments.get(index)
-                {
-                    feeding.seq.fetch_max(snapshot.last_id, Ordering::Relaxed);
-                }
-                shared.kernel.offer_market(event);
-                shared.kernel.ring();
-            }
-            Fetched::Failed => {}
-            Fetched::ProbeFailed => {
-                let last = shared.status.last_message.get().unwrap_or(Time::ZERO);
-                if shared.clock.now().since(last) > nanos(shared.config.silence) {
-                    return Err(SessionEnd::Silent);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn resynchronise(&mut self, id: InstrumentId) {
-        if let Some(index) = self.shared.position(id) {
-            self.fetcher.request(Job::Snapshot(index));
-        } else {
-            tracing::debug!(?id, "resync of an instrument of another venue");
-        }
-    }
-
-    /// Probes instruments that are silent, and ends the session if one missed an update.
-    fn check_liveness(&mut self) -> Result<(), SessionEnd> {
+    fn deliver(&mut self, fetched: Fetched) {
         let shared = Arc::clone(&self.shared);
-        let now = shared.clock.now();
-        for (index, feeding) in shared.instruments.iter().enumerate() {
-            let seen = feeding.seq.load(Ordering::Relaxed);
-            let grace = nanos(shared.config.silence / 4);
-            if self.fetcher.missed(index, seen, grace) {
-                shared.lost(feeding.id, LossReason::Stalled, Lost::Book);
+        let access = &shared.config.access;
+        let status = &shared.status;
+        let used = access.weight_used_ppm();
+        status.weight_used_ppm.store(used, Ordering::Relaxed);
+        let peak = access.weight_peak_ppm();
+        status.weight_peak_ppm.store(peak, Ordering::Relaxed);
+        status
+            .substitute
+            .store(access.is_substitute(), Ordering::Relaxed);
+        match fetched {
+            Fetched::Events(events) => {
+                for event in events {
+                    if let Some(feeding) = shared.feeding(event.instrument)
+                        && let MarketData::Snapshot(snapshot) = &event.data
+                    {
+                        // The stream may be further already.
+                        feeding
+                            .depth_id
+                            .fetch_max(snapshot.last_id, Ordering::Relaxed);
+                        feeding.depth_seq.fetch_max(snapshot.seq, Ordering::Relaxed);
+                    }
+                    shared.kernel.offer_market(event);
+                }
                 shared.kernel.ring();
-                return Err(SessionEnd::Stalled(feeding.instrument.name.to_string()));
             }
-            let updated = feeding.updated.get().unwrap_or(Time::ZERO);
-            if now.since(updated) > nanos(shared.config.silence) {
-                // Silence begins anew: one probe in each period.
-                feeding.updated.set(now);
-                self.fetcher.request(Job::Probe(index));
+            Fetched::Probed(at, seq) => {
+                if let Some(slot) = self.suspects.get_mut(at) {
+                    *slot = Some((seq, shared.clock.now()));
+                }
             }
+            Fetched::ProbeFailed => {
+                let last = status.last_message.get().unwrap_or(Time::ZERO);
+                if shared.clock.now().since(last) > nanos(shared.config.silence) {
+                    for link in 0..self.wishes.len() {
+                        let why = "nothing came for long, and the venue does not answer over REST";
+                        self.wish(link, Wish::Reconnect(why.to_owned()));
+                    }
+                }
+            }
+            Fetched::Nothing => {}
         }
-        Ok(())
     }
 
-    /// Between sessions: the kernel's wishes are dropped, since every session begins with snapshots.
-    async fn idle(&self) {
-        loop {
-            self.resync.next().await;
-        }
-    }
-
-    /// How long the session has been subscribed, in nanoseconds.
-    fn lived(&self) -> i64 {
-        let now = self.shared.clock.now();
-        self.subscribed.map_or(0, |since| now.since(since))
-    }
-
-    /// Ends everything of the session and tells the kernel what it lost.
-    async fn over(&mut self) {
-        self.fetcher.stop();
-        self.subscribed = None;
-        self.shared.status.connected.store(false, Ordering::Release);
-        self.writer = None;
-        if let Some(reader) = self.reader.take() {
-            // Its last event must come before the loss.
-            reader.abort();
-            drop(reader.await);
-        }
-        if !std::mem::take(&mut self.connected) {
+    /// The kernel wants a book anew.
+    fn resynchronise(&mut self, id: InstrumentId) {
+        let shared = Arc::clone(&self.shared);
+        let Some(at) = shared.place(id) else {
+            tracing::debug!(?id, "resync of an instrument of another venue");
             return;
-        }
-        for feeding in &self.shared.instruments {
-            self.shared
-                .lost(feeding.id, LossReason::Disconnected, Lost::All);
-        }
-        self.shared.kernel.ring();
-    }
-
-    /// Ends the session because we want to.
-    async fn leave(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            // Politeness only: the socket is dropped next.
-            drop(timeout(Duration::from_secs(1), writer.close(1000, "")).await);
-        }
-        self.over().await;
-    }
-
-    async fn reader_end(&mut self) -> SessionEnd {
-        let Some(reader) = self.reader.as_mut() else {
-            return SessionEnd::Reader("the reader is gone".to_owned());
         };
-        let end = reader.await;
-        self.reader = None;
-        SessionEnd::Reader(end.unwrap_or_else(|e| format!("the reader failed: {e}")))
+        let Some(feeding) = shared.instruments.get(at) else {
+            return;
+        };
+        let stream = feeding.stream(TopicKind::Depth);
+        if !stream.subscribed.load(Ordering::Relaxed) {
+            return; // the next subscription begins with a fresh book
+        }
+        let protocol = shared.config.access.protocol();
+        if protocol.depth(&feeding.instrument, 1).is_some() {
+            self.fetcher.request(Job::Snapshot(at));
+        } else if feeding.awaits_snapshot.get().is_none() {
+            self.heal(at, TopicKind::Depth, "the book needs a snapshot");
+        }
+    }
+
+    fn wish(&self, link: usize, wish: Wish) {
+        // A link that is full or down has its own reasons to subscribe anew.
+        if let Some(wishes) = self.wishes.get(link)
+            && wishes.try_send(wish).is_err()
+        {
+            tracing::debug!(link, "a link does not take wishes now");
+        }
+    }
+
+    /// Carries out what the operator wants.
+    fn change(&mut self, change: Change) {
+        let shared = Arc::clone(&self.shared);
+        let (id, subscribe) = match change {
+            Change::Subscribe(id) => (id, true),
+            Change::Unsubscribe(id) => (id, false),
+        };
+        let Some(at) = shared.place(id) else {
+            return;
+        };
+        for kind in TopicKind::ALL {
+            for (link, topics) in self.topics(at, kind) {
+                self.wish(link, Wish::Subscribe(subscribe, topics));
+                if subscribe {
+                    self.begin(at, kind);
+                }
+            }
+        }
+        if !subscribe {
+            self.fetcher.forget(at);
+            if let Some(feeding) = shared.instruments.get(at) {
+                TopicKind::ALL
+                    .into_iter()
+                    .for_each(|kind| feeding.forget(kind));
+            }
+            shared.lost(id, LossReason::Unsubscribed, Lost::All);
+            shared.kernel.ring();
+        }
+    }
+
+    fn ask_open_interest(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let protocol = shared.config.access.protocol();
+        for (at, feeding) in shared.instruments.iter().enumerate() {
+            if protocol.open_interest(&feeding.instrument).is_some() {
+                self.fetcher.request(Job::OpenInterest(at));
+            }
+        }
+    }
+
+    /// Ends everything because we want to, and tells the kernel what it lost.
+    async fn leave(&mut self) {
+        for link in 0..self.wishes.len() {
+            self.wish(link, Wish::Leave);
+        }
+        // The news of their ends must not fill up and hold them.
+        let goodbye = async {
+            loop {
+                tokio::select! {
+                    left = self.links.join_next() => if left.is_none() { return },
+                    _ = self.news.recv() => {}
+                }
+            }
+        };
+        drop(timeout(GOODBYE, goodbye).await);
+        self.links.shutdown().await;
+        let status = &self.shared.status;
+        status.connected.store(false, Ordering::Release);
+        self.shared.kernel.ring();
     }
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        if let Some(reader) = &self.reader {
-            reader.abort();
-        }
+/// The streams of a running feed, for readers.
+pub struct Streams(Arc<Shared>);
+
+impl std::fmt::Debug for Streams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Streams").field(&self.0.instruments).finish()
+    }
+}
+
+impl Streams {
+    /// The instruments of the feed.
+    pub fn instruments(&self) -> &[Feeding] {
+        &self.0.instruments
     }
 }
 

@@ -4,7 +4,9 @@ pub mod access;
 pub mod backoff;
 pub mod binance;
 pub mod budget;
+pub mod bybit;
 pub mod decode_error;
+mod digits;
 pub mod dns;
 pub mod endpoints;
 pub mod feed;
@@ -13,6 +15,7 @@ pub mod load;
 pub mod net;
 pub mod protocol;
 pub mod rest;
+mod scale;
 pub mod sim;
 pub mod tls;
 pub mod url;
@@ -20,6 +23,7 @@ mod value;
 pub mod ws;
 
 use binance::{Binance, Market};
+use bybit::{Bybit, Category};
 use protocol::Protocol;
 
 use crate::kernel::types::VenueId;
@@ -38,8 +42,14 @@ pub struct VenueRow {
     pub limits: budget::Limits,
 }
 
+/// The second name of the same service is for networks that do not resolve the first one.
+const BYBIT_HOSTS: [(&str, &str); 2] = [
+    ("https://api.bybit.com", "wss://stream.bybit.com"),
+    ("https://api.bytick.com", "wss://stream.bytick.com"),
+];
+
 /// Every venue, in the order of [`VenueId::ALL`].
-pub static VENUES: [VenueRow; 3] = [
+pub static VENUES: [VenueRow; 5] = [
     VenueRow {
         id: VenueId::Binance,
         protocol: &Binance {
@@ -65,6 +75,24 @@ pub static VENUES: [VenueRow; 3] = [
         limits: budget::Limits::BINANCE_USDM,
     },
     VenueRow {
+        id: VenueId::BybitSpot,
+        protocol: &Bybit {
+            venue: VenueId::BybitSpot,
+            category: Category::Spot,
+        },
+        hosts: &BYBIT_HOSTS,
+        limits: budget::Limits::BYBIT,
+    },
+    VenueRow {
+        id: VenueId::BybitLinear,
+        protocol: &Bybit {
+            venue: VenueId::BybitLinear,
+            category: Category::Linear,
+        },
+        hosts: &BYBIT_HOSTS,
+        limits: budget::Limits::BYBIT,
+    },
+    VenueRow {
         id: VenueId::Sim,
         protocol: &Binance {
             venue: VenueId::Sim,
@@ -83,5 +111,19 @@ impl VenueRow {
             .iter()
             .find(|row| row.id == venue)
             .unwrap_or(&VENUES[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_complete_and_in_order() {
+        let rows: Vec<VenueId> = VENUES.iter().map(|row| row.id).collect();
+        assert_eq!(rows, VenueId::ALL);
+        for venue in VenueId::ALL {
+            assert_eq!(VenueRow::of(venue).id, venue);
+        }
     }
 }

@@ -17,9 +17,9 @@ pub trait Protocol: fmt::Debug + Send + Sync {
     /// What an instrument is read from.
     fn topics(&self, instrument: &Instrument, wanted: &Wanted) -> Vec<Topic>;
 
-    /// Messages that subscribe to (or leave) topics of one connection, with ids from `first_id` on.
-    /// Every message is answered.
-    fn subscriptions(&self, subscribe: bool, topics: &[&str], first_id: i64) -> Vec<(i64, String)>;
+    /// Messages that subscribe to (or leave) topics of one connection, in their order, with ids from
+    /// `first_id` on. Every message is answered.
+    fn subscriptions(&self, subscribe: bool, topics: &[&str], first_id: i64) -> Vec<Outgoing>;
 
     /// The message that keeps a connection alive, where the venue wants one every
     /// [`Route::ping_every_s`] seconds.
@@ -117,6 +117,17 @@ pub struct Route {
     pub topics_max: usize,
     /// Seconds between our keep-alive messages; zero where the server pings.
     pub ping_every_s: u64,
+}
+
+/// A message of ours on a stream connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its answer carries this.
+    pub id: i64,
+    /// Topics in it: the first ones that are in no message before it.
+    pub topics: usize,
+    /// The message.
+    pub text: String,
 }
 
 /// What is to be read of an instrument.

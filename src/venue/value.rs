@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 
 use super::decode_error::{DecodeError, FieldFault};
-use crate::kernel::event::Level;
+use crate::kernel::event::{Candle, Level};
 use crate::kernel::types::{
     FixedError, Instrument, MarkPrice, Price, Qty, Rate, Scale, Time, parse_fixed,
 };
@@ -40,6 +40,16 @@ impl Scales {
 }
 
 type Result<T> = std::result::Result<T, DecodeError>;
+
+/// Fills the slot of a key, once.
+#[inline]
+pub(in crate::venue) fn set<T>(slot: &mut Option<T>, key: &str, value: T) -> Result<()> {
+    if slot.is_some() {
+        return Err(DecodeError::Duplicate(key.to_owned()));
+    }
+    *slot = Some(value);
+    Ok(())
+}
 
 pub(in crate::venue) fn text<'a>(field: &'static str, raw: &'a str) -> Result<Cow<'a, str>> {
     if !raw.starts_with('"') {
@@ -190,6 +200,23 @@ fn not_negative(field: &'static str, value: std::result::Result<i128, FixedError
         Ok(_) => Err(DecodeError::field(field, FixedError::NotPositive)),
         Err(e) => Err(DecodeError::field(field, e)),
     }
+}
+
+/// A candle's high and low enclose its other prices.
+pub(in crate::venue) fn check_range(
+    candle: &Candle,
+    high: &'static str,
+    low: &'static str,
+) -> Result<()> {
+    if candle.high < candle.open.max(candle.close) {
+        let why = FieldFault::Contradiction("the high is below another price of the candle");
+        return Err(DecodeError::field(high, why));
+    }
+    if candle.low > candle.open.min(candle.close) {
+        let why = FieldFault::Contradiction("the low is above another price of the candle");
+        return Err(DecodeError::field(low, why));
+    }
+    Ok(())
 }
 
 /// Reads `[["price","quantity"],…]` at the scanner. Further elements of a level are ignored.

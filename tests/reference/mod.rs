@@ -334,11 +334,12 @@ pub(crate) fn read(
     let outer = Object::of(&node, &["stream", "data"])?;
     match (outer.get("stream"), outer.get("data")) {
         (None, None) => event(&outer, set, received, true),
-        (Some(Node::Text(stream)), Some(_)) if is_partial(stream) => {
-            Ok(Decoded::Ignored(Ignored::Kind))
-        }
-        (Some(Node::Text(_)), Some(data @ Node::Object(_))) => {
-            event(&Object::of(data, &[])?, set, received, false)
+        (Some(Node::Text(stream)), Some(data @ Node::Object(_))) => {
+            let inner = Object::of(data, &[])?;
+            if is_partial(stream) {
+                return Ok(Decoded::Ignored(Ignored::Kind));
+            }
+            event(&inner, set, received, false)
         }
         (Some(Node::Text(_)), Some(_)) => Ok(Decoded::Ignored(Ignored::Kind)),
         _ => Err("half an envelope".to_owned()),

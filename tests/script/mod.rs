@@ -205,6 +205,25 @@ impl Ws {
         serde_json::from_slice(&frame.payload).unwrap()
     }
 
+    /// Confirms a request.
+    pub(crate) async fn answer(&mut self, request: &serde_json::Value) {
+        let answer = format!(r#"{{"result":null,"id":{}}}"#, request["id"]);
+        self.send(&answer).await;
+    }
+
+    /// Confirms every request from now on, until the connection ends.
+    pub(crate) fn answer_all(mut self) {
+        tokio::spawn(async move {
+            while let Ok(frame) = self.0.read_frame().await {
+                let Ok(request) = serde_json::from_slice::<serde_json::Value>(&frame.payload)
+                else {
+                    return;
+                };
+                self.answer(&request).await;
+            }
+        });
+    }
+
     pub(crate) async fn ping(&mut self, payload: &[u8]) {
         let frame = Frame::new(true, OpCode::Ping, None, payload.to_vec().into());
         self.0.write_frame(frame).await.unwrap();

@@ -9,6 +9,7 @@ use crate::http::routes::{Answer, Call};
 use crate::http::state::IndicatorSeries;
 use crate::json::Json;
 use crate::kernel::event::Candle;
+use crate::kernel::indicators::{INDICATORS, Spec};
 use crate::kernel::snapshot::SeriesView;
 use crate::kernel::types::{Instrument, Interval};
 
@@ -25,6 +26,35 @@ const SUMMARY: &[(&str, &str, usize)] = &[
     ("bb_lower", "bbands:20:2", 2),
 ];
 
+/// What the route's query may name. Those from the sixth on are parameters of indicators by their own
+/// names; a test holds them against the table.
+pub(in crate::http) const QUERY: &[&str] = &[
+    "type",
+    "params",
+    "interval",
+    "limit",
+    "numbers",
+    "period",
+    "fast",
+    "slow",
+    "signal",
+    "factor",
+    "deviations",
+    "k",
+    "smooth",
+    "d",
+    "acceleration",
+    "maximum",
+    "short",
+    "medium",
+    "long",
+];
+
+/// Parameters of indicators.
+fn params() -> impl Iterator<Item = &'static str> {
+    QUERY.iter().skip(5).copied()
+}
+
 /// `GET /api/v1/indicators/{symbol}`.
 pub(in crate::http) fn indicators(call: &Call) -> Answer {
     let (_, published) = call.app.instrument(&call.arg)?;
@@ -33,7 +63,7 @@ pub(in crate::http) fn indicators(call: &Call) -> Answer {
     let series = published.series.get(at).map(|s| s.view.load_full());
     let series = series.unwrap_or_default();
     let Some(kind) = call.query.get("type") else {
-        for name in ["period", "params", "limit"] {
+        for name in params().chain(["params", "limit"]) {
             if let Some(value) = call.query.get(name) {
                 return Err(invalid(name, value, "left out, or type given with it"));
             }
@@ -63,35 +93,54 @@ pub(in crate::http) fn indicators(call: &Call) -> Answer {
     Ok(Reply::json(json))
 }
 
-/// The spelling of the asked indicator: `type`, then `period` or `params`.
+/// The spelling of the asked indicator: `type`, then `params`, or parameters by their names.
 fn spec(call: &Call, kind: &str) -> Result<String, Box<Problem>> {
     /// Longer than any indicator's spelling.
-    const LEN_MAX: usize = 64;
-    let (name, params) = match (call.query.get("period"), call.query.get("params")) {
-        (Some(_), Some(period)) => {
-            return Err(invalid("params", period, "left out when period is given"));
-        }
-        (Some(_), None) => {
-            let period = call.query.count("period", 1, usize::from(u16::MAX))?;
-            ("period", Some(period.to_string()))
-        }
-        (None, params) => ("params", params.map(str::to_owned)),
-    };
-    if kind.is_empty() || kind.len() > LEN_MAX {
+    const LEN_MAX: usize = 96;
+    if kind.is_empty() || kind.len() > LEN_MAX || kind.contains(':') {
         return Err(invalid(
             "type",
             kind,
             "the name of an indicator, such as rsi",
         ));
     }
-    match params {
-        None => Ok(kind.to_owned()),
-        Some(params) if params.len() > LEN_MAX => Err(invalid(
-            name,
-            &params,
-            "numbers with colons between, such as 12:26:9",
-        )),
-        Some(params) => Ok(format!("{kind}:{params}")),
+    let mut spec = kind.to_owned();
+    let all = call.query.get("params");
+    if let Some(params) = all {
+        if params.len() > LEN_MAX {
+            let wanted = "numbers with colons between, such as 12:26:9";
+            return Err(invalid("params", params, wanted));
+        }
+        spec.push(':');
+        spec.push_str(params);
+    }
+    let mut named = false;
+    for name in params() {
+        let Some(value) = call.query.get(name) else {
+            continue;
+        };
+        if let Some(params) = all {
+            let wanted = format!("left out when {name} is given");
+            return Err(invalid("params", params, &wanted));
+        }
+        if value.len() > LEN_MAX || value.contains(':') {
+            return Err(invalid(name, value, "a number"));
+        }
+        spec.push(':');
+        spec.push_str(name);
+        spec.push('=');
+        spec.push_str(value);
+        named = true;
+    }
+    if !named || INDICATORS.iter().all(|row| row.name != kind) {
+        return Ok(spec);
+    }
+    match Spec::parse(&spec) {
+        Ok(spec) => Ok(spec.to_string()),
+        Err(error) => {
+            let field = error.param().unwrap_or("type").to_owned();
+            Err(Problem::new(Code::InvalidParameter, error.to_string()).member("field", field))
+        }
     }
 }
 
@@ -146,5 +195,21 @@ fn timestamp(json: &mut Json, candle: Option<&Candle>) {
     match candle {
         Some(candle) => json.int(candle.open_time.millis()),
         None => json.null(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_parameter_of_the_table_can_be_named() {
+        let known: BTreeSet<&str> = params().collect();
+        let table = INDICATORS.iter().flat_map(|row| row.params);
+        let table: BTreeSet<&str> = table.map(|param| param.name).collect();
+        assert_eq!(known, table);
+        assert!(!known.contains("numbers"), "{known:?}");
     }
 }

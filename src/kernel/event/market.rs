@@ -45,8 +45,8 @@ pub enum MarketData {
     OffBook(u64),
     /// The venue's book was looked at over REST and is where ours is: quiet, not stale.
     Verified {
-        /// Update id of the venue's book.
-        last_id: u64,
+        /// How far the venue's book had come, as [`DepthDelta::seq`].
+        seq: u64,
     },
     /// The venue describes the instrument anew: its filters or its status changed.
     Listing(Box<Instrument>),
@@ -78,6 +78,8 @@ pub enum LossReason {
     Stalled,
     /// A frame could not be decoded.
     Malformed,
+    /// The operator does not want it any more.
+    Unsubscribed,
 }
 
 /// A level of an order book. In a [`DepthDelta`] a quantity of zero removes the level.

@@ -1,12 +1,12 @@
-//! Relative strength index.
+//! Wilder's averages of gains and losses: RSI and CMO.
 
 use std::hash::Hasher;
 
-use super::{Bar, Indicator, Values};
+use super::{Bar, Step, Values, hash_float, one};
 
-/// Wilder's averages of gains and losses; zero when nothing moved at all, as in TA-Lib.
+/// Averages of gains and losses between closes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rsi {
+pub(super) struct Gains {
     period: usize,
     last: Option<f64>,
     changes: usize,
@@ -15,7 +15,7 @@ pub(super) struct Rsi {
     loss: f64,
 }
 
-impl Rsi {
+impl Gains {
     pub(super) fn new(period: usize) -> Self {
         Self {
             period,
@@ -25,16 +25,10 @@ impl Rsi {
             loss: 0.0,
         }
     }
-}
 
-impl Indicator for Rsi {
-    fn peek(&self, bar: Bar) -> Option<Values> {
-        let mut after = *self;
-        after.push(bar)
-    }
-
-    fn push(&mut self, bar: Bar) -> Option<Values> {
-        let change = bar.close - self.last.replace(bar.close)?;
+    /// The averages of gains and of losses.
+    fn push(&mut self, close: f64) -> Option<(f64, f64)> {
+        let change = close - self.last.replace(close)?;
         let (gain, loss) = if change < 0.0 {
             (0.0, -change)
         } else {
@@ -54,20 +48,69 @@ impl Indicator for Rsi {
             self.gain = (self.gain * (n - 1.0) + gain) / n;
             self.loss = (self.loss * (n - 1.0) + loss) / n;
         }
-        let sum = self.gain + self.loss;
-        // TA-Lib's TA_IS_ZERO.
-        let value = if sum.abs() < 1e-14 {
-            0.0
+        Some((self.gain, self.loss))
+    }
+
+    /// RSI; zero when nothing moved at all, as in TA-Lib.
+    pub(super) fn rsi(&mut self, close: f64) -> Option<f64> {
+        let (gain, loss) = self.push(close)?;
+        Some(ratio(gain, gain + loss))
+    }
+
+    pub(super) fn hash_bits(&self, state: &mut dyn Hasher) {
+        hash_float(state, self.last.unwrap_or_default());
+        state.write_usize(self.changes);
+        hash_float(state, self.gain);
+        hash_float(state, self.loss);
+    }
+}
+
+fn ratio(part: f64, sum: f64) -> f64 {
+    if sum > 0.0 { 100.0 * (part / sum) } else { 0.0 }
+}
+
+/// Relative strength index, or Chande's momentum oscillator over the same averages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rsi {
+    gains: Gains,
+    momentum: bool,
+}
+
+impl Rsi {
+    pub(super) fn rsi(period: usize) -> Self {
+        Self {
+            gains: Gains::new(period),
+            momentum: false,
+        }
+    }
+
+    pub(super) fn cmo(period: usize) -> Self {
+        Self {
+            momentum: true,
+            ..Self::rsi(period)
+        }
+    }
+}
+
+impl Step for Rsi {
+    type Next = Gains;
+
+    fn next(&self, bar: Bar) -> (Gains, Option<Values>) {
+        let mut after = self.gains;
+        let value = if self.momentum {
+            let averages = after.push(bar.close);
+            averages.map(|(gain, loss)| ratio(gain - loss, gain + loss))
         } else {
-            100.0 * (self.gain / sum)
+            after.rsi(bar.close)
         };
-        Some([value, 0.0, 0.0])
+        (after, one(value))
+    }
+
+    fn keep(&mut self, _: Bar, next: Gains) {
+        self.gains = next;
     }
 
     fn hash_bits(&self, state: &mut dyn Hasher) {
-        state.write_u64(self.last.unwrap_or_default().to_bits());
-        state.write_usize(self.changes);
-        state.write_u64(self.gain.to_bits());
-        state.write_u64(self.loss.to_bits());
+        self.gains.hash_bits(state);
     }
 }

@@ -1,12 +1,10 @@
-//! An order book as two sorted vectors, best price at the end: most changes touch the last few levels.
+//! An order book: two sides of levels, best price first for its readers.
 
 use std::hash::{Hash, Hasher};
 
+use super::levels::Levels;
 use crate::kernel::event::Level;
 use crate::kernel::types::{Instrument, Money, MoneyError, Price, Qty, Side};
-
-/// Levels beyond the cap that are tolerated before a side is cut, so that a cut is rare.
-const SLACK: usize = 64;
 
 /// Both sides of a market, at most `levels_max` (plus a little slack) levels each.
 ///
@@ -14,8 +12,8 @@ const SLACK: usize = 64;
 /// forgotten: nobody may take this for the full book.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Book {
-    bids: Vec<Level>,
-    asks: Vec<Level>,
+    bids: Levels,
+    asks: Levels,
     levels_max: usize,
 }
 
@@ -23,16 +21,16 @@ impl Book {
     /// An empty book.
     pub fn new(levels_max: usize) -> Self {
         Self {
-            bids: Vec::new(),
-            asks: Vec::new(),
+            bids: Levels::default(),
+            asks: Levels::default(),
             levels_max,
         }
     }
 
     /// Removes every level.
     pub fn clear(&mut self) {
-        self.bids.clear();
-        self.asks.clear();
+        self.bids = Levels::default();
+        self.asks = Levels::default();
     }
 
     /// Replaces everything. Levels may come in any order; of equal prices the last one counts.
@@ -48,51 +46,33 @@ impl Book {
 
     /// Sets the level of a price to an absolute quantity; zero removes it. Removing a level that is
     /// not there is normal.
+    #[inline]
     pub fn set(&mut self, side: Side, level: Level) {
-        let levels = match side {
-            Side::Buy => &mut self.bids,
-            Side::Sell => &mut self.asks,
-        };
-        let found = levels.binary_search_by(|l| match side {
-            Side::Buy => l.price.cmp(&level.price),
-            Side::Sell => level.price.cmp(&l.price),
-        });
-        match (found, level.qty) {
-            (Ok(at), Qty::ZERO) => {
-                levels.remove(at);
-            }
-            (Ok(at), qty) => {
-                if let Some(known) = levels.get_mut(at) {
-                    known.qty = qty;
-                }
-            }
-            (Err(_), Qty::ZERO) => {}
-            (Err(at), _) => {
-                levels.insert(at, level);
-                if levels.len() > self.levels_max.saturating_add(SLACK) {
-                    let excess = levels.len().saturating_sub(self.levels_max);
-                    levels.drain(..excess);
-                }
-            }
+        let max = self.levels_max;
+        match side {
+            Side::Buy => self.bids.set(rank_of(side, level.price), level.qty, max),
+            Side::Sell => self.asks.set(rank_of(side, level.price), level.qty, max),
         }
     }
 
     /// Forgets all but the best `levels` of each side.
     pub fn cut(&mut self, levels: usize) {
-        for side in [&mut self.bids, &mut self.asks] {
-            let excess = side.len().saturating_sub(levels);
-            side.drain(..excess);
-        }
+        self.bids.cut(levels);
+        self.asks.cut(levels);
     }
 
     /// Best bid.
     pub fn best_bid(&self) -> Option<Level> {
-        self.bids.last().copied()
+        self.bids
+            .best()
+            .map(|(rank, qty)| level_of(Side::Buy, rank, qty))
     }
 
     /// Best ask.
     pub fn best_ask(&self) -> Option<Level> {
-        self.asks.last().copied()
+        self.asks
+            .best()
+            .map(|(rank, qty)| level_of(Side::Sell, rank, qty))
     }
 
     /// Whether the best bid is at or above the best ask.
@@ -102,28 +82,22 @@ impl Book {
 
     /// One side, best first.
     pub fn levels(&self, side: Side) -> impl ExactSizeIterator<Item = Level> + '_ {
-        match side {
-            Side::Buy => self.bids.iter().rev().copied(),
-            Side::Sell => self.asks.iter().rev().copied(),
-        }
+        let levels = self.half(side).iter();
+        levels.map(move |(rank, qty)| level_of(side, rank, qty))
     }
 
     /// The quantity at a price.
     pub fn qty_at(&self, side: Side, price: Price) -> Qty {
-        let found = match side {
-            Side::Buy => self
-                .bids
-                .binary_search_by(|l| l.price.cmp(&price))
-                .map(|i| &self.bids[i]),
-            Side::Sell => self
-                .asks
-                .binary_search_by(|l| price.cmp(&l.price))
-                .map(|i| &self.asks[i]),
-        };
-        found.map_or(Qty::ZERO, |l| l.qty)
+        self.half(side).get(rank_of(side, price))
     }
 
-    /// Half way between best bid and best ask, rounded down.
+    fn half(&self, side: Side) -> &Levels {
+        match side {
+            Side::Buy => &self.bids,
+            Side::Sell => &self.asks,
+        }
+    }
+    /// Levels way between best bid and best ask, rounded down.
     pub fn mid(&self) -> Option<Price> {
         let (bid, ask) = (self.best_bid()?, self.best_ask()?);
         Some(Price(bid.price.0.checked_add(ask.price.0)?.div_euclid(2)))
@@ -155,19 +129,48 @@ impl Book {
 }
 
 impl Hash for Book {
+    /// Of the levels alone: how they are stored is no part of it.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.bids.hash(state);
-        self.asks.hash(state);
+        for side in [Side::Buy, Side::Sell] {
+            let half = self.half(side);
+            half.len().hash(state);
+            for (rank, qty) in half.iter() {
+                level_of(side, rank, qty).hash(state);
+            }
+        }
     }
+}
+
+/// A price as a number that grows towards the best price of its side.
+#[inline]
+fn rank_of(side: Side, price: Price) -> i64 {
+    match side {
+        Side::Buy => price.0,
+        Side::Sell => !price.0,
+    }
+}
+
+#[inline]
+fn level_of(side: Side, rank: i64, qty: Qty) -> Level {
+    let price = match side {
+        Side::Buy => Price(rank),
+        Side::Sell => Price(!rank),
+    };
+    Level { price, qty }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::hash::BuildHasher as _;
 
     use proptest::prelude::*;
 
+    use super::super::levels::SLACK;
     use super::*;
+
+    /// Of a book of a thousand levels a side.
+    const MEMORY_MAX: usize = 48 * 1_024;
 
     fn level(price: i64, qty: i64) -> Level {
         Level {
@@ -176,23 +179,139 @@ mod tests {
         }
     }
 
+    /// The naive twin: a map per side, by rank, cut by the same rule.
+    #[derive(Default)]
+    struct Naive {
+        sides: [BTreeMap<i64, i64>; 2],
+    }
+
+    impl Naive {
+        fn set(&mut self, side: Side, level: Level, levels_max: usize) {
+            let map = &mut self.sides[usize::from(side == Side::Sell)];
+            let rank = rank_of(side, level.price);
+            if level.qty == Qty::ZERO {
+                map.remove(&rank);
+            } else {
+                map.insert(rank, level.qty.0);
+            }
+            if map.len() > levels_max + SLACK {
+                while map.len() > levels_max {
+                    map.pop_first();
+                }
+            }
+        }
+
+        fn levels(&self, side: Side) -> Vec<Level> {
+            let map = &self.sides[usize::from(side == Side::Sell)];
+            let level = |(rank, qty): (&i64, &i64)| level_of(side, *rank, Qty(*qty));
+            map.iter().rev().map(level).collect()
+        }
+    }
+
+    fn hash_of(book: &Book) -> u64 {
+        std::hash::BuildHasherDefault::<xxhash_rust::xxh3::Xxh3>::default().hash_one(book)
+    }
+
+    fn check(changes: &[(bool, i64, i64)], levels_max: usize) {
+        let mut book = Book::new(levels_max);
+        let mut naive = Naive::default();
+        for (buy, price, qty) in changes {
+            let side = if *buy { Side::Buy } else { Side::Sell };
+            book.set(side, level(*price, *qty));
+            naive.set(side, level(*price, *qty), levels_max);
+            let kept = naive.sides[usize::from(!*buy)].get(&rank_of(side, Price(*price)));
+            let kept = kept.copied().unwrap_or(0);
+            assert_eq!(book.qty_at(side, Price(*price)), Qty(kept));
+            let best = naive.sides[usize::from(!*buy)].last_key_value();
+            let best = best.map(|(rank, qty)| level_of(side, *rank, Qty(*qty)));
+            let ours = match side {
+                Side::Buy => book.best_bid(),
+                Side::Sell => book.best_ask(),
+            };
+            assert_eq!(ours, best);
+        }
+        for half in [&book.bids, &book.asks] {
+            half.check();
+        }
+        let mut other = Book::new(levels_max);
+        for side in [Side::Buy, Side::Sell] {
+            let levels: Vec<_> = book.levels(side).collect();
+            assert_eq!(book.levels(side).len(), levels.len());
+            assert_eq!(levels, naive.levels(side));
+            levels.iter().rev().for_each(|l| other.set(side, *l));
+        }
+        // Other blocks, the same levels.
+        assert_eq!(book, other);
+        assert_eq!(hash_of(&book), hash_of(&other));
+    }
+
+    /// Prices that come in no order at all.
+    fn scattered(count: i64, prices: i64) -> impl Iterator<Item = (bool, i64, i64)> {
+        let mut state = 1_u64;
+        (0..count).map(move |n| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let price = i64::try_from(state >> 33).expect("31 bits") % prices;
+            (
+                n % 3 == 0,
+                price,
+                i64::try_from(state >> 20 & 3).expect("2 bits"),
+            )
+        })
+    }
+
     proptest! {
-        /// The naive twin: a map per side.
         #[test]
         fn equals_a_map(changes in prop::collection::vec((any::<bool>(), 1..50_i64, 0..4_i64), 0..300)) {
-            let mut book = Book::new(1_000);
-            let (mut bids, mut asks) = (BTreeMap::new(), BTreeMap::new());
-            for (buy, price, qty) in changes {
-                let (side, map) =
-                    if buy { (Side::Buy, &mut bids) } else { (Side::Sell, &mut asks) };
-                book.set(side, level(price, qty));
-                if qty == 0 { map.remove(&price); } else { map.insert(price, qty); }
-                prop_assert_eq!(book.qty_at(side, Price(price)), Qty(qty));
-            }
-            let naive: Vec<_> = bids.iter().rev().map(|(p, q)| level(*p, *q)).collect();
-            prop_assert_eq!(book.levels(Side::Buy).collect::<Vec<_>>(), naive);
-            let naive: Vec<_> = asks.iter().map(|(p, q)| level(*p, *q)).collect();
-            prop_assert_eq!(book.levels(Side::Sell).collect::<Vec<_>>(), naive);
+            check(&changes, 1_000);
+        }
+
+        /// Enough levels for blocks to split, to lean on their neighbours, and to join.
+        #[test]
+        fn equals_a_map_when_large(
+            grow in prop::collection::vec((any::<bool>(), 1..2_000_i64, 0..8_i64), 0..2_000),
+            shrink in prop::collection::vec((any::<bool>(), 1..2_000_i64, 0..2_i64), 0..2_000),
+            levels_max in prop_oneof![Just(10_000_usize), 1..300_usize],
+        ) {
+            check(&[grow, shrink].concat(), levels_max);
+        }
+
+        #[test]
+        fn the_ends_of_the_number_line_are_prices_too(
+            changes in prop::collection::vec((
+                any::<bool>(),
+                prop_oneof![Just(i64::MIN), Just(i64::MAX), i64::MIN.., -99..99_i64],
+                0..3_i64,
+            ), 0..400),
+        ) {
+            check(&changes, 100);
+        }
+    }
+
+    #[test]
+    fn large_books_and_runs_of_one_direction_equal_a_map() {
+        check(&scattered(60_000, 10_000).collect::<Vec<_>>(), 20_000);
+        check(&scattered(60_000, 10_000).collect::<Vec<_>>(), 1_000);
+        let up = |qty| (0..5_000).map(move |n| (true, n, qty));
+        let down = |qty| (0..5_000).map(move |n| (true, 5_000 - n, qty));
+        for max in [10, 1_000, 10_000] {
+            check(&up(1).chain(up(0)).collect::<Vec<_>>(), max);
+            check(&up(1).chain(down(0)).collect::<Vec<_>>(), max);
+            check(
+                &down(1).chain(up(0)).chain(down(2)).collect::<Vec<_>>(),
+                max,
+            );
+        }
+    }
+
+    #[test]
+    fn a_thousand_levels_a_side_stay_small() {
+        let mut book = Book::new(1_000);
+        for (buy, price, qty) in scattered(200_000, 4_000) {
+            let side = if buy { Side::Buy } else { Side::Sell };
+            book.set(side, level(price, qty));
+            assert!(book.bids.bytes() + book.asks.bytes() <= MEMORY_MAX);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod book;
 mod candles;
+mod levels;
 mod sync;
 
 use std::collections::VecDeque;
@@ -233,15 +234,15 @@ impl Market {
                 self.last_liquidation = Some(*liquidation);
                 self.liquidations = self.liquidations.saturating_add(1);
             }
-            MarketData::Verified { last_id } => {
-                if self.book.valid().is_some() && *last_id <= self.book.last_id() {
+            MarketData::Verified { seq } => {
+                if self.book.valid().is_some() && *seq <= self.book.seq() {
                     self.book_seen = self.book_seen.max(event.received);
                 }
             }
             MarketData::Listing(_) => {}
             MarketData::Lost(reason, what) => {
                 if matches!(what, Lost::All | Lost::Trades) {
-                    if *reason == LossReason::Disconnected {
+                    if matches!(reason, LossReason::Disconnected | LossReason::Unsubscribed) {
                         self.trade_floor = None;
                     }
                     self.series.iter_mut().for_each(Series::break_seam);

@@ -12,7 +12,6 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::Market;
-use super::decode::check_range;
 use crate::kernel::event::{Candle, Derivative};
 use crate::kernel::types::{
     BandReference, Contract, FixedError, Instrument, InstrumentName, InstrumentStatus, Money,
@@ -21,6 +20,7 @@ use crate::kernel::types::{
 use crate::venue::decode_error::{DecodeError, FieldFault};
 use crate::venue::json::Scanner;
 use crate::venue::protocol::Complaint;
+use crate::venue::scale::scale;
 use crate::venue::value::{self, Scales};
 
 type Result<T> = std::result::Result<T, DecodeError>;
@@ -98,7 +98,7 @@ fn candle(open_time: Time, row: &[Option<&str>; 9], scales: Scales) -> Result<Ca
         quote_volume: value::truncated_volume(ROW[7], element(row, 7)?, scales.turnover())?,
         trades: value::id(ROW[8], element(row, 8)?)?,
     };
-    check_range(&candle, ROW[2], ROW[3])?;
+    value::check_range(&candle, ROW[2], ROW[3])?;
     Ok(candle)
 }
 
@@ -297,7 +297,12 @@ impl SymbolFacts<'_> {
             lot: qty("stepSize", Some(step))?.max(Qty(1)),
             qty_min: qty("minQty", qty_min)?,
             qty_max: qty("maxQty", qty_max)?,
-            market_qty_max: qty("maxQty", market_max)?,
+            // A mean of what was traded, with more digits than any quantity has.
+            market_qty_max: {
+                let most = value::truncated(market_max.unwrap_or("0"), qty_scale.digits());
+                let most = most.map_err(|e| DecodeError::field("maxQty", e))?;
+                Qty(i64::try_from(most.max(0)).unwrap_or(0))
+            },
             price_min: price("minPrice", price_min)?,
             price_max: price("maxPrice", price_max)?,
             band: self.band(market)?,
@@ -386,44 +391,4 @@ impl SymbolFacts<'_> {
 
 fn need<'a>(field: &'static str, text: Option<&'a str>) -> Result<&'a str> {
     text.ok_or(DecodeError::Missing(field))
-}
-
-/// The scale of an instrument's prices or quantities.
-///
-/// At least the digits of `grid` (tick or lot, and the smallest value), and beyond that as many as
-/// leave room for a thousand times the largest value (a level adds up many orders), 8 at most.
-/// The grid alone is not enough: orders from before it was made coarser keep resting in the book
-/// with more digits (seen in BTCUSDT), and a finer grid would change the scale of everything kept.
-fn scale(field: &'static str, grid: [&str; 2], largest: Option<&str>) -> Result<Scale> {
-    let digits_of = |text: &str| {
-        let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
-        fraction.trim_end_matches('0').len()
-    };
-    let is_zero = |text: &str| text.bytes().all(|c| matches!(c, b'0' | b'.'));
-    let needed = grid.into_iter().map(digits_of).max().unwrap_or(0);
-    let needed = u8::try_from(needed)
-        .ok()
-        .and_then(Scale::new)
-        .ok_or_else(|| DecodeError::field(field, FieldFault::Scale))?;
-    // A filter of zero is switched off: then only the venue's own precision, 8, is known.
-    let Some(largest) = largest.filter(|text| !is_zero(text)) else {
-        let off = grid.into_iter().all(is_zero);
-        return Ok(if off { finest() } else { needed });
-    };
-    let fits = |scale: &Scale| {
-        let largest = value::truncated(largest, scale.digits());
-        largest.is_ok_and(|v| {
-            v.checked_mul(ROOM)
-                .is_some_and(|v| v <= i128::from(i64::MAX))
-        })
-    };
-    let finer = (0..=Scale::MAX).rev().filter_map(Scale::new).find(fits);
-    Ok(finer.map_or(needed, |finer| finer.max(needed)))
-}
-
-/// How much larger than the largest order a level may be.
-const ROOM: i128 = 1_000;
-
-fn finest() -> Scale {
-    Scale::new(Scale::MAX).unwrap_or_default()
 }

@@ -14,16 +14,19 @@
 )]
 
 use super::Market;
-use super::fields::{Fields, set};
+use super::fast;
+use super::fields::Fields;
+use super::symbols::Symbols;
 use crate::kernel::event::{
     Candle, DayStats, DepthDelta, DepthSnapshot, Derivative, Kline, Level, Liquidation, MarketData,
     MarketEvent, Quote, Trade,
 };
 use crate::kernel::types::{FixedError, Instrument, InstrumentId, Side, Time};
+use crate::recording::SNAPSHOT_STREAM;
 use crate::venue::decode_error::{DecodeError, FieldFault};
 use crate::venue::json::Scanner;
 use crate::venue::protocol::{Answer, Decode, Ignored, Reading, Said, TopicKind, TradeStream};
-use crate::venue::value::{self, Scales};
+use crate::venue::value::{self, Scales, set};
 
 /// What a frame says.
 #[derive(Debug, Clone)]
@@ -44,6 +47,8 @@ pub struct Decoder {
     market: Market,
     /// Sorted by symbol.
     known: Vec<Known>,
+    /// By their index in `known`.
+    symbols: Symbols,
 }
 
 #[derive(Debug, Clone)]
@@ -69,11 +74,80 @@ impl Decoder {
             })
             .collect();
         known.sort_by(|a, b| a.symbol.cmp(&b.symbol));
-        Self { market, known }
+        let symbols = known.iter();
+        let symbols = symbols.map(|k| (k.symbol.as_str(), k.scales.price, k.scales.qty));
+        let symbols = Symbols::new(symbols);
+        Self {
+            market,
+            known,
+            symbols,
+        }
     }
 
     /// Reads one frame that was received at `received`.
     pub fn decode(&self, frame: &[u8], received: Time) -> Result<Decoded> {
+        match self.decode_frequent(frame, received) {
+            Some(event) => Ok(Decoded::Market(event)),
+            None => self.decode_any(frame, received),
+        }
+    }
+
+    /// As [`Self::decode`], for frequent frames in their usual form alone.
+    pub(super) fn decode_frequent(&self, frame: &[u8], received: Time) -> Option<MarketEvent> {
+        let frame = fast::read(frame, &self.symbols)?;
+        let known = self.known.get(frame.index)?;
+        let data = match frame.body {
+            fast::Body::Quote(quote) => MarketData::Quote(quote),
+            fast::Body::Execution(e) => {
+                let (first_id, last_id) = match (e.trades, known.trades) {
+                    (None, TradeStream::Every) => (e.id, e.id),
+                    (Some(ids), TradeStream::Aggregate) => ids,
+                    _ => return None, // not the stream that makes trades here
+                };
+                MarketData::Trade(Trade {
+                    id: e.id,
+                    first_id,
+                    last_id,
+                    price: e.price,
+                    qty: e.qty,
+                    taker: e.taker,
+                    time: e.time,
+                })
+            }
+            fast::Body::Depth {
+                first_id,
+                last_id,
+                prev_id,
+                bids,
+                asks,
+            } => {
+                let prev_id = match self.market {
+                    Market::Spot => first_id.saturating_sub(1),
+                    Market::Usdm => prev_id?,
+                };
+                if prev_id >= last_id {
+                    return None;
+                }
+                MarketData::Depth(Box::new(DepthDelta {
+                    prev_id,
+                    first_id,
+                    last_id,
+                    seq: last_id,
+                    bids,
+                    asks,
+                }))
+            }
+        };
+        Some(MarketEvent {
+            instrument: known.id,
+            venue_time: frame.event_time.unwrap_or(received),
+            received,
+            data,
+        })
+    }
+
+    /// As [`Self::decode`], for any frame.
+    pub(super) fn decode_any(&self, frame: &[u8], received: Time) -> Result<Decoded> {
         let text = std::str::from_utf8(frame).map_err(|_| DecodeError::Utf8)?;
         let mut scanner = Scanner::new(text);
         // In the combined form the outer object has nothing but the envelope, else there is no inner.
@@ -109,9 +183,12 @@ impl Decoder {
                 }
                 // An array: the streams of all symbols, which are not subscribed.
                 let ignored = Ok(Decoded::Ignored(Ignored::Kind));
-                inner
-                    .as_ref()
-                    .map_or(ignored, |fields| self.read(fields, received, false))
+                inner.as_ref().map_or(ignored, |fields| {
+                    if fields.last_update_id.is_some() {
+                        return self.recorded_snapshot(&stream, fields, received);
+                    }
+                    self.read(fields, received, false)
+                })
             }
             (None, Some(_)) => Err(DecodeError::Missing("stream")),
             (Some(_), None) => Err(DecodeError::Missing("data")),
@@ -173,10 +250,6 @@ impl Decoder {
     /// Messages without `e`: answers, snapshots and the spot `bookTicker`.
     fn read_untyped(&self, fields: &Fields<'_>, received: Time, bare: bool) -> Result<Decoded> {
         if fields.last_update_id.is_some() {
-            if !bare {
-                // A partial book (`@depth20`) names its symbol in the stream alone; not subscribed.
-                return Ok(Decoded::Ignored(Ignored::Kind));
-            }
             let [only] = self.known.as_slice() else {
                 return Err(DecodeError::SnapshotOfWhat);
             };
@@ -194,6 +267,29 @@ impl Decoder {
             return self.event(fields, received, |f, k| quote(f, k.scales));
         }
         Err(DecodeError::Unrecognised)
+    }
+
+    /// A REST snapshot in the envelope of a recorder. Other streams with such data are partial books
+    /// (`@depth20`), which are not subscribed.
+    fn recorded_snapshot(
+        &self,
+        stream: &str,
+        fields: &Fields<'_>,
+        received: Time,
+    ) -> Result<Decoded> {
+        let symbol = match stream.split_once('@') {
+            Some((symbol, SNAPSHOT_STREAM)) => symbol.to_uppercase(),
+            _ => return Ok(Decoded::Ignored(Ignored::Kind)),
+        };
+        let Some(known) = self.known.iter().find(|known| known.symbol == symbol) else {
+            return Ok(Decoded::Ignored(Ignored::Symbol));
+        };
+        Ok(Decoded::Market(MarketEvent {
+            instrument: known.id,
+            venue_time: received,
+            received,
+            data: MarketData::Snapshot(Box::new(snapshot(fields, known.scales)?)),
+        }))
     }
 
     fn event(
@@ -419,7 +515,7 @@ fn kline(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
         quote_volume: value::truncated_volume("q", k.need("q", b'q')?, scales.turnover())?,
         trades: value::id("n", k.need("n", b'n')?)?,
     };
-    check_range(&candle, "h", "l")?;
+    value::check_range(&candle, "h", "l")?;
     let first = value::integer("f", k.need("f", b'f')?)?;
     let last = value::integer("L", k.need("L", b'L')?)?;
     let trade_ids = match (u64::try_from(first), u64::try_from(last)) {
@@ -440,19 +536,6 @@ fn kline(fields: &Fields<'_>, scales: Scales) -> Result<Option<MarketData>> {
         traded_at: None,
         closed: value::boolean("x", k.need("x", b'x')?)?,
     }))))
-}
-
-/// A candle's high and low enclose its other prices.
-pub(super) fn check_range(candle: &Candle, high: &'static str, low: &'static str) -> Result<()> {
-    if candle.high < candle.open.max(candle.close) {
-        let why = FieldFault::Contradiction("the high is below another price of the candle");
-        return Err(DecodeError::field(high, why));
-    }
-    if candle.low > candle.open.min(candle.close) {
-        let why = FieldFault::Contradiction("the low is above another price of the candle");
-        return Err(DecodeError::field(low, why));
-    }
-    Ok(())
 }
 
 /// `None` for an instrument without a trade in 24 hours, whose prices Binance gives as zero.

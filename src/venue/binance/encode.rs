@@ -3,7 +3,7 @@
 
 use super::Market;
 use crate::kernel::types::{Instrument, Interval, Time};
-use crate::venue::protocol::{Call, Route, Topic, TopicKind, Wanted, percent_encode};
+use crate::venue::protocol::{Call, Outgoing, Route, Topic, TopicKind, Wanted, percent_encode};
 
 /// Streams in one SUBSCRIBE message: keeps a message below 8 KiB.
 const STREAMS_PER_MESSAGE: usize = 200;
@@ -71,17 +71,19 @@ pub(super) fn topics(market: Market, instrument: &Instrument, wanted: &Wanted) -
             TopicKind::Liquidations,
         ));
     }
-    let known = wanted.intervals.iter().filter(|i| has_candles(market, **i));
+    let mut known: Vec<_> = wanted.intervals.clone();
+    known.retain(|i| has_candles(market, *i));
+    if known.is_empty() {
+        // Even if nobody wants them: they prove that the trade stream lives.
+        known.push(Interval::MINUTE);
+    }
+    let known = known.iter();
     topics.extend(known.map(|i| topic(other, format!("kline_{i}"), TopicKind::Candles)));
     topics
 }
 
 /// SUBSCRIBE or UNSUBSCRIBE messages for `streams`.
-pub(super) fn subscriptions(
-    subscribe: bool,
-    streams: &[&str],
-    first_id: i64,
-) -> Vec<(i64, String)> {
+pub(super) fn subscriptions(subscribe: bool, streams: &[&str], first_id: i64) -> Vec<Outgoing> {
     let method = if subscribe {
         "SUBSCRIBE"
     } else {
@@ -91,7 +93,11 @@ pub(super) fn subscriptions(
         .zip(streams.chunks(STREAMS_PER_MESSAGE))
         .map(|(id, streams)| {
             let message = serde_json::json!({"method": method, "params": streams, "id": id});
-            (id, message.to_string())
+            Outgoing {
+                id,
+                topics: streams.len(),
+                text: message.to_string(),
+            }
         })
         .collect()
 }
@@ -210,11 +216,12 @@ mod tests {
         let streams: Vec<String> = (0..450).map(|n| format!("s{n}@trade")).collect();
         let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
         let messages = subscriptions(true, &streams, 5);
-        assert_eq!(messages.iter().map(|m| m.0).collect::<Vec<_>>(), [5, 6, 7]);
-        for (id, text) in messages {
-            let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-            assert_eq!(value["id"], id);
-            assert!(value["params"].as_array().is_some_and(|p| p.len() <= 200));
+        assert_eq!(messages.iter().map(|m| m.id).collect::<Vec<_>>(), [5, 6, 7]);
+        for message in messages {
+            let value: serde_json::Value = serde_json::from_str(&message.text).expect("JSON");
+            assert_eq!(value["id"], message.id);
+            let params = value["params"].as_array().expect("a list");
+            assert!(params.len() <= 200 && params.len() == message.topics);
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use crate::venue::decode_error::DecodeError;
 use crate::venue::json::Scanner;
+use crate::venue::value::set;
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -89,13 +90,4 @@ impl<'a> Fields<'a> {
 #[inline]
 fn slot_of(letter: u8) -> usize {
     usize::from(letter.wrapping_sub(b'A'))
-}
-
-#[inline]
-pub(super) fn set<T>(slot: &mut Option<T>, key: &str, value: T) -> Result<()> {
-    if slot.is_some() {
-        return Err(DecodeError::Duplicate(key.to_owned()));
-    }
-    *slot = Some(value);
-    Ok(())
 }

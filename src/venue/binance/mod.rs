@@ -4,13 +4,16 @@
 pub mod answers;
 pub mod decode;
 mod encode;
+mod fast;
 mod fields;
+mod symbols;
 
 use crate::kernel::event::{Candle, DepthSnapshot, Derivative};
 use crate::kernel::types::{Instrument, Interval, Scale, Time, VenueId};
 use crate::venue::decode_error::DecodeError;
 use crate::venue::protocol::{
-    Call, Complaint, Decode, Listings, Protocol, Reading, Route, Topic, TradeStream, Wanted,
+    Call, Complaint, Decode, Listings, Outgoing, Protocol, Reading, Route, Topic, TradeStream,
+    Wanted,
 };
 
 /// Levels of a probe: the cheapest call.
@@ -50,7 +53,7 @@ impl Protocol for Binance {
         encode::topics(self.market, instrument, wanted)
     }
 
-    fn subscriptions(&self, subscribe: bool, topics: &[&str], first_id: i64) -> Vec<(i64, String)> {
+    fn subscriptions(&self, subscribe: bool, topics: &[&str], first_id: i64) -> Vec<Outgoing> {
         encode::subscriptions(subscribe, topics, first_id)
     }
 

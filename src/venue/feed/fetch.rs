@@ -1,267 +1,378 @@
-//! REST jobs beside a session: depth snapshots, candle history, and probes of silent instruments.
+//! REST jobs beside the connections: depth snapshots, candle history, probes of silent instruments, open
+//! interest, and what the venue says of its instruments.
 //!
-//! One job of a kind at a time, a few calls at once, back-off between repetitions. Jobs only bring
-//! data; the session delivers it, so what an ended session asked for dies with it.
+//! One job of a kind at a time, a few calls at once, the most urgent first, back-off between
+//! repetitions. Jobs only bring data; the feed delivers it, unless what it was asked for has ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, sleep_until};
 
-use super::Shared;
-use crate::kernel::event::{History, MarketData, MarketEvent};
-use crate::kernel::types::{Interval, MINUTE, Time};
+use super::{Shared, history};
+use crate::kernel::event::{MarketData, MarketEvent};
+use crate::kernel::types::{Interval, MINUTE, Scale, Time};
 use crate::venue::access::CallError;
 use crate::venue::backoff::Backoff;
 use crate::venue::budget::Priority;
 use crate::venue::decode_error::DecodeError;
+use crate::venue::load::{self, LoadError};
 
 /// Calls under way at once.
 const CALLS_MAX: usize = 4;
 /// A wish that comes this long after the last one for the same thing is a new matter.
 const FORGET: i64 = MINUTE;
 
-/// What to fetch, for the instrument of this index.
+/// What to fetch, for the instrument of this index. What is declared first goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Job {
     /// A depth snapshot for the kernel.
     Snapshot(usize),
+    /// How far the venue's book has come.
+    Probe(usize),
     /// Candles for the kernel.
     History(usize, Interval),
-    /// The update id of the venue's book.
-    Probe(usize),
+    /// Open interest.
+    OpenInterest(usize),
+    /// What the venue says of all instruments.
+    Listings,
+}
+
+impl Job {
+    fn instrument(self) -> Option<usize> {
+        match self {
+            Self::Snapshot(at)
+            | Self::Probe(at)
+            | Self::History(at, _)
+            | Self::OpenInterest(at) => Some(at),
+            Self::Listings => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Snapshot(_) => "depth snapshot",
+            Self::Probe(_) => "probe",
+            Self::History(..) => "candles",
+            Self::OpenInterest(_) => "open interest",
+            Self::Listings => "instruments",
+        }
+    }
+
+    /// Whether it is tried again until it succeeds.
+    fn insists(self) -> bool {
+        matches!(self, Self::Snapshot(_) | Self::History(..))
+    }
 }
 
 /// What a job brought.
 #[derive(Debug)]
 pub(super) enum Fetched {
-    /// For the kernel, from the job of this instrument.
-    Event(usize, MarketEvent),
-    /// Nothing to do: the job is repeated, or found nothing amiss.
-    Failed,
+    /// For the kernel.
+    Events(Vec<MarketEvent>),
+    /// The venue's book of this instrument has come to here.
+    Probed(usize, u64),
     /// The venue did not answer a probe.
     ProbeFailed,
+    /// Nothing to do.
+    Nothing,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum FetchError {
+pub(super) enum FetchError {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error("unreadable answer: {0}")]
     Decode(#[from] DecodeError),
-    #[error("the job failed: {0}")]
-    Task(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("no such instrument")]
+    Instrument,
 }
 
-enum Found {
-    Event(MarketEvent),
-    UpdateId(u64),
-}
-
+/// What is known of a job that was asked for.
 struct Attempts {
-    pending: bool,
     asked: Time,
     backoff: Backoff,
 }
 
-/// The jobs of the running session.
+/// The jobs of a feed.
 pub(super) struct Fetcher {
     shared: Arc<Shared>,
-    tasks: JoinSet<(Job, Result<Found, FetchError>)>,
+    tasks: JoinSet<Result<Fetched, FetchError>>,
+    running: BTreeMap<Id, (Job, u64)>,
+    /// Waiting for a free place, most urgent first.
+    ready: BTreeSet<(Priority, Job)>,
+    /// Waiting for their time.
+    later: BTreeMap<Job, Instant>,
     attempts: BTreeMap<Job, Attempts>,
-    calls: Arc<Semaphore>,
-    /// By instrument: an update id of the venue that our stream had not reached when probed.
-    suspects: Vec<Option<(u64, Time)>>,
     seed: u64,
 }
 
 impl Fetcher {
     pub(super) fn new(shared: Arc<Shared>, seed: u64) -> Self {
-        let instruments = shared.instruments.len();
         Self {
             shared,
             tasks: JoinSet::new(),
+            running: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            later: BTreeMap::new(),
             attempts: BTreeMap::new(),
-            calls: Arc::new(Semaphore::new(CALLS_MAX)),
-            suspects: vec![None; instruments],
             seed,
         }
     }
 
-    /// A session is subscribed: snapshots first, then history.
-    pub(super) fn start(&mut self) {
-        self.stop();
-        for index in 0..self.shared.instruments.len() {
-            self.request(Job::Snapshot(index));
-        }
-        let shared = Arc::clone(&self.shared);
-        for index in 0..shared.instruments.len() {
-            let protocol = shared.config.access.protocol();
-            let known = shared.config.intervals.iter();
-            for interval in known.filter(|i| protocol.has_candles(**i)) {
-                self.request(Job::History(index, *interval));
-            }
-        }
-    }
-
-    /// The session is over: forget everything.
-    pub(super) fn stop(&mut self) {
-        self.tasks = JoinSet::new();
-        self.attempts.clear();
-        self.suspects.fill(None);
-    }
-
-    /// Starts a job, unless it is under way: at once if it is a new matter, else after a delay.
+    /// Asks for a job, unless it is under way: at once if it is a new matter, else after a delay.
     pub(super) fn request(&mut self, job: Job) {
+        let waiting = self.later.contains_key(&job) || self.ready.iter().any(|(_, j)| *j == job);
+        if waiting || self.running.values().any(|(running, _)| *running == job) {
+            return;
+        }
         let now = self.shared.clock.now();
         let (first, max) = self.shared.config.refetch;
         self.seed = self.seed.wrapping_add(1);
         let attempts = self.attempts.entry(job).or_insert_with(|| Attempts {
-            pending: false,
             asked: Time(i64::MIN),
             backoff: Backoff::new(first, max, self.seed),
         });
-        if attempts.pending {
-            return;
-        }
         let delay = if now.since(attempts.asked) > FORGET {
             attempts.backoff.reset();
             Duration::ZERO
         } else {
             attempts.backoff.delay()
         };
-        attempts.pending = true;
         attempts.asked = now.plus(super::nanos(delay));
-        let (shared, calls) = (Arc::clone(&self.shared), Arc::clone(&self.calls));
-        self.tasks.spawn(async move {
-            sleep(delay).await;
-            // The semaphore is never closed.
-            let _permit = calls.acquire().await;
-            (job, fetch(&shared, job).await)
-        });
+        if delay.is_zero() {
+            self.ready.insert((self.priority(job), job));
+        } else {
+            self.later.insert(job, Instant::now() + delay);
+        }
+    }
+
+    /// What was asked for this instrument's sake has become pointless.
+    pub(super) fn forget(&mut self, at: usize) {
+        let mine = |job: &Job| matches!(job, Job::Snapshot(i) | Job::Probe(i) if *i == at);
+        self.ready.retain(|(_, job)| !mine(job));
+        self.later.retain(|job, _| !mine(job));
+        self.attempts.retain(|job, _| !mine(job));
+    }
+
+    fn priority(&self, job: Job) -> Priority {
+        let exposed = || {
+            let feeding = job
+                .instrument()
+                .and_then(|at| self.shared.instruments.get(at));
+            feeding.is_some_and(|f| (self.shared.config.exposed)(f.id))
+        };
+        match job {
+            Job::Snapshot(_) | Job::Probe(_) if exposed() => Priority::Urgent,
+            Job::Snapshot(_) => Priority::Normal,
+            Job::Probe(_) | Job::History(..) | Job::OpenInterest(_) | Job::Listings => {
+                Priority::Idle
+            }
+        }
     }
 
     /// The next thing that a job brings; waits while there is none. Cancel-safe.
     pub(super) async fn next(&mut self) -> Fetched {
-        let Some(done) = self.tasks.join_next().await else {
-            return std::future::pending().await;
-        };
-        let (job, result) = match done {
-            Ok(done) => done,
-            Err(e) => {
-                // A panic, or an abort by `stop`, which leaves nobody to ask again.
-                tracing::error!(error = %FetchError::from(e), "a REST job failed");
-                return Fetched::Failed;
+        loop {
+            let now = Instant::now();
+            let due: Vec<Job> = self
+                .later
+                .iter()
+                .filter(|(_, at)| **at <= now)
+                .map(|(job, _)| *job)
+                .collect();
+            for job in due {
+                self.later.remove(&job);
+                self.ready.insert((self.priority(job), job));
             }
-        };
-        if let Some(attempts) = self.attempts.get_mut(&job) {
-            attempts.pending = false;
-        }
-        match (job, result) {
-            (Job::Snapshot(index) | Job::History(index, _), Ok(Found::Event(event))) => {
-                Fetched::Event(index, event)
+            while self.tasks.len() < CALLS_MAX
+                && let Some((priority, job)) = self.ready.pop_first()
+            {
+                self.start(job, priority);
             }
-            (Job::Probe(index), Ok(Found::UpdateId(id))) => {
-                if let Some(suspect) = self.suspects.get_mut(index) {
-                    *suspect = Some((id, self.shared.clock.now()));
+            let wake = self.later.values().min().copied();
+            let woken = async {
+                match wake {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
                 }
-                Fetched::Failed
+            };
+            tokio::select! {
+                Some(done) = self.tasks.join_next_with_id() => {
+                    let (id, result) = match done {
+                        Ok((id, result)) => (id, Some(result)),
+                        // A panic; jobs are never aborted while anybody waits here.
+                        Err(error) => {
+                            tracing::error!(%error, "a REST job failed");
+                            (error.id(), None)
+                        }
+                    };
+                    let Some((job, epoch)) = self.running.remove(&id) else { continue };
+                    return self.finish(job, epoch, result);
+                }
+                () = woken => {}
             }
-            (Job::Probe(_), Err(error)) => {
-                self.complain(job, &error);
-                Fetched::ProbeFailed
-            }
-            (_, Err(error)) => {
-                self.complain(job, &error);
-                self.request(job);
-                Fetched::Failed
-            }
-            (_, Ok(_)) => Fetched::Failed,
         }
     }
 
-    /// Whether the stream, which has come to `seen`, missed what a probe found: then `grace`
-    /// nanoseconds were not enough for the update to arrive.
-    pub(super) fn missed(&mut self, index: usize, seen: u64, grace: i64) -> bool {
-        let Some(slot) = self.suspects.get_mut(index) else {
-            return false;
-        };
-        let Some((id, since)) = *slot else {
-            return false;
-        };
-        if seen >= id {
-            *slot = None;
-        }
-        seen < id && self.shared.clock.now().since(since) >= grace
+    fn start(&mut self, job: Job, priority: Priority) {
+        let epoch = self.epoch(job);
+        let shared = Arc::clone(&self.shared);
+        let task = self
+            .tasks
+            .spawn(async move { fetch(&shared, job, priority).await });
+        self.running.insert(task.id(), (job, epoch));
     }
 
-    fn complain(&self, job: Job, error: &FetchError) {
-        let (Job::Snapshot(index) | Job::History(index, _) | Job::Probe(index)) = job;
-        let what = match job {
-            Job::Snapshot(_) => "depth snapshot",
-            Job::History(..) => "candles",
-            Job::Probe(_) => "probe",
+    fn epoch(&self, job: Job) -> u64 {
+        let feeding = job
+            .instrument()
+            .and_then(|at| self.shared.instruments.get(at));
+        feeding.map_or(0, |f| f.epoch.load(Ordering::Relaxed))
+    }
+
+    fn finish(
+        &mut self,
+        job: Job,
+        epoch: u64,
+        result: Option<Result<Fetched, FetchError>>,
+    ) -> Fetched {
+        let result = match result {
+            Some(Ok(fetched)) => {
+                // A book that was lost meanwhile asks for itself again.
+                let stale = matches!(job, Job::Snapshot(_) | Job::Probe(_));
+                return if stale && epoch != self.epoch(job) {
+                    Fetched::Nothing
+                } else {
+                    fetched
+                };
+            }
+            Some(Err(error)) => Some(error),
+            None => None,
         };
-        if let Some(feeding) = self.shared.instruments.get(index) {
-            let instrument = &feeding.instrument.name;
-            tracing::warn!(%instrument, what, %error, "a REST job failed");
+        if let Some(error) = result {
+            let feeding = job
+                .instrument()
+                .and_then(|at| self.shared.instruments.get(at));
+            let instrument = feeding.map(|f| f.instrument.name.to_string());
+            tracing::warn!(
+                venue = %self.shared.status.venue, instrument, what = job.name(), %error,
+                "a REST job failed"
+            );
+        }
+        if job.insists() {
+            self.request(job);
+        }
+        match job {
+            Job::Probe(_) => Fetched::ProbeFailed,
+            _ => Fetched::Nothing,
         }
     }
 }
 
-async fn fetch(shared: &Shared, job: Job) -> Result<Found, FetchError> {
-    let (Job::Snapshot(index) | Job::History(index, _) | Job::Probe(index)) = job;
-    let Some(feeding) = shared.instruments.get(index) else {
-        return Err(DecodeError::Unrecognised.into());
-    };
-    let instrument = &feeding.instrument;
+async fn fetch(shared: &Shared, job: Job, priority: Priority) -> Result<Fetched, FetchError> {
     let access = &shared.config.access;
     let protocol = access.protocol();
+    let Some(at) = job.instrument() else {
+        return listings(shared).await;
+    };
+    let feeding = shared.instruments.get(at).ok_or(FetchError::Instrument)?;
+    let instrument = &feeding.instrument;
     let event = |venue_time, received, data| {
-        Found::Event(MarketEvent {
+        Fetched::Events(vec![MarketEvent {
             instrument: feeding.id,
             venue_time,
             received,
             data,
-        })
+        }])
     };
-    match job {
+    Ok(match job {
         Job::Snapshot(_) => {
-            let levels = shared.config.snapshot_levels;
-            let call = protocol.depth(instrument, levels);
-            let call = call.ok_or(DecodeError::Unrecognised)?;
-            let body = access.call(&call, Priority::Normal).await?;
+            let call = protocol.depth(instrument, shared.config.snapshot_levels);
+            let call = call.ok_or(FetchError::Instrument)?;
+            let body = access.call(&call, priority).await?;
             let received = shared.clock.now();
             let snapshot = protocol.decode_depth(&body, instrument)?;
+            if let Some(recorder) = &shared.config.recorder {
+                let symbol = &instrument.name.symbol;
+                recorder.snapshot(access.venue(), symbol, received, &body);
+            }
             let data = MarketData::Snapshot(Box::new(snapshot));
-            Ok(event(received, received, data))
+            event(received, received, data)
         }
         Job::History(_, interval) => {
-            // Asked before the candles: what is closed at this time is closed in them.
-            let time = access.call(&protocol.server_time(), Priority::Idle).await?;
-            let time = protocol.decode_server_time(&time)?;
-            let limit = shared.config.history_candles;
-            let call = protocol.candles(instrument, interval, None, limit);
-            let body = access.call(&call, Priority::Idle).await?;
+            let (time, history) = history::fetch(shared, instrument, interval, priority).await?;
             let received = shared.clock.now();
-            let history = History {
-                interval,
-                candles: protocol.decode_candles(&body, instrument)?,
-            };
-            Ok(event(
-                time,
-                received,
-                MarketData::History(Box::new(history)),
-            ))
+            event(time, received, MarketData::History(Box::new(history)))
         }
         Job::Probe(_) => {
-            let body = access
-                .call(&protocol.probe(instrument), Priority::Idle)
-                .await?;
-            Ok(Found::UpdateId(protocol.decode_probe(&body, instrument)?))
+            let body = access.call(&protocol.probe(instrument), priority).await?;
+            Fetched::Probed(at, protocol.decode_probe(&body, instrument)?)
         }
+        Job::OpenInterest(_) => {
+            let call = protocol.open_interest(instrument);
+            let call = call.ok_or(FetchError::Instrument)?;
+            let body = access.call(&call, priority).await?;
+            let received = shared.clock.now();
+            let figures = protocol.decode_open_interest(&body, instrument)?;
+            let data = MarketData::Derivative(Box::new(figures));
+            event(received, received, data)
+        }
+        Job::Listings => Fetched::Nothing,
+    })
+}
+
+/// What the venue says of its instruments today, as events for those that are read here.
+async fn listings(shared: &Shared) -> Result<Fetched, FetchError> {
+    let wanted: Vec<String> = shared
+        .instruments
+        .iter()
+        .map(|f| f.instrument.name.symbol.clone())
+        .collect();
+    let scales = |symbol: &str| -> Option<(Scale, Scale)> {
+        let mut all = shared.instruments.iter();
+        let known = all.find(|f| f.instrument.name.symbol == symbol)?;
+        Some((known.instrument.price_scale, known.instrument.qty_scale))
+    };
+    let listings = load::listings(&shared.config.access, &wanted, &wanted, &scales).await?;
+    let received = shared.clock.now();
+    let mut events = Vec::new();
+    for feeding in &shared.instruments {
+        let known = &feeding.instrument;
+        let mut found = listings.found.iter();
+        let found = found.find(|(symbol, _)| *symbol == known.name.symbol);
+        let listing = match found {
+            Some((_, Ok(listing))) => listing.clone(),
+            Some((_, Err(error))) => {
+                tracing::error!(
+                    instrument = %known.name, %error,
+                    "the venue changed the instrument beyond its present scales: restart to go on"
+                );
+                continue;
+            }
+            // Gone from the list.
+            None => crate::kernel::types::Instrument {
+                status: crate::kernel::types::InstrumentStatus::Delisted,
+                ..known.clone()
+            },
+        };
+        let listing = crate::kernel::types::Instrument {
+            // Fees are the account's, or configured.
+            maker_fee: known.maker_fee,
+            taker_fee: known.taker_fee,
+            ..listing
+        };
+        events.push(MarketEvent {
+            instrument: feeding.id,
+            venue_time: received,
+            received,
+            data: MarketData::Listing(Box::new(listing)),
+        });
     }
+    Ok(Fetched::Events(events))
 }

@@ -10,20 +10,24 @@ use metrics::{Counter, Histogram, counter, histogram};
 use tokio::sync::mpsc;
 
 use super::Shared;
-use crate::kernel::event::{LossReason, Lost, MarketData};
+use super::gate::Gate;
+use crate::kernel::event::{LossReason, Lost};
 use crate::kernel::types::{SECOND, Time, VenueId};
 use crate::runtime::mailbox::KernelHandle;
+use crate::status::Moment;
 use crate::venue::decode_error::DecodeError;
 use crate::venue::protocol::{Answer, Said, TopicKind};
 use crate::venue::ws::{Message, WsError, WsReader};
 
-/// What the session must know.
+/// What the owner of a connection must know.
 #[derive(Debug)]
 pub(super) enum Control {
     /// The answer to one of our requests.
     Answer(Answer),
     /// The server is about to close.
     Shutdown,
+    /// Reading has ended, for this reason.
+    Ended(String),
 }
 
 /// Metric handles, looked up once. What [`crate::status::FeedStatus`] counts is exported from there.
@@ -52,11 +56,25 @@ struct Complaints {
     kept_back: u64,
 }
 
-/// Reads until the connection ends; says why.
+/// Reads until the connection ends, and says why to its owner.
 pub(super) async fn read(
     shared: Arc<Shared>,
+    socket: WsReader,
+    gate: Arc<Gate>,
+    heard: Arc<Moment>,
+    owner: mpsc::Sender<Control>,
+) {
+    let why = run(&shared, socket, &gate, &heard, &owner).await;
+    // The owner may have left already.
+    drop(owner.send(Control::Ended(why)).await);
+}
+
+async fn run(
+    shared: &Shared,
     mut socket: WsReader,
-    session: mpsc::Sender<Control>,
+    gate: &Gate,
+    heard: &Moment,
+    owner: &mpsc::Sender<Control>,
 ) -> String {
     let mut complaints = Complaints {
         last: Time::ZERO,
@@ -68,7 +86,7 @@ pub(super) async fn read(
         let received = shared.clock.now();
         let frame = match message {
             Ok(Message::Text(text)) => text.as_bytes(),
-            // Binance sends text; whatever this is, the decoder shall say.
+            // Venues send text; whatever this is, the decoder shall say.
             Ok(Message::Binary(bytes)) => bytes,
             Ok(Message::Close { code, reason }) => {
                 let code = code.map_or_else(|| "none".to_owned(), |c| c.to_string());
@@ -78,36 +96,35 @@ pub(super) async fn read(
         };
         shared.status.messages.fetch_add(1, Ordering::Relaxed);
         shared.status.last_message.set(received);
+        heard.set(received);
+        gate.record(shared, received, frame);
         let decoded = shared.decoder.decode(frame, received, &mut events);
         let spent = shared.clock.now().since(received);
         shared.meters.decode.record(seconds(spent));
+        // Of a frame whose second half is bad nothing counts.
+        if decoded.is_err() {
+            events.clear();
+        }
         for event in events.drain(..) {
             if event.venue_time != received {
                 let late = received.since(event.venue_time);
                 shared.meters.latency.record(seconds(late));
             }
-            if let MarketData::Depth(delta) = &event.data
-                && let Some(index) = shared.position(event.instrument)
-                && let Some(feeding) = shared.instruments.get(index)
-            {
-                feeding.seq.fetch_max(delta.seq, Ordering::Relaxed);
-                feeding.updated.set(received);
-            }
-            shared.kernel.offer_market(event);
+            gate.pass(shared, event);
         }
         match decoded {
             Ok(Said::Market) => {}
             Ok(Said::Ignored(_)) => shared.meters.ignored.increment(1),
             Ok(Said::Answer(answer)) => {
-                if session.try_send(Control::Answer(answer)).is_err() {
+                if owner.try_send(Control::Answer(answer)).is_err() {
                     return "the venue sends answers that nobody asked for".to_owned();
                 }
             }
             Ok(Said::Shutdown) => {
-                // Full means that the session has reasons enough to look.
-                drop(session.try_send(Control::Shutdown));
+                // Full means that the owner has reasons enough to look.
+                drop(owner.try_send(Control::Shutdown));
             }
-            Err(error) => complaints.malformed(&shared, frame, received, &error),
+            Err(error) => complaints.malformed(shared, frame, received, &error),
         }
     }
 }
@@ -134,10 +151,9 @@ impl Complaints {
     fn malformed(&mut self, shared: &Shared, frame: &[u8], now: Time, error: &DecodeError) {
         shared.status.decode_errors.fetch_add(1, Ordering::Relaxed);
         if let Some((victim, kind)) = shared.decoder.victim(frame) {
-            let what = if kind == TopicKind::Trades {
-                Lost::Trades
-            } else {
-                Lost::Book
+            let what = match kind {
+                TopicKind::Trades => Lost::Trades,
+                _ => Lost::Book,
             };
             shared.lost(victim, LossReason::Malformed, what);
         }

@@ -121,8 +121,12 @@ pub async fn start(
             exchange,
             speed,
         } => {
-            let scanned = files.clone();
-            let scan = server::off_worker(move || recording::scan(&scanned, exchange)).await?;
+            let (files, scan) = server::off_worker(move || {
+                let files = recording::files(&files, exchange)?;
+                let scan = recording::scan(&files, exchange)?;
+                Ok::<_, recording::RecordingError>((files, scan))
+            })
+            .await?;
             if scan.malformed > 0 {
                 tracing::warn!(
                     "{} lines of the recording are left out; the first: {}",

@@ -99,7 +99,7 @@ impl SimConfig {
 pub enum Source {
     /// Recorded frames, files chained in this order.
     Recording {
-        /// The files.
+        /// The files; a directory stands for all recordings in it.
         files: Vec<PathBuf>,
         /// The venue that they were recorded from.
         exchange: VenueId,

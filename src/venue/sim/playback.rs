@@ -21,7 +21,7 @@ use super::shared::Shared;
 use super::symbol::{Change, Symbol};
 use crate::kernel::event::{DepthDelta, DepthSnapshot, Level, Quote, Trade};
 use crate::kernel::types::{FixedError, Instrument, Price, Qty, Side, Time};
-use crate::recording::{Event, Frame, OwnedRecord, Reader, Scan, TextLevel};
+use crate::recording::{Event, Frame, OwnedRecord, Reader, Scan, TextLevel, is_hole};
 
 /// How long the playback waits for a client whose queue is full before it cuts it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -113,13 +113,14 @@ pub(super) async fn run(
 fn read(files: &[PathBuf], sender: &mpsc::Sender<OwnedRecord>) {
     for record in Reader::new(files) {
         match record {
+            Ok(record) if is_hole(&record.frame).is_some() => {} // no frame of a venue
             Ok(record) => {
                 if sender.blocking_send(record).is_err() {
                     return; // the playback has ended
                 }
             }
             // Bad lines were counted and reported when the recording was looked through.
-            Err(error) if error.is_line() => tracing::debug!("{error}"),
+            Err(error) if error.is_passable() => tracing::debug!("{error}"),
             Err(error) => tracing::error!("{error}"),
         }
     }
@@ -145,8 +146,11 @@ async fn play(market: &Market, engine: &mut Engine, record: OwnedRecord) {
         Event::Snapshot { .. } => (None, None),
     };
     let mut at = name.and_then(|name| market.place(name));
-    if at.is_none() && matches!(frame.event, Event::Snapshot { .. }) && market.symbols.len() == 1 {
-        at = Some(0); // of several symbols nobody says whose it is
+    if at.is_none() && matches!(frame.event, Event::Snapshot { .. }) {
+        at = match frame.snapshot_symbol() {
+            Some(symbol) => market.place(&symbol),
+            None => (market.symbols.len() == 1).then_some(0), // of several nobody says whose it is
+        };
     }
     let change = at.and_then(|at| {
         let listed = market.symbols.get(at)?.lock();

@@ -1,0 +1,161 @@
+//! What is done about streams that do not live: subscribe anew, and if that does not help, connect anew.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::fetch::Job;
+use super::link::Wish;
+use super::plan::Shard;
+use super::streams::Feeding;
+use super::watch::{Finding, Patience, findings};
+use super::{Feed, nanos};
+use crate::kernel::event::{LossReason, Lost, MarketData, MarketEvent};
+use crate::kernel::types::{MINUTE, Time};
+use crate::venue::protocol::TopicKind;
+
+/// A stream that was subscribed to anew so often within [`HEAL_WITHIN`] takes its connection down.
+const HEALS_MAX: u32 = 3;
+const HEAL_WITHIN: i64 = 2 * MINUTE;
+
+/// How often a stream was subscribed to anew, and when first and last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heal {
+    first: Time,
+    last: Time,
+    count: u32,
+}
+
+impl Feed {
+    /// Looks after every stream.
+    pub(super) fn look(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let now = shared.clock.now();
+        let config = &shared.config;
+        let patience = Patience {
+            silence: nanos(config.silence),
+            stall: nanos(config.stall),
+        };
+        for (at, feeding) in shared.instruments.iter().enumerate() {
+            self.compare(at, feeding, now, patience);
+            for finding in findings(feeding, now, patience) {
+                match finding {
+                    Finding::Silent => {
+                        // Silence begins anew: one probe in each period.
+                        feeding.stream(TopicKind::Depth).received.set(now);
+                        self.fetcher.request(Job::Probe(at));
+                    }
+                    Finding::NoSnapshot => {
+                        self.heal(at, TopicKind::Depth, "the snapshot did not come");
+                    }
+                    Finding::Stalled(kind) => self.stalled(at, kind),
+                }
+            }
+        }
+    }
+
+    /// Holds the venue's book, as a probe found it, against what the stream has brought since.
+    fn compare(&mut self, at: usize, feeding: &Feeding, now: Time, patience: Patience) {
+        let Some(slot) = self.suspects.get_mut(at) else {
+            return;
+        };
+        let Some((seq, since)) = *slot else {
+            return;
+        };
+        let seen = feeding.depth_seq.load(Ordering::Relaxed);
+        if seen >= seq {
+            *slot = None;
+            self.shared.kernel.offer_market(MarketEvent {
+                instrument: feeding.id,
+                venue_time: now,
+                received: since,
+                data: MarketData::Verified { seq },
+            });
+            self.shared.kernel.ring();
+        } else if now.since(since) >= patience.stall {
+            *slot = None;
+            self.stalled(at, TopicKind::Depth);
+        }
+    }
+
+    fn stalled(&mut self, at: usize, kind: TopicKind) {
+        let shared = Arc::clone(&self.shared);
+        let Some(feeding) = shared.instruments.get(at) else {
+            return;
+        };
+        // It gets its time to recover before it is judged again.
+        feeding.stream(kind).received.set(shared.clock.now());
+        match kind {
+            TopicKind::Depth => {
+                feeding.forget(kind);
+                shared.lost(feeding.id, LossReason::Stalled, Lost::Book);
+            }
+            TopicKind::Trades => {
+                feeding.forget(kind);
+                shared.lost(feeding.id, LossReason::Stalled, Lost::Trades);
+                self.begin(at, kind);
+            }
+            TopicKind::Quote
+            | TopicKind::Candles
+            | TopicKind::Ticker
+            | TopicKind::Mark
+            | TopicKind::Liquidations => {}
+        }
+        shared.kernel.ring();
+        shared.status.stalls.fetch_add(1, Ordering::Relaxed);
+        self.heal(at, kind, "it stands still although the market moves on");
+    }
+
+    /// Subscribes to a stream anew; after several times without success, to all of its connection.
+    pub(super) fn heal(&mut self, at: usize, kind: TopicKind, why: &str) {
+        let now = self.shared.clock.now();
+        let heal = self.heals.entry((at, kind)).or_insert(Heal {
+            first: now,
+            last: Time(i64::MIN),
+            count: 0,
+        });
+        if now.since(heal.first) > HEAL_WITHIN {
+            (heal.first, heal.count) = (now, 0);
+        }
+        // The one before must have had its time.
+        if now.since(heal.last) < nanos(self.shared.config.stall) {
+            return;
+        }
+        (heal.last, heal.count) = (now, heal.count + 1);
+        let give_up = heal.count > HEALS_MAX;
+        if give_up {
+            heal.count = 0;
+        }
+        let topics = self.topics(at, kind);
+        let Some(feeding) = self.shared.instruments.get(at) else {
+            return;
+        };
+        let instrument = &feeding.instrument.name;
+        tracing::warn!(%instrument, stream = kind.name(), why, give_up, "subscribing anew");
+        let refused = &self.shared.status.healed;
+        refused.fetch_add(1, Ordering::Relaxed);
+        for (link, topics) in topics {
+            let wish = if give_up {
+                Wish::Reconnect(format!(
+                    "{instrument} {}: {why}, again and again",
+                    kind.name()
+                ))
+            } else {
+                Wish::Renew(topics)
+            };
+            self.wish(link, wish);
+        }
+    }
+
+    /// Where a stream of an instrument is carried.
+    pub(super) fn topics(&self, at: usize, kind: TopicKind) -> Vec<(usize, Vec<usize>)> {
+        let of = |shard: &Arc<Shard>| -> Vec<usize> {
+            let feeds = shard.feeds.iter().enumerate();
+            feeds
+                .filter(|(_, feed)| feed.at == at && feed.topic.kind == kind)
+                .map(|(place, _)| place)
+                .collect()
+        };
+        let all = self.shards.iter().map(of).enumerate();
+        all.filter(|(_, topics)| !topics.is_empty()).collect()
+    }
+}
