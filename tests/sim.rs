@@ -5,6 +5,10 @@
 mod book;
 #[path = "sim/client.rs"]
 mod common;
+#[path = "sim/faults.rs"]
+mod faults;
+#[path = "sim/markets.rs"]
+mod markets;
 #[path = "support/recordings.rs"]
 mod recordings;
 

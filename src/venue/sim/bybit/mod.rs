@@ -355,7 +355,7 @@ impl Outlet for Topics {
     }
 
     fn counter(&self) -> u64 {
-        self.books.last().map_or(0, |topic| topic.u)
+        self.books.last().map_or(1, |topic| topic.u.max(1))
     }
 
     fn restart(&mut self) {

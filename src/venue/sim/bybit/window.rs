@@ -100,17 +100,18 @@ impl Window {
     /// The best `depth` levels of a symbol's book. The very best ones may be newer than the rest of
     /// the book, so a window of one is made of them.
     pub(super) fn of(symbol: &Symbol, depth: usize) -> Self {
-        let (bids, asks) = match symbol.quote {
-            Some(quote) if depth == 1 => (vec![quote.bid], vec![quote.ask]),
+        let (bids, asks, seq) = match symbol.quote {
+            Some(quote) if depth == 1 => (vec![quote.bid], vec![quote.ask], quote.update_id),
             _ => (
                 symbol.book.bids().take(depth).collect(),
                 symbol.book.asks().take(depth).collect(),
+                symbol.book.last_id(),
             ),
         };
         Self {
             bids,
             asks,
-            seq: symbol.seq,
+            seq,
             changed: symbol.book_time,
         }
     }
