@@ -16,13 +16,14 @@ use hean::daemon::{self, DaemonError};
 use hean::indicator_text;
 use hean::json::Json;
 use hean::kernel::indicators::{IndicatorError, Spec};
+use hean::kernel::types::VenueId;
 use hean::logging;
 use hean::record;
 use hean::replay::{ReplayConfig, replay};
 use hean::runtime::clock::Clock;
 use hean::runtime::supervise::{End, Supervisor};
 use hean::setup::{self, SetupError};
-use hean::venue::sim::{self, SimConfig, Source};
+use hean::venue::sim::{self, MarketKind, SimConfig, Source, Speed};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -160,17 +161,38 @@ fn run_sim(args: SimArgs, json: bool) -> anyhow::Result<()> {
         Source::Synthetic {
             seed: args.seed,
             symbols: args.symbols,
+            speed: match args.speed {
+                Speed::Times(times) => times,
+                Speed::Max => sim::SPEED_MAX,
+            },
+            rate: args.rate,
         }
     } else {
+        let exchange = args.exchange.first().copied();
         Source::Recording {
             files: args.input,
+            exchange: exchange.unwrap_or(VenueId::Binance),
             speed: args.speed,
         }
     };
+    let kinds: Vec<MarketKind> = args.exchange.into_iter().map(MarketKind::of).collect();
+    let usual = SimConfig::new(source);
     let config = SimConfig {
         listen: args.listen,
-        source,
         faults: args.fault,
+        seed: args.seed,
+        // Paths without a market mean spot, unless futures are simulated and spot is not.
+        bare: if kinds.contains(&MarketKind::Usdm) && !kinds.contains(&MarketKind::Spot) {
+            MarketKind::Usdm
+        } else {
+            MarketKind::Spot
+        },
+        begin: if kinds.is_empty() {
+            usual.begin.clone()
+        } else {
+            kinds
+        },
+        ..usual
     };
     runtime()?.block_on(async {
         let mut supervisor = Supervisor::default();

@@ -5,6 +5,10 @@
 mod book;
 #[path = "sim/client.rs"]
 mod common;
+#[path = "sim/faults.rs"]
+mod faults;
+#[path = "sim/markets.rs"]
+mod markets;
 #[path = "support/recordings.rs"]
 mod recordings;
 
@@ -13,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use book::{Book, join};
 use common::{Client, Running, get, status, value};
+use hean::kernel::types::VenueId;
 use hean::recording::Reader;
 use hean::venue::sim::{Fault, Source, Speed};
 use recordings::recordings;
@@ -31,6 +36,7 @@ fn own(name: &str) -> PathBuf {
 fn playback(files: Vec<PathBuf>) -> Source {
     Source::Recording {
         files,
+        exchange: VenueId::Binance,
         speed: Speed::Max,
     }
 }
@@ -300,7 +306,7 @@ async fn a_dropped_depth_frame_is_a_gap_to_clients_but_not_to_the_book() {
     let Some(data) = recordings() else { return };
     let files = vec![data.join(SPOT)];
     let depth = frames(&files, |name| name.contains("@depth"));
-    let sim = Running::start(playback(files), vec![Fault::DropDepth(1_000)]).await;
+    let sim = Running::start(playback(files), vec![Fault::drop_depth(1_000)]).await;
     let mut client = Client::connect(sim.addr, ALL).await;
     let mut got = Vec::new();
     while got.len() < depth.len() - 1 {
@@ -321,7 +327,7 @@ async fn a_dropped_depth_frame_is_a_gap_to_clients_but_not_to_the_book() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_ends_all_connections_and_playback_waits_for_the_next_client() {
     let files = vec![own("two_symbols.txt")];
-    let sim = Running::start(playback(files.clone()), vec![Fault::Cut(5)]).await;
+    let sim = Running::start(playback(files.clone()), vec![Fault::cut_behind(5)]).await;
     let path = "/stream?streams=btcusdt@depth@100ms/btcusdt@trade/ethbtc@trade/ethbtc@depth@100ms";
     let mut client = Client::connect(sim.addr, path).await;
     let expected = frames(&files, |name| !name.contains("bookTicker"));
@@ -382,10 +388,7 @@ async fn what_a_recording_lacks_is_inferred() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_and_weights_are_binances() {
-    let source = Source::Synthetic {
-        seed: 1,
-        symbols: vec!["BTCUSDT".to_owned(), "ETHUSDT".to_owned()],
-    };
+    let source = Source::synthetic(1, &["BTCUSDT", "ETHUSDT"]);
     let sim = Running::start(source, vec![]).await;
     for (path, status, code) in [
         ("/api/v3/depth", 400, -1102),
@@ -436,10 +439,7 @@ async fn errors_and_weights_are_binances() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_synthetic_market_is_whole_over_the_wire() {
-    let source = Source::Synthetic {
-        seed: 42,
-        symbols: vec!["BTCUSDT".to_owned(), "ETHUSDT".to_owned()],
-    };
+    let source = Source::synthetic(42, &["BTCUSDT", "ETHUSDT"]);
     let sim = Running::start(source, vec![]).await;
     let path = "/stream?streams=btcusdt@depth@100ms/btcusdt@trade/btcusdt@bookTicker/btcusdt@kline_1s/btcusdt@depth5";
     let mut client = Client::connect(sim.addr, path).await;

@@ -55,12 +55,29 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// How faults are written.
+const FAULTS: &str = "\
+Faults: KIND[@VENUE[/PATTERN]][:KEY=VALUE]…, and the short forms drop-depth:N (the N-th depth frame is
+not sent) and cut:N (all connections are cut behind the N-th frame).
+  messages     drop, duplicate, reorder, delay (by=), stall, truncate, flip-bit
+  connections  cut, close (code=), deaf, mute, shutdown (notice=), life (after=, notice=), silence,
+               resend (books of Bybit begin again), restart (all are cut, ids begin again)
+  REST         status (code=, retry=)
+PATTERN is of stream names or REST endpoints, with * for any run of characters.
+Keys: n=N from the N-th message or request that fits, at=TIME since the market began, p=CHANCE for each;
+count=N times [default: 1, without end with p= or for=], for=TIME, client=N the N-th connection.
+TIME is market time: 250ms, 3s, 2m, 24h.
+  stall@bybit-linear/orderbook.*:at=10s:for=5s
+  status@binance/depth:code=429:retry=3:n=2
+  drop@/btcusdt@depth*:p=0.01";
+
 /// The subcommands.
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum Command {
     /// The daemon: paper trading on live public market data unless told otherwise
     Run(RunArgs),
-    /// The simulated venue as a server that speaks Binance's protocol
+    /// The simulated venue as a server that speaks the protocols of Binance and Bybit
+    #[command(after_help = FAULTS)]
     Sim(SimArgs),
     /// Record raw frames of symbols to files, until a signal
     Record(RecordArgs),
@@ -172,7 +189,11 @@ pub struct SimArgs {
     /// market is synthetic
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub input: Vec<PathBuf>,
-    /// Speed of playback: a multiple of the recorded one, or max
+    /// What is simulated, and what recordings were made of: binance, binance-usdm, bybit-spot,
+    /// bybit-linear; synthetic ones that are not named begin when they are asked for [default: binance]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = values::venue)]
+    pub exchange: Vec<VenueId>,
+    /// A multiple of the recorded pace or of real time, or max
     #[arg(long, value_name = "N|max", default_value = "1")]
     pub speed: Speed,
     /// Address to listen on; port 0 takes a free one and prints it
@@ -184,9 +205,11 @@ pub struct SimArgs {
     /// Symbols of the synthetic market
     #[arg(long, value_name = "SYMBOL,…", value_delimiter = ',', default_value = "BTCUSDT,ETHUSDT", value_parser = values::symbol)]
     pub symbols: Vec<String>,
-    /// Faults on purpose: drop-depth:N leaves out the N-th depth frame, cut:N cuts all connections
-    /// behind the N-th frame
-    #[arg(long, value_name = "KIND:N,…", value_delimiter = ',')]
+    /// Events of the synthetic market in its time: 1 is usual, from 0.01 (quiet and cheap) to 10
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    pub rate: f64,
+    /// Faults on purpose; see below
+    #[arg(long, value_name = "FAULT,…", value_delimiter = ',')]
     pub fault: Vec<Fault>,
 }
 

@@ -130,7 +130,7 @@ fn values_with_a_syntax_of_their_own() {
     assert_eq!(sim.input.len(), 2);
     assert_eq!((sim.speed, sim.seed), (Speed::Max, 3));
     assert_eq!(sim.symbols, ["BTCUSDT", "ETHUSDT"]);
-    assert_eq!(sim.fault, [Fault::DropDepth(50), Fault::Cut(9)]);
+    assert_eq!(sim.fault, [Fault::drop_depth(50), Fault::cut_behind(9)]);
     let Ok(Command::Replay(replay)) =
         parse("hean replay a.gz b.gz --indicators rsi:14,macd:12:26:9,bbands:20:2.5")
             .map(|c| c.command)

@@ -1,6 +1,6 @@
 //! From settings to each part's own configuration.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -111,20 +111,13 @@ pub(crate) fn net() -> Result<Net, DaemonError> {
 }
 
 pub(crate) fn demo_venue(settings: &Settings) -> SimConfig {
-    let symbols = settings
-        .run
-        .symbols
-        .iter()
-        .map(|name| name.symbol.clone())
-        .collect();
-    SimConfig {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        source: Source::Synthetic {
-            seed: settings.run.seed,
-            symbols,
-        },
-        faults: Vec::new(),
-    }
+    let symbols = settings.run.symbols.iter();
+    SimConfig::new(Source::Synthetic {
+        seed: settings.run.seed,
+        symbols: symbols.map(|name| name.symbol.clone()).collect(),
+        speed: 1.0,
+        rate: 1.0,
+    })
 }
 
 pub(crate) fn journal(settings: &Settings, data_dir: &Path) -> JournalConfig {

@@ -29,17 +29,20 @@ pub(crate) fn value(text: &str) -> Value {
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     pub(crate) status: Arc<SimStatus>,
-    handle: SimHandle,
+    pub(crate) handle: SimHandle,
     shutdown: watch::Sender<bool>,
 }
 
 impl Running {
     pub(crate) async fn start(source: Source, faults: Vec<Fault>) -> Self {
-        let config = SimConfig {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            source,
+        Self::configured(SimConfig {
             faults,
-        };
+            ..SimConfig::new(source)
+        })
+        .await
+    }
+
+    pub(crate) async fn configured(config: SimConfig) -> Self {
         let (shutdown, stop) = watch::channel(false);
         let handle = start(config, Clock::start(), stop).await.expect("start");
         Self {

@@ -4,6 +4,7 @@
 //! trades gets a flat candle at the last close), the last one is the open one, and each candle is
 //! reported closed once.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use crate::kernel::event::Trade;
@@ -85,8 +86,13 @@ impl Bar {
             self.taker_volume = self.taker_volume.saturating_add(volume);
             self.taker_quote_volume = self.taker_quote_volume.saturating_add(quote);
         }
-        self.trades += 1;
-        self.ids = Some((self.ids.map_or(trade.id, |(first, _)| first), trade.id));
+        let count = trade
+            .last_id
+            .saturating_sub(trade.first_id)
+            .saturating_add(1);
+        self.trades = self.trades.saturating_add(count);
+        let first = self.ids.map_or(trade.first_id, |(first, _)| first);
+        self.ids = Some((first, trade.last_id));
     }
 
     /// This bar and the one that follows it, as one.
@@ -124,6 +130,16 @@ impl Bar {
 #[derive(Debug)]
 pub(super) struct Candles {
     series: Vec<Series>,
+    /// The closed minutes of the last day as one: it is asked for often, and changes once a minute.
+    day: Cell<Option<Closed>>,
+}
+
+/// Closed minutes as one.
+#[derive(Debug, Clone, Copy)]
+struct Closed {
+    /// Where the first of them and the open candle begin.
+    window: (Time, Time),
+    bar: Bar,
 }
 
 #[derive(Debug)]
@@ -153,12 +169,14 @@ impl Candles {
                     bars: VecDeque::new(),
                 })
                 .collect(),
+            day: Cell::new(None),
         }
     }
 
     /// Fills the history from bars, oldest first, whose lengths shrink towards the present. Each
     /// interval takes those that are not longer than itself.
     pub(super) fn load(&mut self, bars: &[Bar]) {
+        self.day.set(None);
         for series in &mut self.series {
             series.load(bars);
         }
@@ -168,7 +186,9 @@ impl Candles {
     pub(super) fn add(&mut self, trade: &Trade, mut closed: impl FnMut(usize, Bar)) {
         for (at, series) in self.series.iter_mut().enumerate() {
             series.roll(trade.time, |bar| closed(at, bar));
-            series.add(trade);
+            if !series.add(trade) {
+                self.day.set(None);
+            }
         }
     }
 
@@ -196,16 +216,31 @@ impl Candles {
         let from = now.plus(-crate::kernel::types::DAY);
         let minutes = &self.series.get(MINUTE_AT)?.bars;
         let first = minutes.partition_point(|bar| bar.open_time <= from);
-        let mut window = minutes.iter().skip(first);
-        let mut bar = *window.next()?;
-        for next in window {
-            bar.merge(next);
-            bar.end = next.end;
-        }
-        let before = first
-            .checked_sub(1)
-            .and_then(|at| minutes.get(at))
-            .map_or(bar.open, |bar| bar.close);
+        let open = minutes.back().filter(|_| first < minutes.len())?;
+        let before = first.checked_sub(1).and_then(|at| minutes.get(at));
+        let window = (minutes.get(first)?.open_time, open.open_time);
+        let mut bar = match self.day.get().filter(|known| known.window == window) {
+            Some(known) => known.bar,
+            None => {
+                let closed = minutes.len() - 1 - first;
+                let mut closed = minutes.iter().skip(first).take(closed);
+                match closed.next() {
+                    None => Bar::flat(open.open_time, open.open_time, open.open),
+                    Some(bar) => {
+                        let mut bar = *bar;
+                        for next in closed {
+                            bar.merge(next);
+                            bar.end = next.end;
+                        }
+                        bar
+                    }
+                }
+            }
+        };
+        self.day.set(Some(Closed { window, bar }));
+        bar.merge(open);
+        bar.end = open.end;
+        let before = before.map_or(bar.open, |bar| bar.close);
         Some(Day { bar, before })
     }
 }
@@ -240,18 +275,20 @@ impl Series {
         self.bars.push_back(Bar::flat(open_time, end, price));
     }
 
-    fn add(&mut self, trade: &Trade) {
+    /// Adds a trade to its candle; `false` if that was not the open one.
+    fn add(&mut self, trade: &Trade) -> bool {
         if self.bars.is_empty() {
             self.push(self.interval.open_of(trade.time), trade.price);
         }
         // A late trade belongs to a candle before the open one; one before all candles is dropped.
-        if let Some(bar) = self
-            .bars
-            .iter_mut()
-            .rev()
-            .find(|bar| bar.open_time <= trade.time)
-        {
-            bar.add(trade);
+        let bars = self.bars.iter_mut().rev().enumerate();
+        let mut bars = bars.skip_while(|(_, bar)| bar.open_time > trade.time);
+        match bars.next() {
+            Some((behind, bar)) => {
+                bar.add(trade);
+                behind == 0
+            }
+            None => false,
         }
     }
 

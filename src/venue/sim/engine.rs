@@ -1,88 +1,62 @@
-//! From a change of the market to what clients receive: state first, then the frame itself, then
-//! what follows from it (other names of the stream, klines, tickers). Recordings and the synthetic
-//! market both come through here, one change after the other.
+//! From a change of a market to what clients receive: state first, then the frame itself, then what
+//! follows from it (other names of the stream, klines, tickers). Recordings and the synthetic
+//! market both come through here, one change after the other, and so do faults of messages.
 //!
 //! Invariant: the state contains a change before the first client is sent it, so a REST snapshot
 //! is never older than the stream.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::candles::INTERVALS;
-use super::hub::{Audience, Payload};
+use super::faults::{Event, FaultId, FaultKind, Occasion, Order};
+use super::hub::{Client, Payload};
+use super::market::{Listed, Market};
+use super::outlet::{Message, Out, Part, Recorded, part};
 use super::shared::Shared;
-use super::symbol::{Change, Closed, Symbol};
-use super::{Fault, text};
-use crate::kernel::types::{MILLISECOND, SECOND, Time};
+use super::symbol::{Change, Closed};
+use super::synthetic::Random;
+use crate::kernel::types::{MILLISECOND, Time};
 
 /// How often klines and tickers are looked at, in venue time.
 const LOOK_EVERY: i64 = 100 * MILLISECOND;
-/// Names of the difference stream. All of them carry what there is: the recorded or 100 ms pace.
-const DEPTH_NAMES: [&str; 3] = ["depth@100ms", "depth", "depth@1000ms"];
-/// Sizes of the partial-depth streams.
-const PARTIAL_DEPTHS: [(usize, [&str; 2]); 3] = [
-    (5, ["depth5", "depth5@100ms"]),
-    (10, ["depth10", "depth10@100ms"]),
-    (20, ["depth20", "depth20@100ms"]),
-];
+/// Messages that faults hold back; further ones are lost.
+const HELD_MAX: usize = 65_536;
 
-/// A frame to send as it was recorded.
+/// A message that comes later than it should.
 #[derive(Debug)]
-pub(super) struct Recorded {
-    /// The stream it belongs to.
-    pub(super) stream: String,
-    /// The frame.
-    pub(super) payload: Payload,
+struct Held {
+    due: Time,
+    fault: FaultId,
+    message: Message,
 }
 
-/// Streams that are made here because the source has none of their own.
-#[derive(Debug)]
-struct Derived {
-    depth: Vec<String>,
-    partial: Vec<(usize, Vec<String>)>,
-    trade: Option<String>,
-    agg_trade: Option<String>,
-    quote: Option<String>,
-    klines: Vec<Option<String>>,
-    mini_ticker: Option<String>,
-    ticker: Option<String>,
-    /// Per interval: when a kline was sent, and how many trades it had.
-    klines_sent: Vec<(Time, Time, u64)>,
-    ticker_sent: (Time, u64),
-    quote_sent: u64,
-}
-
-/// Applies changes and publishes what comes of them. There is one per venue.
+/// Applies changes and publishes what comes of them. There is one per market.
 #[derive(Debug)]
 pub(super) struct Engine {
     shared: Arc<Shared>,
-    derived: Vec<Derived>,
-    faults: Vec<Fault>,
+    market: Arc<Market>,
     depth_frames: u64,
     looked: Time,
+    /// By stream: what is held back, in order.
+    held: BTreeMap<String, VecDeque<Held>>,
+    held_len: usize,
+    /// By stream: the message that comes behind the next one.
+    swapped: BTreeMap<String, Message>,
+    random: Random,
 }
 
 impl Engine {
-    /// An engine; `recorded` names the streams that the source has by itself.
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        recorded: &BTreeSet<String>,
-        faults: Vec<Fault>,
-    ) -> Self {
-        let derived = shared
-            .symbols
-            .iter()
-            .map(|symbol| {
-                let lower = symbol.lock().instrument.name.symbol.to_lowercase();
-                Derived::new(&lower, recorded)
-            })
-            .collect();
+    pub(super) fn new(shared: Arc<Shared>, market: Arc<Market>) -> Self {
+        let random = Random::new(market.kind.index() as u64, 0xf11b);
         Self {
             shared,
-            derived,
-            faults,
+            market,
             depth_frames: 0,
             looked: Time::ZERO,
+            held: BTreeMap::new(),
+            held_len: 0,
+            swapped: BTreeMap::new(),
+            random,
         }
     }
 
@@ -95,221 +69,276 @@ impl Engine {
         change: Option<&Change>,
         recorded: Option<&Recorded>,
     ) {
-        let now = self.shared.advance_to(time);
-        let mut closed = Vec::new();
-        if let (Some(change), Some(symbol)) =
-            (change, at.and_then(|at| self.shared.symbols.get(at)))
-        {
-            closed = symbol.lock().apply(change);
+        let now = self.advance(time);
+        self.release(now).await;
+        let market = Arc::clone(&self.market);
+        let shared = Arc::clone(&self.shared);
+        let mut out = Out::new(&shared.hub, market.kind);
+        if let Some(recorded) = recorded {
+            out.recorded(recorded);
         }
-        let mut dropped = false;
-        if matches!(change, Some(Change::Depth(_))) {
+        if let Some(listed) = at.and_then(|at| market.symbols.get(at)) {
+            let Listed { symbol, outlet } = &mut *listed.lock();
+            let mut closed = Closed::new();
+            if let Some(change) = change {
+                closed = symbol.apply(now, change);
+                outlet.follow(symbol, now, change, recorded, &mut out);
+                if matches!(change, Change::Restart(_)) {
+                    outlet.restart();
+                    outlet.resend(symbol, now, &mut out);
+                }
+            }
+            for (interval, bar) in &closed {
+                outlet.closed(symbol, now, *interval, bar, &mut out);
+            }
+        }
+        let mut messages = out.messages;
+        if let Some(Change::Depth(delta)) = change {
             self.depth_frames += 1;
-            dropped = self.faults.contains(&Fault::DropDepth(self.depth_frames));
-        }
-        if !dropped {
-            if let Some(recorded) = recorded
-                && let Some(audience) = self.shared.hub.audience(&recorded.stream)
-            {
-                self.shared.hub.publish(&audience, &recorded.payload).await;
-            }
-            if let (Some(at), Some(change)) = (at, change) {
-                self.follow(at, now, change, recorded).await;
+            let name = recorded.map_or("", |recorded| recorded.stream.as_str());
+            let event = self.event(Occasion::Depth, name, delta.last_id, now);
+            if !self.shared.desk.orders(&event).is_empty() {
+                let kind = self.market.kind;
+                messages.retain(|message| {
+                    part(kind, &message.stream).is_none_or(|(_, part)| part != Part::Depth)
+                });
             }
         }
-        if let Some(at) = at {
-            self.closed_klines(at, now, &closed).await;
-        }
-        if now.since(self.looked) >= LOOK_EVERY {
-            self.looked = now;
-            self.look(now).await;
-        }
-        let frames = self.shared.status.count_frame();
-        if self.faults.contains(&Fault::Cut(frames)) {
-            tracing::warn!("fault on demand: cutting all clients after frame {frames}");
-            self.shared.hub.cut_all().await;
-        }
+        self.send(messages, now).await;
+        self.look(now).await;
+        self.shared.status.count_frame();
+        let frame = self.market.count_frame();
+        self.frame_faults(frame, now).await;
+    }
+
+    /// All changes of one instant of the symbol at `at` were played.
+    pub(super) async fn settle(&mut self, at: usize) {
+        let now = self.market.advance_to(None);
+        let messages = self.collect(at, |listed, out| {
+            let Listed { symbol, outlet } = listed;
+            outlet.settle(symbol, now, out);
+        });
+        self.send(messages, now).await;
     }
 
     /// Closes candles and sends what is due although nothing happened.
     pub(super) async fn idle(&mut self, time: Time) {
-        let now = self.shared.advance_to(Some(time));
-        if now.since(self.looked) >= LOOK_EVERY {
-            self.looked = now;
-            self.look(now).await;
+        let now = self.advance(Some(time));
+        self.release(now).await;
+        self.look(now).await;
+        self.frame_faults(self.market.frames(), now).await;
+    }
+
+    /// The counters of the protocol start anew (of a recording: its ids are what they are).
+    pub(super) async fn restart(&mut self) {
+        let now = self.market.advance_to(None);
+        for at in 0..self.market.symbols.len() {
+            let messages = self.collect(at, |listed, out| {
+                let Listed { symbol, outlet } = listed;
+                outlet.restart();
+                outlet.resend(symbol, now, out);
+            });
+            self.send(messages, now).await;
         }
     }
 
-    /// Streams that carry the same change under other names or in another form.
-    async fn follow(&mut self, at: usize, now: Time, change: &Change, recorded: Option<&Recorded>) {
-        let Some(names) = self.derived.get_mut(at) else {
-            return;
-        };
-        let Some(symbol) = self.shared.symbols.get(at) else {
-            return;
-        };
-        let hub = &self.shared.hub;
-        let mut out: Vec<(Audience, Payload)> = Vec::new();
-        {
-            let symbol = symbol.lock();
-            let mut add = |stream: &str, data: &dyn Fn() -> String| {
-                if let Some(audience) = hub.audience(stream) {
-                    out.push((audience, Payload::wrap(stream, &data())));
-                }
-            };
-            match change {
-                Change::Depth(delta) => {
-                    let data = || match recorded {
-                        Some(recorded) => recorded.payload.data(),
-                        None => text::depth_update(&symbol.instrument, now, delta),
-                    };
-                    for stream in &names.depth {
-                        add(stream, &data);
-                    }
-                    for (levels, streams) in &names.partial {
-                        for stream in streams {
-                            add(stream, &|| text::depth_snapshot(&symbol, *levels));
-                        }
-                    }
-                }
-                Change::Trade(trade) => {
-                    if let Some(stream) = &names.trade {
-                        add(stream, &|| text::trade(&symbol.instrument, now, trade));
-                    }
-                    if let Some(stream) = &names.agg_trade {
-                        add(stream, &|| text::agg_trade(&symbol.instrument, now, trade));
-                    }
-                }
-                Change::Quote(_) | Change::Snapshot(_) => {}
-            }
-            if let (Some(stream), Some(quote)) = (&names.quote, symbol.quote)
-                && quote.update_id > names.quote_sent
-            {
-                names.quote_sent = quote.update_id;
-                add(stream, &|| text::book_ticker(&symbol.instrument, &quote));
-            }
-        }
-        for (audience, payload) in out {
-            hub.publish(&audience, &payload).await;
-        }
+    fn advance(&self, time: Option<Time>) -> Time {
+        let now = self.market.advance_to(time);
+        self.shared.status.advance_to(now);
+        now
     }
 
-    /// The final message of candles that ended.
-    async fn closed_klines(&mut self, at: usize, now: Time, closed: &Closed) {
-        let (Some(names), Some(symbol)) = (self.derived.get(at), self.shared.symbols.get(at))
-        else {
-            return;
-        };
-        for (interval, bar) in closed {
-            let (Some(Some(stream)), Some(name)) =
-                (names.klines.get(*interval), INTERVALS.get(*interval))
-            else {
-                continue;
-            };
-            if let Some(audience) = self.shared.hub.audience(stream) {
-                let data = text::kline(&symbol.lock().instrument, now, name, bar, true);
-                let payload = Payload::wrap(stream, &data);
-                self.shared.hub.publish(&audience, &payload).await;
-            }
+    fn collect(&self, at: usize, tell: impl FnOnce(&mut Listed, &mut Out<'_>)) -> Vec<Message> {
+        let mut out = Out::new(&self.shared.hub, self.market.kind);
+        if let Some(listed) = self.market.symbols.get(at) {
+            tell(&mut listed.lock(), &mut out);
         }
+        out.messages
     }
 
-    /// Klines that have changed and tickers, each at its own pace.
+    /// Klines that have changed, tickers and whatever else has its own pace.
     async fn look(&mut self, now: Time) {
-        for at in 0..self.shared.symbols.len() {
-            let Some(symbol) = self.shared.symbols.get(at).map(Arc::clone) else {
-                continue;
+        if now.since(self.looked) < LOOK_EVERY {
+            return;
+        }
+        self.looked = now;
+        for at in 0..self.market.symbols.len() {
+            let messages = self.collect(at, |listed, out| {
+                let Listed { symbol, outlet } = listed;
+                for (interval, bar) in symbol.advance(now) {
+                    outlet.closed(symbol, now, interval, &bar, out);
+                }
+                outlet.due(symbol, now, out);
+            });
+            self.send(messages, now).await;
+        }
+    }
+
+    fn event<'a>(&self, occasion: Occasion, name: &'a str, id: u64, now: Time) -> Event<'a> {
+        Event {
+            occasion,
+            market: self.market.kind,
+            name,
+            id,
+            frame: self.depth_frames,
+            now,
+            age: self.market.age(),
+            connection: None,
+        }
+    }
+
+    async fn frame_faults(&mut self, frame: u64, now: Time) {
+        let event = Event {
+            frame,
+            ..self.event(Occasion::Frame, "", 0, now)
+        };
+        for order in self.shared.desk.orders(&event) {
+            self.shared.act(&self.market, &order).await;
+        }
+    }
+
+    async fn send(&mut self, messages: Vec<Message>, now: Time) {
+        for message in messages {
+            let event = self.event(Occasion::Message, &message.stream, message.id, now);
+            let orders = self.shared.desk.orders(&event);
+            if orders.is_empty() && self.held.is_empty() && self.swapped.is_empty() {
+                self.publish(&message).await;
+            } else {
+                self.spoil(message, &orders, now).await;
+            }
+        }
+    }
+
+    async fn publish(&self, message: &Message) {
+        let hub = &self.shared.hub;
+        hub.publish(&message.audience, &message.payload).await;
+    }
+
+    /// Sends a message as faults want it.
+    async fn spoil(&mut self, mut message: Message, orders: &[Order], now: Time) {
+        let mut copies = 1;
+        let mut swap = false;
+        let mut due: Option<(Time, FaultId)> = None;
+        for order in orders {
+            if let Some(only) = order.target.connection {
+                self.split(&mut message, only).await;
+            }
+            match order.kind {
+                FaultKind::Drop => copies = 0,
+                FaultKind::Duplicate => copies *= 2,
+                FaultKind::Reorder => swap = true,
+                FaultKind::Delay(by) => {
+                    let by = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
+                    due = Some((now.plus(by), order.fault));
+                }
+                FaultKind::Stall => match order.until {
+                    Some(until) => due = Some((until, order.fault)),
+                    None => copies = 0,
+                },
+                FaultKind::Truncate => {
+                    message.payload = message
+                        .payload
+                        .spoil(|bytes| bytes.get(..bytes.len() / 2).unwrap_or_default().to_vec());
+                }
+                FaultKind::FlipBit => {
+                    let random = &mut self.random;
+                    message.payload = message.payload.spoil(|bytes| {
+                        let mut bytes = bytes.to_vec();
+                        let at = random.below(bytes.len());
+                        if let Some(byte) = bytes.get_mut(at) {
+                            // Not the highest: the frame stays text.
+                            *byte ^= 1 << random.below(7);
+                        }
+                        bytes
+                    });
+                }
+                _ => {}
+            }
+        }
+        // Nothing overtakes what is held back on its stream.
+        let behind = self.held.get(&message.stream).and_then(VecDeque::back);
+        if let Some(last) = behind {
+            due = match due {
+                Some((time, fault)) if time > last.due => Some((time, fault)),
+                _ => Some((last.due, last.fault)),
             };
-            let closed = symbol.lock().advance(now);
-            self.closed_klines(at, now, &closed).await;
-            let mut out: Vec<(Audience, Payload)> = Vec::new();
-            if let Some(names) = self.derived.get_mut(at) {
-                let symbol = symbol.lock();
-                let hub = &self.shared.hub;
-                names.due(now, &symbol, |stream, data| {
-                    if let Some(audience) = hub.audience(stream) {
-                        out.push((audience, Payload::wrap(stream, &data())));
-                        return true;
-                    }
-                    false
-                });
+        }
+        if swap && copies > 0 && !self.swapped.contains_key(&message.stream) {
+            self.swapped.insert(message.stream.clone(), message);
+            return;
+        }
+        let swapped = self.swapped.remove(&message.stream);
+        for message in std::iter::repeat_n(message, copies).chain(swapped) {
+            match due {
+                Some((due, fault)) => self.hold(message, due, fault),
+                None => self.publish(&message).await,
             }
-            for (audience, payload) in out {
-                self.shared.hub.publish(&audience, &payload).await;
+        }
+        for order in orders {
+            self.shared.act(&self.market, order).await;
+        }
+    }
+
+    /// Sends a message to all but one client, for whom alone it stays.
+    async fn split(&self, message: &mut Message, only: u64) {
+        let (one, others): (Vec<Arc<Client>>, Vec<_>) = message
+            .audience
+            .iter()
+            .cloned()
+            .partition(|client| client.id == only);
+        message.audience = one.into();
+        let hub = &self.shared.hub;
+        hub.publish(&others.into(), &message.payload).await;
+    }
+
+    fn hold(&mut self, message: Message, due: Time, fault: FaultId) {
+        if self.held_len >= HELD_MAX {
+            tracing::warn!("fault on demand: {HELD_MAX} messages are held back, more are lost");
+            return;
+        }
+        self.held_len += 1;
+        let queue = self.held.entry(message.stream.clone()).or_default();
+        queue.push_back(Held {
+            due,
+            fault,
+            message,
+        });
+    }
+
+    /// Sends what was held back long enough, and what a lifted fault held.
+    async fn release(&mut self, now: Time) {
+        if self.held_len == 0 {
+            return;
+        }
+        let mut free = Vec::new();
+        let desk = &self.shared.desk;
+        self.held.retain(|_, queue| {
+            while let Some(held) = queue.front() {
+                if held.due > now && !desk.was_lifted(held.fault) {
+                    break;
+                }
+                free.extend(queue.pop_front());
             }
+            !queue.is_empty()
+        });
+        self.held_len -= free.len();
+        for held in free {
+            self.publish(&held.message).await;
         }
     }
 }
 
-impl Derived {
-    fn new(lower: &str, recorded: &BTreeSet<String>) -> Self {
-        let prefix = format!("{lower}@");
-        let own = |kind: &str| {
-            let name = format!("{prefix}{kind}");
-            (!recorded.contains(&name)).then_some(name)
-        };
-        Self {
-            depth: DEPTH_NAMES.iter().filter_map(|kind| own(kind)).collect(),
-            partial: PARTIAL_DEPTHS
-                .iter()
-                .map(|(levels, kinds)| {
-                    (*levels, kinds.iter().filter_map(|kind| own(kind)).collect())
-                })
-                .collect(),
-            trade: own("trade"),
-            agg_trade: own("aggTrade"),
-            quote: own("bookTicker"),
-            klines: INTERVALS
-                .iter()
-                .map(|interval| own(&format!("kline_{interval}")))
-                .collect(),
-            mini_ticker: own("miniTicker"),
-            ticker: own("ticker"),
-            klines_sent: vec![(Time::ZERO, Time::ZERO, 0); INTERVALS.len()],
-            ticker_sent: (Time::ZERO, 0),
-            quote_sent: 0,
-        }
-    }
-
-    /// Offers what is due to `send`, which says whether anybody wanted it.
-    fn due(
-        &mut self,
-        now: Time,
-        symbol: &Symbol,
-        mut send: impl FnMut(&str, &dyn Fn() -> String) -> bool,
-    ) {
-        let streams = self.klines.iter().zip(&mut self.klines_sent);
-        for (interval, (stream, sent)) in streams.enumerate() {
-            let (Some(stream), Some(bar), Some(name)) = (
-                stream,
-                symbol.candles.open(interval),
-                INTERVALS.get(interval),
-            ) else {
-                continue;
-            };
-            let pace = if interval == 0 { SECOND } else { 2 * SECOND };
-            let changed = (sent.1, sent.2) != (bar.open_time, bar.trades);
-            if changed
-                && now.since(sent.0) >= pace
-                && send(stream, &|| {
-                    text::kline(&symbol.instrument, now, name, &bar, false)
-                })
-            {
-                *sent = (now, bar.open_time, bar.trades);
-            }
-        }
-        let last = symbol.trades.back().map_or(0, |trade| trade.id);
-        if last == self.ticker_sent.1 || now.since(self.ticker_sent.0) < SECOND {
-            return;
-        }
-        self.ticker_sent = (now, last);
-        if let Some(day) = symbol.candles.day(now) {
-            if let Some(stream) = &self.mini_ticker {
-                send(stream, &|| text::mini_ticker(&symbol.instrument, now, &day));
-            }
-            if let Some(stream) = &self.ticker {
-                send(stream, &|| text::ticker(symbol, now, &day));
-            }
-        }
-    }
+/// What a subscriber of `stream` is told first, if there is something. Under the symbol's lock the
+/// subscription itself is made by `subscribe`, so that nothing comes between the two.
+pub(super) fn greet(
+    market: &Market,
+    at: usize,
+    now: Time,
+    stream: &str,
+    subscribe: impl FnOnce(),
+) -> Option<Payload> {
+    let listed = market.symbols.get(at)?;
+    let Listed { symbol, outlet } = &mut *listed.lock();
+    subscribe();
+    outlet.greet(symbol, now, stream)
 }

@@ -5,12 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::body::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::faults::Pattern;
+use super::market::MarketKind;
+use super::outlet::{Part, part};
+use crate::kernel::types::Time;
 
 /// Messages that wait for one client.
 pub(super) const QUEUE: usize = 1_024;
@@ -52,6 +57,15 @@ impl Payload {
         Self { combined, raw }
     }
 
+    /// A message of a protocol without envelopes.
+    pub(super) fn plain(text: String) -> Self {
+        let raw = Bytes::from(text);
+        Self {
+            combined: raw.clone(),
+            raw,
+        }
+    }
+
     /// A recorded message with its envelope; `data` is the part of `frame` inside of it.
     pub(super) fn recorded(frame: &Bytes, data: &str) -> Self {
         Self {
@@ -59,28 +73,70 @@ impl Payload {
             raw: frame.slice_ref(data.as_bytes()),
         }
     }
-}
 
-impl Payload {
     /// The data alone.
     pub(super) fn data(&self) -> String {
         String::from_utf8_lossy(&self.raw).into_owned()
     }
+
+    /// Both forms, changed by `change`.
+    pub(super) fn spoil(&self, mut change: impl FnMut(&[u8]) -> Vec<u8>) -> Self {
+        Self {
+            combined: change(&self.combined).into(),
+            raw: change(&self.raw).into(),
+        }
+    }
+
+    /// The form that a client wants.
+    pub(super) fn text(&self, client: &Client) -> Bytes {
+        if client.combined.load(Ordering::Relaxed) {
+            self.combined.clone()
+        } else {
+            self.raw.clone()
+        }
+    }
+}
+
+/// Which kind of connection: USDⓈ-M spreads its streams over several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
+    /// All streams of the market.
+    All,
+    /// Books and best prices of USDⓈ-M.
+    Public,
+    /// Everything else of USDⓈ-M.
+    Market,
+}
+
+/// How a connection ends that is told to.
+#[derive(Debug, Clone)]
+pub(super) struct Farewell {
+    /// A message before the end, and how long before it.
+    pub(super) notice: Option<Payload>,
+    pub(super) grace: Duration,
+    /// Payload of the close frame.
+    pub(super) close: Bytes,
 }
 
 /// A connected client.
 #[derive(Debug)]
 pub(super) struct Client {
-    id: u64,
+    pub(super) id: u64,
+    pub(super) market: MarketKind,
+    pub(super) route: Route,
     queue: mpsc::Sender<Outgoing>,
     /// Whether messages go out in the envelope.
     pub(super) combined: AtomicBool,
     names: Mutex<BTreeSet<String>>,
-    complete: AtomicBool,
     /// Rung when the connection has to end at once.
     pub(super) cut: Notify,
     /// Pings since the last pong.
     pub(super) pings_unanswered: AtomicU64,
+    /// Until when (by the wall clock) it is not read from, and not written to.
+    pub(super) deaf_until: AtomicI64,
+    pub(super) mute_until: AtomicI64,
+    /// Tells the connection to end in order.
+    pub(super) farewell: watch::Sender<Option<Farewell>>,
 }
 
 impl Client {
@@ -89,17 +145,29 @@ impl Client {
         self.queue.send(message).await.is_ok()
     }
 
+    /// A place in its queue; `None` if it is gone.
+    pub(super) async fn reserve(&self) -> Option<mpsc::Permit<'_, Outgoing>> {
+        self.queue.reserve().await.ok()
+    }
+
     /// The names of its streams.
     pub(super) fn subscriptions(&self) -> Vec<String> {
         self.names.lock().iter().cloned().collect()
     }
+
+    /// Whether it has this stream.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.lock().contains(name)
+    }
 }
 
-/// The streams of a symbol that a client needs before playback begins for it.
+/// The streams of a symbol that clients need before playback begins for it.
 #[derive(Debug, Clone)]
 pub(super) struct Need {
-    /// Lower-case symbol with `@`.
-    pub(super) prefix: String,
+    /// Which market.
+    pub(super) market: MarketKind,
+    /// Upper-case symbol.
+    pub(super) symbol: String,
     /// Whether depth can be had, and so is needed.
     pub(super) depth: bool,
     /// Whether trades can be had, and so are needed.
@@ -107,14 +175,17 @@ pub(super) struct Need {
 }
 
 impl Need {
-    fn met(&self, names: &BTreeSet<String>) -> bool {
-        let has = |kind: &str| {
-            names.iter().any(|name| {
-                name.strip_prefix(&self.prefix)
-                    .is_some_and(|rest| rest == kind || rest.split('@').next() == Some(kind))
-            })
-        };
-        (!self.depth || has("depth")) && (!self.trades || has("trade") || has("aggTrade"))
+    /// Whether these streams of the market, wherever they are read, are enough.
+    fn met<'a>(&self, names: impl Iterator<Item = &'a String>) -> bool {
+        let (mut depth, mut trades) = (!self.depth, !self.trades);
+        for name in names {
+            match part(self.market, name) {
+                Some((symbol, Part::Depth)) if symbol == self.symbol => depth = true,
+                Some((symbol, Part::Trades)) if symbol == self.symbol => trades = true,
+                _ => {}
+            }
+        }
+        depth && trades
     }
 }
 
@@ -125,26 +196,37 @@ pub(super) type Audience = Arc<[Arc<Client>]>;
 #[derive(Debug, Default)]
 struct Registry {
     clients: BTreeMap<u64, Arc<Client>>,
-    streams: BTreeMap<String, Audience>,
+    /// By market and name.
+    streams: [BTreeMap<String, Audience>; MarketKind::ALL.len()],
 }
 
 impl Registry {
+    fn of(&self, market: MarketKind) -> Option<&BTreeMap<String, Audience>> {
+        self.streams.get(market.index())
+    }
+
+    /// Adds a client to a stream's audience or takes it away.
     fn rebuild(&mut self, name: &str, client: &Arc<Client>, add: bool) {
-        let others = self.streams.get(name).map(|a| a.iter()).unwrap_or_default();
-        let mut audience: Vec<Arc<Client>> =
-            others.filter(|c| c.id != client.id).cloned().collect();
+        let Some(streams) = self.streams.get_mut(client.market.index()) else {
+            return;
+        };
+        let mut audience: Vec<Arc<Client>> = streams
+            .get(name)
+            .map(|audience| audience.to_vec())
+            .unwrap_or_default();
+        audience.retain(|other| other.id != client.id);
         if add {
             audience.push(Arc::clone(client));
         }
         if audience.is_empty() {
-            self.streams.remove(name);
+            streams.remove(name);
         } else {
-            self.streams.insert(name.to_owned(), audience.into());
+            streams.insert(name.to_owned(), audience.into());
         }
     }
 }
 
-/// A connection asks for more streams than it may have.
+/// More streams than a connection may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {STREAMS_MAX} streams on one connection")]
 pub(super) struct TooManyStreams;
@@ -154,8 +236,8 @@ pub(super) struct TooManyStreams;
 pub(super) struct Hub {
     registry: Mutex<Registry>,
     needs: Vec<Need>,
-    complete: AtomicUsize,
-    /// Rung when a client's subscription becomes complete.
+    complete: AtomicBool,
+    /// Rung when the subscriptions become complete.
     changed: Notify,
     next_id: AtomicU64,
     /// How long a publisher waits for a client with a full queue.
@@ -169,7 +251,7 @@ impl Hub {
         Self {
             registry: Mutex::default(),
             needs,
-            complete: AtomicUsize::new(0),
+            complete: AtomicBool::new(false),
             changed: Notify::new(),
             next_id: AtomicU64::new(1),
             patience,
@@ -178,16 +260,25 @@ impl Hub {
     }
 
     /// Lets a client in.
-    pub(super) fn join(&self, combined: bool) -> (Arc<Client>, mpsc::Receiver<Outgoing>) {
+    pub(super) fn join(
+        &self,
+        market: MarketKind,
+        route: Route,
+        combined: bool,
+    ) -> (Arc<Client>, mpsc::Receiver<Outgoing>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let client = Arc::new(Client {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            market,
+            route,
             queue,
             combined: AtomicBool::new(combined),
             names: Mutex::default(),
-            complete: AtomicBool::new(false),
             cut: Notify::new(),
             pings_unanswered: AtomicU64::new(0),
+            deaf_until: AtomicI64::new(0),
+            mute_until: AtomicI64::new(0),
+            farewell: watch::Sender::new(None),
         });
         let mut registry = self.registry.lock();
         registry.clients.insert(client.id, Arc::clone(&client));
@@ -203,14 +294,16 @@ impl Hub {
         for name in &names {
             registry.rebuild(name, client, false);
         }
-        self.review(client);
+        self.review(&registry);
     }
 
-    /// Subscribes a client, to all of `names` or to none. One that has left stays without.
+    /// Subscribes a client, to all of `names` or to none. One that has left stays without. Names
+    /// that `carried` denies are accepted and stay silent.
     pub(super) fn subscribe(
         &self,
         client: &Arc<Client>,
         names: &[String],
+        carried: impl Fn(&str) -> bool,
     ) -> Result<(), TooManyStreams> {
         let mut registry = self.registry.lock();
         if !registry.clients.contains_key(&client.id) {
@@ -223,10 +316,12 @@ impl Hub {
         }
         for name in new {
             have.insert(name.clone());
-            registry.rebuild(name, client, true);
+            if carried(name) {
+                registry.rebuild(name, client, true);
+            }
         }
         drop(have);
-        self.review(client);
+        self.review(&registry);
         Ok(())
     }
 
@@ -238,30 +333,30 @@ impl Hub {
                 registry.rebuild(name, client, false);
             }
         }
-        self.review(client);
+        self.review(&registry);
     }
 
-    /// Looks again whether a client's subscription is complete. Under the registry's lock.
-    fn review(&self, client: &Client) {
-        let complete = {
-            let names = client.names.lock();
-            self.needs.iter().any(|need| need.met(&names))
-        };
-        if client.complete.swap(complete, Ordering::AcqRel) != complete {
-            if complete {
-                self.complete.fetch_add(1, Ordering::AcqRel);
-                self.changed.notify_waiters();
-            } else {
-                self.complete.fetch_sub(1, Ordering::AcqRel);
-            }
+    /// Looks again whether the subscriptions of all clients together are complete for some symbol:
+    /// clients spread depth and trades over connections (USDⓈ-M makes them).
+    fn review(&self, registry: &Registry) {
+        if self.needs.is_empty() {
+            return;
+        }
+        let complete = self.needs.iter().any(|need| {
+            registry
+                .of(need.market)
+                .is_some_and(|streams| need.met(streams.keys()))
+        });
+        if !self.complete.swap(complete, Ordering::AcqRel) && complete {
+            self.changed.notify_waiters();
         }
     }
 
-    /// Waits until some client's subscription is complete.
+    /// Waits until the subscriptions are complete.
     pub(super) async fn completed(&self) {
         loop {
             let changed = self.changed.notified();
-            if self.complete.load(Ordering::Acquire) > 0 {
+            if self.complete.load(Ordering::Acquire) {
                 return;
             }
             changed.await;
@@ -269,18 +364,32 @@ impl Hub {
     }
 
     /// Who wants a stream; `None` if nobody does.
-    pub(super) fn audience(&self, stream: &str) -> Option<Audience> {
-        self.registry.lock().streams.get(stream).cloned()
+    pub(super) fn audience(&self, market: MarketKind, stream: &str) -> Option<Audience> {
+        self.registry.lock().of(market)?.get(stream).cloned()
+    }
+
+    /// Clients of a market (of all markets), those with a stream that fits, or the one of this id.
+    pub(super) fn select(
+        &self,
+        market: Option<MarketKind>,
+        stream: Option<&Pattern>,
+        id: Option<u64>,
+    ) -> Vec<Arc<Client>> {
+        let clients: Vec<Arc<Client>> = self.registry.lock().clients.values().cloned().collect();
+        clients
+            .into_iter()
+            .filter(|client| market.is_none_or(|market| client.market == market))
+            .filter(|client| id.is_none_or(|id| client.id == id))
+            .filter(|client| {
+                stream.is_none_or(|pattern| client.names.lock().iter().any(|n| pattern.fits(n)))
+            })
+            .collect()
     }
 
     /// Hands a message to an audience.
     pub(super) async fn publish(&self, audience: &Audience, payload: &Payload) {
         for client in audience.iter() {
-            let text = if client.combined.load(Ordering::Relaxed) {
-                payload.combined.clone()
-            } else {
-                payload.raw.clone()
-            };
+            let text = payload.text(client);
             if self.hand_over(client, Outgoing::Text(text)).await {
                 self.delivered.fetch_add(1, Ordering::Relaxed);
             }
@@ -306,13 +415,14 @@ impl Hub {
         false
     }
 
-    /// Ends every connection, after the messages that are queued.
-    pub(super) async fn cut_all(&self) {
-        let clients: Vec<Arc<Client>> = self.registry.lock().clients.values().cloned().collect();
+    /// Ends connections after the messages that are queued: with a close frame of this payload, or
+    /// without a word.
+    pub(super) async fn end(&self, clients: &[Arc<Client>], close: Option<&Bytes>) {
         for client in clients {
-            // Nothing comes behind the cut.
-            self.leave(&client);
-            self.hand_over(&client, Outgoing::Cut).await;
+            // Nothing comes behind the end.
+            self.leave(client);
+            let last = close.map_or(Outgoing::Cut, |close| Outgoing::Close(close.clone()));
+            self.hand_over(client, last).await;
         }
     }
 
@@ -327,13 +437,27 @@ impl Hub {
     }
 }
 
+/// Waits while the wall clock (`now`) is before the time in `until`. It is looked at again now and
+/// then, because a fault may be lifted early or last for ever.
+pub(super) async fn wait_out(until: &AtomicI64, now: impl Fn() -> Time) {
+    loop {
+        let left = until.load(Ordering::Acquire).saturating_sub(now().0);
+        if left <= 0 {
+            return;
+        }
+        let left = Duration::from_nanos(left.unsigned_abs());
+        tokio::time::sleep(left.min(Duration::from_millis(50))).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn hub(patience: Duration) -> Hub {
         let needs = vec![Need {
-            prefix: "btcusdt@".to_owned(),
+            market: MarketKind::Spot,
+            symbol: "BTCUSDT".to_owned(),
             depth: true,
             trades: true,
         }];
@@ -347,10 +471,10 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_does_not_read_is_cut_and_the_others_get_everything() {
         let hub = hub(Duration::from_millis(20));
-        let (slow, _unread) = hub.join(true);
-        let (good, mut read) = hub.join(false);
+        let (slow, _unread) = hub.join(MarketKind::Spot, Route::All, true);
+        let (good, mut read) = hub.join(MarketKind::Spot, Route::All, false);
         for client in [&slow, &good] {
-            hub.subscribe(client, &names(&["btcusdt@trade"]))
+            hub.subscribe(client, &names(&["btcusdt@trade"]), |_| true)
                 .expect("few");
         }
         let count = QUEUE + 10;
@@ -366,7 +490,9 @@ mod tests {
             got
         });
         for at in 0..count {
-            let audience = hub.audience("btcusdt@trade").expect("somebody");
+            let audience = hub
+                .audience(MarketKind::Spot, "btcusdt@trade")
+                .expect("somebody");
             let payload = Payload::wrap("btcusdt@trade", &at.to_string());
             hub.publish(&audience, &payload).await;
         }
@@ -376,36 +502,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn completeness_is_of_one_client() {
+    async fn completeness_is_of_all_clients_of_a_market_together() {
         let hub = hub(Duration::ZERO);
-        let (one, _a) = hub.join(true);
-        let (other, _b) = hub.join(true);
-        hub.subscribe(&one, &names(&["btcusdt@depth5", "btcusdt@depth@100ms"]))
-            .expect("few");
-        hub.subscribe(&other, &names(&["btcusdt@trade", "ethusdt@depth"]))
-            .expect("few");
-        assert_eq!(hub.complete.load(Ordering::Acquire), 0);
-        hub.subscribe(&one, &names(&["btcusdt@aggTrade"]))
-            .expect("few");
+        let (one, _a) = hub.join(MarketKind::Spot, Route::All, true);
+        let (other, _b) = hub.join(MarketKind::Spot, Route::All, true);
+        let (elsewhere, _c) = hub.join(MarketKind::Usdm, Route::All, true);
+        let complete = || hub.complete.load(Ordering::Acquire);
+        let subscribe = |client, streams: &[&str]| {
+            hub.subscribe(client, &names(streams), |name| name != "btcusdt@trade")
+                .expect("few");
+        };
+        subscribe(&one, &["btcusdt@depth5", "btcusdt@depth@100ms"]);
+        // Another symbol, a stream that stays silent, another market.
+        subscribe(&other, &["ethusdt@trade", "btcusdt@trade"]);
+        subscribe(&elsewhere, &["btcusdt@aggTrade"]);
+        assert!(!complete());
+        subscribe(&other, &["btcusdt@aggTrade"]);
         hub.completed().await;
         hub.unsubscribe(&one, &names(&["btcusdt@depth@100ms"]));
-        assert_eq!(hub.complete.load(Ordering::Acquire), 0);
-        hub.subscribe(&one, &names(&["btcusdt@depth"]))
-            .expect("few");
-        hub.leave(&one);
-        assert_eq!(hub.complete.load(Ordering::Acquire), 0);
+        assert!(!complete());
+        subscribe(&other, &["btcusdt@depth"]);
+        assert!(complete());
+        hub.leave(&other);
+        assert!(!complete());
     }
 
     #[test]
     fn too_many_streams_are_refused_whole() {
         let hub = hub(Duration::ZERO);
-        let (client, _queue) = hub.join(true);
+        let (client, _queue) = hub.join(MarketKind::Spot, Route::All, true);
         let many: Vec<String> = (0..STREAMS_MAX).map(|n| format!("x{n}@trade")).collect();
-        hub.subscribe(&client, &many).expect("allowed");
+        hub.subscribe(&client, &many, |_| true).expect("allowed");
         let more = names(&["x0@trade", "y@trade"]);
-        assert_eq!(hub.subscribe(&client, &more), Err(TooManyStreams));
+        assert_eq!(hub.subscribe(&client, &more, |_| true), Err(TooManyStreams));
         assert_eq!(client.subscriptions().len(), STREAMS_MAX);
         hub.unsubscribe(&client, &names(&["x1@trade"]));
-        assert_eq!(hub.subscribe(&client, &more), Ok(()));
+        assert_eq!(hub.subscribe(&client, &more, |_| true), Ok(()));
     }
 }

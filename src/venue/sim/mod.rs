@@ -1,47 +1,59 @@
-//! The simulated venue: a server on loopback that speaks Binance spot's own protocol, with a market
-//! that is recorded (real frames, byte for byte) or synthetic (from a seed), and faults on demand.
+//! The simulated venue: a server on loopback that speaks the public protocols of Binance spot, Binance
+//! USDⓈ-M, Bybit v5 spot and Bybit v5 linear, with markets that are recorded (real frames, byte for
+//! byte) or synthetic (from a seed), and faults on demand.
 //!
 //! ```text
-//!  recording ─ playback ─┐                     ┌─ hub ── queue per client ── socket
-//!                        ├─ engine ── symbols ─┤
-//!  seed ── synthetic ────┘  (live.rs)          └─ rest (depth, klines, exchangeInfo, …)
+//!  recording ─ playback ─┐                      ┌─ outlet (binance/, bybit/) ─ hub ── queue per client ── socket
+//!                        ├─ engine ── symbols ──┤
+//!  seed ── synthetic ────┘  (live.rs)           └─ rest (binance/, bybit/: depth, klines, …)
 //! ```
 //!
-//! `synthetic` and `matching` are pure: no clock, no I/O, no other randomness than the seed.
-//! Nothing in here knows the kernel; whoever reads this venue goes through a socket.
+//! A market of its own for each protocol, told apart by path (`paths.rs`); synthetic ones begin when
+//! they are asked for first. `synthetic` and `matching` are pure: no clock, no I/O, no other randomness
+//! than the seed. Nothing in here knows the kernel; whoever reads this venue goes through a socket.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::task::JoinHandle;
-
-use crate::kernel::types::NameError;
+use crate::kernel::types::{NameError, VenueId};
 use crate::recording::RecordingError;
 
+mod answer;
+mod binance;
 mod book;
+mod bybit;
 mod candles;
 mod engine;
+mod faults;
+mod handle;
 mod hub;
 mod live;
+mod market;
 pub mod matching;
+mod number;
+mod outlet;
 pub mod paper;
+mod paths;
 mod playback;
-mod protocol;
-mod rest;
+mod query;
 mod server;
 mod shared;
 mod socket;
 mod symbol;
 pub mod synthetic;
-mod text;
 
 pub use candles::Bar;
-pub use server::start;
+pub use faults::{Fault, FaultError, FaultId, FaultKind, Injected, Pattern, Target, Trigger};
+pub use handle::{SimHandle, TrueBook, start};
+pub use market::MarketKind;
 pub use shared::SimStatus;
 pub use symbol::Change;
+
+/// After so long without a message of its client a connection of Bybit is cut.
+const SILENCE: Duration = Duration::from_mins(10);
 
 /// How the simulated venue is set up.
 #[derive(Debug, Clone)]
@@ -52,6 +64,34 @@ pub struct SimConfig {
     pub source: Source,
     /// What goes wrong, and when.
     pub faults: Vec<Fault>,
+    /// Seed of the faults.
+    pub seed: u64,
+    /// Synthetic markets that begin at once; the others wait until somebody asks for them.
+    pub begin: Vec<MarketKind>,
+    /// The market of the paths `/ws` and `/stream`: Binance spot, or USDⓈ-M (connections without a
+    /// route are public ones there).
+    pub bare: MarketKind,
+    /// After so long without a message of its client a connection of Bybit is cut.
+    pub silence: Duration,
+}
+
+impl SimConfig {
+    /// A venue without faults on a free port of loopback.
+    pub fn new(source: Source) -> Self {
+        let begin = match &source {
+            Source::Recording { .. } => Vec::new(),
+            Source::Synthetic { .. } => vec![MarketKind::Spot],
+        };
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            source,
+            faults: Vec::new(),
+            seed: 1,
+            begin,
+            bare: MarketKind::Spot,
+            silence: SILENCE,
+        }
+    }
 }
 
 /// Where the market comes from.
@@ -61,16 +101,37 @@ pub enum Source {
     Recording {
         /// The files; a directory stands for all recordings in it.
         files: Vec<PathBuf>,
+        /// The venue that they were recorded from.
+        exchange: VenueId,
         /// The pace.
         speed: Speed,
     },
-    /// A synthetic market in real time.
+    /// Synthetic markets: the same symbols in each protocol, with prices of their own.
     Synthetic {
-        /// Same seed, same market.
+        /// Same seed, same markets.
         seed: u64,
         /// What is traded, in any spelling.
         symbols: Vec<String>,
+        /// Market time per wall-clock time, above 0 and at most [`SPEED_MAX`].
+        speed: f64,
+        /// Events per market time: 1 is usual, 0.1 a quiet market; from 0.01 to 10.
+        rate: f64,
     },
+}
+
+/// Highest speed of a synthetic market.
+pub const SPEED_MAX: f64 = 1_000.0;
+
+impl Source {
+    /// Synthetic markets in real time with the usual number of events.
+    pub fn synthetic(seed: u64, symbols: &[&str]) -> Self {
+        Self::Synthetic {
+            seed,
+            symbols: symbols.iter().map(|&symbol| symbol.to_owned()).collect(),
+            speed: 1.0,
+            rate: 1.0,
+        }
+    }
 }
 
 /// Pace of a playback.
@@ -110,45 +171,6 @@ impl fmt::Display for Speed {
     }
 }
 
-/// A fault on demand. Frames are counted from 1 over all symbols.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The N-th depth frame is not sent; the venue's own book has it all the same.
-    DropDepth(u64),
-    /// All connections are cut, without a close frame, behind the N-th frame of the source.
-    Cut(u64),
-}
-
-/// Text that names no fault.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no fault: write drop-depth:N or cut:N with N from 1")]
-pub struct FaultError(String);
-
-impl FromStr for Fault {
-    type Err = FaultError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || FaultError(text.to_owned());
-        let (name, count) = text.split_once(':').ok_or_else(error)?;
-        let count = count.parse().map_err(|_| error())?;
-        match (name, count) {
-            (_, 0) => Err(error()),
-            ("drop-depth", count) => Ok(Self::DropDepth(count)),
-            ("cut", count) => Ok(Self::Cut(count)),
-            _ => Err(error()),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DropDepth(count) => write!(f, "drop-depth:{count}"),
-            Self::Cut(count) => write!(f, "cut:{count}"),
-        }
-    }
-}
-
 /// Why the simulated venue could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SimError {
@@ -174,6 +196,16 @@ pub enum SimError {
     /// Not a symbol.
     #[error(transparent)]
     Symbol(#[from] NameError),
+    /// A synthetic market of another speed or rate than there can be.
+    #[error(
+        "speed is above 0 and at most {SPEED_MAX}, rate from 0.01 to 10: not {speed} and {rate}"
+    )]
+    Pace {
+        /// The speed.
+        speed: f64,
+        /// The rate.
+        rate: f64,
+    },
     /// A synthetic market without symbols, or with too many.
     #[error("name 1 to {max} symbols for the synthetic market, not {count}")]
     Symbols {
@@ -184,23 +216,12 @@ pub enum SimError {
     },
 }
 
-/// A running simulated venue.
-#[derive(Debug)]
-pub struct SimHandle {
-    /// Where it listens.
-    pub local_addr: SocketAddr,
-    /// What it says of itself.
-    pub status: Arc<SimStatus>,
-    /// Ends after the shutdown signal, with all connections.
-    pub task: JoinHandle<()>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn speeds_and_faults_are_read_as_they_are_written() {
+    fn speeds_are_read_as_they_are_written() {
         for text in ["max", "1", "2.5"] {
             assert_eq!(
                 text.parse::<Speed>().map(|s| s.to_string()),
@@ -209,15 +230,6 @@ mod tests {
         }
         for text in ["", "0", "-1", "NaN", "inf", "fast"] {
             assert!(text.parse::<Speed>().is_err(), "{text}");
-        }
-        for text in ["drop-depth:7", "cut:1000"] {
-            assert_eq!(
-                text.parse::<Fault>().map(|s| s.to_string()),
-                Ok(text.to_owned())
-            );
-        }
-        for text in ["", "cut", "cut:0", "cut:-1", "burn:3", "drop-depth:"] {
-            assert!(text.parse::<Fault>().is_err(), "{text}");
         }
     }
 }

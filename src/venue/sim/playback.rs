@@ -1,7 +1,8 @@
 //! Plays a recording: each frame at its time, byte for byte, applied to the venue's own state first.
 //!
-//! Playback begins when a client has subscribed to depth and trades of a recorded symbol. At
-//! [`Speed::Max`] it also waits whenever no such client is there; at a real pace the market goes on.
+//! Playback begins when clients have subscribed to depth and trades of a recorded symbol, over whatever
+//! connections. At [`Speed::Max`] it also waits whenever they are not there; at a real pace the
+//! market goes on.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,8 +13,10 @@ use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::Speed;
-use super::engine::{Engine, Recorded};
+use super::engine::Engine;
 use super::hub::{Need, Payload};
+use super::market::{Market, MarketKind};
+use super::outlet::{Part, Recorded, part};
 use super::shared::Shared;
 use super::symbol::{Change, Symbol};
 use crate::kernel::event::{DepthDelta, DepthSnapshot, Level, Quote, Trade};
@@ -26,39 +29,36 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const READ_AHEAD: usize = 256;
 
 /// Symbols of a recording, with their books at the recorded snapshot.
-pub(super) fn symbols(scan: &Scan) -> Vec<Symbol> {
+pub(super) fn symbols(kind: MarketKind, scan: &Scan) -> Vec<Symbol> {
     scan.symbols
         .iter()
         .map(|scanned| {
-            let mut symbol = Symbol::new(scanned.instrument.clone());
+            let mut symbol = Symbol::new(kind, scanned.instrument.clone());
             if let Some(snapshot) = &scanned.snapshot
                 && let Ok(frame) = Frame::parse(snapshot)
                 && let Ok(Some(change)) = change(&frame.event, &scanned.instrument)
             {
-                symbol.apply(&change);
+                symbol.apply(Time::ZERO, &change);
             }
             symbol
         })
         .collect()
 }
 
-/// What a client has to subscribe to.
-pub(super) fn needs(scan: &Scan) -> Vec<Need> {
+/// What clients have to subscribe to.
+pub(super) fn needs(kind: MarketKind, scan: &Scan) -> Vec<Need> {
     scan.symbols
         .iter()
         .map(|symbol| {
-            let prefix = format!("{}@", symbol.instrument.name.symbol.to_lowercase());
-            let has = |kind: &str| {
-                symbol.streams.keys().any(|stream| {
-                    stream
-                        .strip_prefix(&prefix)
-                        .is_some_and(|rest| rest.split('@').next() == Some(kind))
-                })
+            let has = |wanted: Part| {
+                let mut parts = symbol.streams.keys().filter_map(|name| part(kind, name));
+                parts.any(|(_, part)| part == wanted)
             };
             Need {
-                depth: has("depth"),
-                trades: has("trade") || has("aggTrade"),
-                prefix,
+                market: kind,
+                symbol: symbol.instrument.name.symbol.clone(),
+                depth: has(Part::Depth),
+                trades: has(Part::Trades),
             }
         })
         .collect()
@@ -75,6 +75,7 @@ pub(super) fn recorded_streams(scan: &Scan) -> BTreeSet<String> {
 /// Plays `files` to the end.
 pub(super) async fn run(
     shared: Arc<Shared>,
+    market: Arc<Market>,
     mut engine: Engine,
     files: Vec<PathBuf>,
     speed: Speed,
@@ -94,7 +95,10 @@ pub(super) async fn run(
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
-        play(&shared, &mut engine, record).await;
+        if market.take_restart() {
+            engine.restart().await;
+        }
+        play(&market, &mut engine, record).await;
     }
     if reader.await.is_err() {
         tracing::error!("the task that reads the recording failed");
@@ -122,7 +126,7 @@ fn read(files: &[PathBuf], sender: &mpsc::Sender<OwnedRecord>) {
     }
 }
 
-async fn play(shared: &Shared, engine: &mut Engine, record: OwnedRecord) {
+async fn play(market: &Market, engine: &mut Engine, record: OwnedRecord) {
     let bytes = Bytes::from(record.frame);
     let Ok(frame) = Frame::parse(&bytes) else {
         return;
@@ -141,16 +145,22 @@ async fn play(shared: &Shared, engine: &mut Engine, record: OwnedRecord) {
         Event::Other { symbol, time_ms } => (symbol.as_deref(), *time_ms),
         Event::Snapshot { .. } => (None, None),
     };
-    let mut at = name.and_then(|name| shared.by_name.get(name)).copied();
+    let mut at = name.and_then(|name| market.place(name));
     if at.is_none() && matches!(frame.event, Event::Snapshot { .. }) {
         at = match frame.snapshot_symbol() {
-            Some(symbol) => shared.by_name.get(&symbol).copied(),
-            None => (shared.symbols.len() == 1).then_some(0), // of several nobody says whose it is
+            Some(symbol) => market.place(&symbol),
+            None => (market.symbols.len() == 1).then_some(0), // of several nobody says whose it is
         };
     }
     let change = at.and_then(|at| {
-        let symbol = shared.symbols.get(at)?.lock();
+        let listed = market.symbols.get(at)?.lock();
+        let symbol = &listed.symbol;
         match change(&frame.event, &symbol.instrument) {
+            Ok(Some(Change::Depth(mut delta))) => {
+                // Ids of futures jump, and say what they follow.
+                delta.prev_id = followed(frame.data).unwrap_or(delta.prev_id);
+                Some(Change::Depth(delta))
+            }
             Ok(change) => change,
             Err(error) => {
                 tracing::warn!(
@@ -161,7 +171,14 @@ async fn play(shared: &Shared, engine: &mut Engine, record: OwnedRecord) {
             }
         }
     });
+    let id = match &change {
+        Some(Change::Depth(delta)) => delta.last_id,
+        Some(Change::Trade(trade)) => trade.id,
+        Some(Change::Quote(quote)) => quote.update_id,
+        _ => 0,
+    };
     let recorded = frame.stream_name().map(|stream| Recorded {
+        id,
         payload: if frame.stream.is_some() {
             Payload::recorded(&bytes, frame.data)
         } else {
@@ -173,6 +190,15 @@ async fn play(shared: &Shared, engine: &mut Engine, record: OwnedRecord) {
     engine
         .play(time, at, change.as_ref(), recorded.as_ref())
         .await;
+}
+
+/// `pu` of a depth event.
+fn followed(data: &str) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Link {
+        pu: Option<u64>,
+    }
+    serde_json::from_str::<Link>(data).ok()?.pu
 }
 
 /// A recorded event at the instrument's scales; `None` for what the venue keeps no state of.

@@ -19,16 +19,13 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWriteExt, BufWriter, ReadBuf, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 
-use super::hub::{Client, Outgoing};
+use super::hub::{Client, Outgoing, wait_out};
+use crate::runtime::clock::Clock;
 
 type Socket = TokioIo<Upgraded>;
 
 /// Largest frame and message that a client may send, in bytes: 1,024 long stream names fit.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// How often the server pings.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// Pings without a pong after which a client is given up: a minute.
-const PINGS_UNANSWERED_MAX: u64 = 3;
 /// How long the last words of a connection may take.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// Messages written before the socket is flushed, if so many wait.
@@ -55,6 +52,9 @@ pub(super) enum Fault {
     /// The assembled message is no text.
     #[error("text is not UTF-8")]
     NotUtf8,
+    /// Nothing came for too long.
+    #[error("the client was silent for too long")]
+    Silent,
 }
 
 impl Fault {
@@ -65,7 +65,8 @@ impl Fault {
                 WebSocketError::UnexpectedEOF
                 | WebSocketError::IoError(_)
                 | WebSocketError::ConnectionClosed,
-            ) => None,
+            )
+            | Self::Silent => None,
             Self::Frame(WebSocketError::FrameTooLarge) | Self::TooLong => Some(1009),
             Self::Frame(WebSocketError::InvalidUTF8) | Self::NotUtf8 => Some(1007),
             Self::NotText => Some(1003),
@@ -139,24 +140,49 @@ fn owned(payload: &[u8]) -> Bytes {
     Bytes::copy_from_slice(payload)
 }
 
+/// Which pings a server sends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pings {
+    /// How often.
+    pub(super) every: Duration,
+    /// Pings without a pong after which a client is given up.
+    pub(super) unanswered_max: u64,
+}
+
 /// Writes a client's queue to its socket.
 pub(super) struct Writer {
     socket: WebSocket<tokio::io::Join<tokio::io::Empty, BufWriter<WriteHalf<Socket>>>>,
     queue: mpsc::Receiver<Outgoing>,
+    /// `None` sends none.
+    pings: Option<Pings>,
+    clock: Clock,
 }
 
 impl Writer {
-    /// Writes until the connection ends; pings in between.
+    /// Writes until the connection ends; pings in between. A mute one writes nothing meanwhile.
     pub(super) async fn run(mut self, client: Arc<Client>) -> Result<(), WebSocketError> {
-        let mut pings = tokio::time::interval(PING_EVERY);
-        pings.tick().await; // the first tick is now
+        let clock = self.clock.clone();
+        let unmuted = || wait_out(&client.mute_until, || clock.now());
+        let pings = self.pings.unwrap_or(Pings {
+            every: Duration::MAX,
+            unanswered_max: u64::MAX,
+        });
+        let mut next_ping = tokio::time::Instant::now().checked_add(pings.every);
         let mut batch = Vec::with_capacity(BATCH);
         loop {
+            let ping = async {
+                match next_ping {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             let count = tokio::select! {
                 count = self.queue.recv_many(&mut batch, BATCH) => count,
-                _ = pings.tick() => {
+                () = ping => {
+                    next_ping = tokio::time::Instant::now().checked_add(pings.every);
+                    unmuted().await;
                     if client.pings_unanswered.fetch_add(1, Ordering::Relaxed)
-                        >= PINGS_UNANSWERED_MAX
+                        >= pings.unanswered_max
                     {
                         return self.close(Bytes::new()).await;
                     }
@@ -169,6 +195,7 @@ impl Writer {
             if count == 0 {
                 return self.close(Bytes::new()).await;
             }
+            unmuted().await;
             for message in batch.drain(..) {
                 match message {
                     Outgoing::Text(text) => {
@@ -204,6 +231,8 @@ impl Writer {
 pub(super) fn split(
     socket: WebSocket<Socket>,
     queue: mpsc::Receiver<Outgoing>,
+    pings: Option<Pings>,
+    clock: Clock,
 ) -> (Reader, Writer) {
     // Nothing has been read by it yet, so nothing is lost with its buffer.
     let (read, write) = tokio::io::split(socket.into_inner());
@@ -228,6 +257,8 @@ pub(super) fn split(
         Writer {
             socket: write,
             queue,
+            pings,
+            clock,
         },
     )
 }

@@ -5,16 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Plan;
 use super::history::{self, Path};
+use super::perpetual::Perpetual;
 use super::random::{Random, round};
-use crate::kernel::event::{DepthDelta, DepthSnapshot, Level, Quote, Trade};
-use crate::kernel::types::{Instrument, Price, Qty, Side, Time};
+use crate::kernel::event::{DepthDelta, DepthSnapshot, Level, Liquidation, Quote, Trade};
+use crate::kernel::types::{Instrument, Price, Qty, SECOND, Side, Time};
 use crate::venue::sim::candles::Bar;
+use crate::venue::sim::market::MarketKind;
 use crate::venue::sim::matching;
 use crate::venue::sim::symbol::Change;
 
-/// Length of a step in seconds (the module's `STEP`).
-const DT: f64 = 0.01;
+/// Length of a usual step in seconds: what the chances below are of.
+const USUAL_STEP: f64 = 0.01;
 /// Usual spread of the logarithm of the fair price over one second: 56 % a year.
 const VOLATILITY: f64 = 1e-4;
 /// Seconds in which the volatility returns to the usual one, and how far it wanders.
@@ -43,13 +46,25 @@ const LEVELS_MAX: usize = 1_000;
 /// First update id and first trade id after the start.
 const FIRST_UPDATE: u64 = 10_000_000_000;
 const FIRST_TRADE: u64 = 1_000_000_000_000;
+/// Update ids of other symbols and hidden orders between two of USDⓈ-M, at most.
+const ID_JUMP: usize = 60;
+/// Executions that one of its trades sums up, at most.
+const EXECUTIONS_MAX: usize = 4;
+/// First update id after a restart.
+const RESTART_UPDATE: u64 = 1_000;
 
 /// A symbol's market.
 #[derive(Debug)]
 pub(super) struct Flow {
     instrument: Instrument,
+    /// Length of a step in seconds, how often the crowd acts in it, and whether ids jump and trades
+    /// sum up executions.
+    dt: f64,
+    crowd: i64,
+    usdm: bool,
+    perpetual: Option<Perpetual>,
     random: Random,
-    history: (u64, Path),
+    history: (u64, u64, Path),
     /// Logarithm of the fair price in ticks, and of the price it is pulled to.
     fair: f64,
     anchor: f64,
@@ -66,13 +81,15 @@ pub(super) struct Flow {
     update_id: u64,
     published: u64,
     next_trade: u64,
+    next_execution: u64,
     quote: Option<(Level, Level)>,
 }
 
 impl Flow {
     /// The market of `instrument` that opens at `price`.
-    pub(super) fn new(seed: u64, instrument: Instrument, price: Price, start: Time) -> Self {
-        let stream = xxhash_rust::xxh3::xxh3_64(instrument.name.symbol.as_bytes());
+    pub(super) fn new(plan: Plan, instrument: Instrument, price: Price, start: Time) -> Self {
+        let seed = plan.seed;
+        let stream = stream(plan.kind, &instrument);
         let lots = {
             let (price_unit, qty_unit) =
                 (instrument.price_scale.unit(), instrument.qty_scale.unit());
@@ -86,11 +103,19 @@ impl Flow {
             next_trade: FIRST_TRADE,
         };
         let anchor = libm::log(price.0 as f64);
+        let perpetual = plan.kind.is_derivative().then(|| {
+            let mut random = Random::new(seed ^ 1, stream);
+            Perpetual::new(&instrument, lots, &mut random)
+        });
         let mut flow = Self {
             instrument,
+            dt: plan.step() as f64 / SECOND as f64,
+            crowd: plan.crowd(),
+            usdm: plan.kind == MarketKind::Usdm,
+            perpetual,
             random: Random::new(seed, stream),
             // A stream of its own: reading the history must not change the future.
-            history: (seed, path),
+            history: (seed, !stream, path),
             fair: anchor,
             anchor,
             excess: 0.0,
@@ -104,6 +129,7 @@ impl Flow {
             update_id: FIRST_UPDATE,
             published: FIRST_UPDATE,
             next_trade: FIRST_TRADE,
+            next_execution: FIRST_TRADE,
             quote: None,
         };
         flow.open();
@@ -125,9 +151,8 @@ impl Flow {
     }
 
     pub(super) fn history(&self) -> Vec<Bar> {
-        let (seed, path) = self.history;
-        let stream = xxhash_rust::xxh3::xxh3_64(self.instrument.name.symbol.as_bytes());
-        history::draw(path, &mut Random::new(seed, !stream))
+        let (seed, stream, path) = self.history;
+        history::draw(path, &mut Random::new(seed, stream))
     }
 
     /// The book before the first event.
@@ -145,9 +170,16 @@ impl Flow {
     pub(super) fn step(&mut self, now: Time, publish: bool, mut emit: impl FnMut(Change)) {
         self.move_fair();
         self.correct(now, &mut emit);
-        self.take(now, &mut emit);
-        for side in [Side::Buy, Side::Sell] {
-            self.make(side);
+        for _ in 0..self.crowd {
+            self.take(now, &mut emit);
+            for side in [Side::Buy, Side::Sell] {
+                self.make(side);
+            }
+        }
+        self.tell_figures(now, &mut emit);
+        if publish && self.usdm && self.update_id > self.published {
+            let jump = self.random.below(ID_JUMP) as u64;
+            self.update_id += jump;
         }
         self.emit_quote(&mut emit);
         if publish {
@@ -156,9 +188,10 @@ impl Flow {
     }
 
     fn move_fair(&mut self) {
-        let root = libm::sqrt(DT);
+        let dt = self.dt;
+        let root = libm::sqrt(dt);
         let wander = |value: f64, back: f64, spread: f64, normal: f64| {
-            value - value * DT / back + spread * libm::sqrt(2.0 * DT / back) * normal
+            value - value * dt / back + spread * libm::sqrt(2.0 * dt / back) * normal
         };
         let (a, b, c) = (
             self.random.normal(),
@@ -168,7 +201,7 @@ impl Flow {
         self.excess = wander(self.excess, VOLATILITY_RETURN, VOLATILITY_SPREAD, a);
         self.trend = wander(self.trend, TREND_RETURN, TREND_SPREAD, b);
         let pull = (self.anchor - self.fair) / ANCHOR_RETURN;
-        self.fair += (self.trend + pull) * DT + VOLATILITY * libm::exp(self.excess) * root * c;
+        self.fair += (self.trend + pull) * dt + VOLATILITY * libm::exp(self.excess) * root * c;
     }
 
     /// The fair price in ticks.
@@ -210,8 +243,9 @@ impl Flow {
 
     /// Aggressors that come in clusters and lean with the trend.
     fn take(&mut self, now: Time, emit: &mut impl FnMut(Change)) {
-        self.excitement -= self.excitement * DT / TAKERS_FADE;
-        if !self.random.chance((TAKERS + self.excitement) * DT) {
+        // Counted in steps, so that a quiet market with longer ones has fewer.
+        self.excitement -= self.excitement * USUAL_STEP / TAKERS_FADE;
+        if !self.random.chance((TAKERS + self.excitement) * USUAL_STEP) {
             return;
         }
         self.excitement += TAKERS_EXCITED;
@@ -253,10 +287,19 @@ impl Flow {
                 .and_then(|qty| qty.checked_sub(execution.qty))
                 .unwrap_or(Qty::ZERO);
             self.set(resting, execution.price, rest);
+            // No more executions than there are lots.
+            let more = if self.usdm {
+                let lots = usize::try_from(execution.qty.0).unwrap_or(1);
+                self.random.below(EXECUTIONS_MAX.min(lots)) as u64
+            } else {
+                0
+            };
+            let (first_id, last_id) = (self.next_execution, self.next_execution + more);
+            self.next_execution = last_id + 1;
             emit(Change::Trade(Trade {
                 id: self.next_trade,
-                first_id: self.next_trade,
-                last_id: self.next_trade,
+                first_id,
+                last_id,
                 price: execution.price,
                 qty: execution.qty,
                 taker: side,
@@ -264,6 +307,47 @@ impl Flow {
             }));
             self.next_trade += 1;
         }
+    }
+
+    /// What a perpetual shows, and whom it liquidates.
+    fn tell_figures(&mut self, now: Time, emit: &mut impl FnMut(Change)) {
+        let (price, dt) = (self.price(), self.dt);
+        let lean = self.trend / TREND_SPREAD;
+        let Some(perpetual) = &mut self.perpetual else {
+            return;
+        };
+        if let Some(figures) = perpetual.step(now, dt, price) {
+            emit(Change::Derivative(figures));
+        }
+        let Some(side) = perpetual.liquidates(dt, lean) else {
+            return;
+        };
+        let Some(best) = self.best(side.opposite()) else {
+            return;
+        };
+        let reach = round(best.price.0 as f64 * TAKER_REACH).max(1);
+        let limit = match side {
+            Side::Buy => Price(best.price.0.saturating_add(reach)),
+            Side::Sell => Price(best.price.0.saturating_sub(reach).max(1)),
+        };
+        let qty = self.size(TAKER_VALUE * 4.0, 1.5);
+        self.execute(now, side, limit, qty, emit);
+        emit(Change::Liquidation(Liquidation {
+            side,
+            price: limit,
+            qty,
+            time: now,
+        }));
+    }
+
+    /// Update ids begin again.
+    pub(super) fn restart(&mut self) -> DepthSnapshot {
+        self.update_id = RESTART_UPDATE;
+        self.published = RESTART_UPDATE;
+        self.quote = None;
+        self.changed_bids.clear();
+        self.changed_asks.clear();
+        self.snapshot()
     }
 
     /// Makers at the best price, the crowd behind them, and those who cancel.
@@ -404,9 +488,15 @@ impl Flow {
         if self.update_id == self.published {
             return;
         }
+        let jump = if self.usdm {
+            let room = usize::try_from(self.update_id - self.published).unwrap_or(1);
+            self.random.below(room) as u64
+        } else {
+            0
+        };
         let delta = DepthDelta {
             prev_id: self.published,
-            first_id: self.published + 1,
+            first_id: self.published + 1 + jump,
             last_id: self.update_id,
             seq: self.update_id,
             bids: changes(&self.bids, self.changed_bids.iter().rev()),
@@ -416,6 +506,15 @@ impl Flow {
         self.changed_asks.clear();
         self.published = self.update_id;
         emit(Change::Depth(delta));
+    }
+}
+
+/// The draws of a symbol: of its name, and in other markets than Binance spot of theirs.
+fn stream(kind: MarketKind, instrument: &Instrument) -> u64 {
+    let symbol = &instrument.name.symbol;
+    match kind {
+        MarketKind::Spot => xxhash_rust::xxh3::xxh3_64(symbol.as_bytes()),
+        _ => xxhash_rust::xxh3::xxh3_64(format!("{kind}:{symbol}").as_bytes()),
     }
 }
 

@@ -6,46 +6,46 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// A source of draws.
 #[derive(Debug, Clone)]
-pub(super) struct Random(ChaCha8Rng);
+pub(in crate::venue::sim) struct Random(ChaCha8Rng);
 
 impl Random {
     /// The draws of `stream` under `seed`; streams do not depend on each other.
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    pub(in crate::venue::sim) fn new(seed: u64, stream: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         generator.set_stream(stream);
         Self(generator)
     }
 
     /// Uniform in [0, 1).
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(in crate::venue::sim) fn unit(&mut self) -> f64 {
         // 53 bits fill the mantissa exactly.
         (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// True with this probability.
-    pub(super) fn chance(&mut self, probability: f64) -> bool {
+    pub(in crate::venue::sim) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
     /// Uniform in 0..n; 0 for an empty range.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(in crate::venue::sim) fn below(&mut self, n: usize) -> usize {
         let n = n as u64;
         usize::try_from(self.0.next_u64().checked_rem(n).unwrap_or(0)).unwrap_or(0)
     }
 
     /// Standard normal (Box and Muller).
-    pub(super) fn normal(&mut self) -> f64 {
+    pub(in crate::venue::sim) fn normal(&mut self) -> f64 {
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.unit()));
         radius * libm::cos(std::f64::consts::TAU * self.unit())
     }
 
     /// Exponential with mean 1.
-    pub(super) fn exponential(&mut self) -> f64 {
+    pub(in crate::venue::sim) fn exponential(&mut self) -> f64 {
         -libm::log(1.0 - self.unit())
     }
 
     /// Log-normal with median 1 and this spread of the logarithm.
-    pub(super) fn log_normal(&mut self, spread: f64) -> f64 {
+    pub(in crate::venue::sim) fn log_normal(&mut self, spread: f64) -> f64 {
         libm::exp(spread * self.normal())
     }
 }
@@ -55,6 +55,6 @@ impl Random {
     clippy::cast_possible_truncation,
     reason = "a float to integer cast saturates, which is what is wanted"
 )]
-pub(super) fn round(value: f64) -> i64 {
+pub(in crate::venue::sim) fn round(value: f64) -> i64 {
     libm::round(value) as i64
 }

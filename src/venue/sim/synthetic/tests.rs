@@ -9,7 +9,7 @@ const START: Time = Time(1_790_000_000_123_456_789);
 
 fn market(seed: u64, symbols: &[&str]) -> Market {
     let symbols: Vec<String> = symbols.iter().map(|&symbol| symbol.to_owned()).collect();
-    Market::new(seed, &symbols, START).expect("market")
+    Market::new(Plan::spot(seed), &symbols, START).expect("market")
 }
 
 /// All events of so many seconds, stepped in pieces of `piece` nanoseconds.
@@ -47,12 +47,16 @@ fn the_seed_decides_and_the_caller_s_steps_do_not() {
 fn ids_are_contiguous_the_book_is_never_crossed_and_the_quote_is_its_top() {
     for seed in 0..4 {
         let mut market = market(seed, &["BTCUSDT", "DOGEUSDT", "FOOUSDT"]);
-        let mut symbols: Vec<Symbol> = market.instruments().cloned().map(Symbol::new).collect();
+        let mut symbols: Vec<Symbol> = market
+            .instruments()
+            .cloned()
+            .map(|instrument| Symbol::new(MarketKind::Spot, instrument))
+            .collect();
         let mut ids = Vec::new();
         for (at, symbol) in symbols.iter_mut().enumerate() {
             let snapshot = market.snapshot(at).expect("symbol");
             ids.push((snapshot.last_id, None));
-            symbol.apply(&Change::Snapshot(snapshot));
+            symbol.apply(START, &Change::Snapshot(snapshot));
         }
         let mut quotes = vec![None; symbols.len()];
         for (at, time, change) in events(&mut market, 60, 50 * MILLISECOND) {
@@ -63,7 +67,7 @@ fn ids_are_contiguous_the_book_is_never_crossed_and_the_quote_is_its_top() {
                     assert_eq!(delta.first_id, *last_update + 1);
                     assert!(delta.last_id >= delta.first_id);
                     *last_update = delta.last_id;
-                    symbols[at].apply(&change);
+                    symbols[at].apply(time, &change);
                     let top = symbols[at].book.quote().expect("both sides");
                     assert!(top.bid.price < top.ask.price, "crossed");
                     let quote: crate::kernel::event::Quote = quotes[at].expect("quoted");
@@ -78,7 +82,10 @@ fn ids_are_contiguous_the_book_is_never_crossed_and_the_quote_is_its_top() {
                     assert_eq!(trade.time, time);
                 }
                 Change::Quote(quote) => quotes[at] = Some(*quote),
-                Change::Snapshot(_) => panic!("never"),
+                Change::Snapshot(_)
+                | Change::Derivative(_)
+                | Change::Liquidation(_)
+                | Change::Restart(_) => panic!("never on spot"),
             }
         }
         assert!(ids.iter().all(|(_, trade)| trade.is_some()), "no trades");
@@ -88,12 +95,15 @@ fn ids_are_contiguous_the_book_is_never_crossed_and_the_quote_is_its_top() {
 #[test]
 fn the_market_is_alive_but_not_mad() {
     let mut market = market(1, &["BTCUSDT"]);
-    let mut symbol = Symbol::new(market.instruments().next().expect("one").clone());
-    symbol.apply(&Change::Snapshot(market.snapshot(0).expect("one")));
+    let mut symbol = Symbol::new(
+        MarketKind::Spot,
+        market.instruments().next().expect("one").clone(),
+    );
+    symbol.apply(START, &Change::Snapshot(market.snapshot(0).expect("one")));
     let mut trades = 0;
-    for (_, _, change) in events(&mut market, 600, SECOND) {
+    for (_, time, change) in events(&mut market, 600, SECOND) {
         trades += usize::from(matches!(change, Change::Trade(_)));
-        symbol.apply(&change);
+        symbol.apply(time, &change);
     }
     assert!(
         (600..30_000).contains(&trades),
@@ -174,8 +184,11 @@ fn history_ends_at_the_start_price_and_intervals_agree() {
 #[test]
 fn bad_symbols_are_refused() {
     for symbols in [vec![], vec!["BTC USDT".to_owned()], vec![String::new()]] {
-        assert!(Market::new(1, &symbols, START).is_err(), "{symbols:?}");
+        assert!(
+            Market::new(Plan::spot(1), &symbols, START).is_err(),
+            "{symbols:?}"
+        );
     }
     let many: Vec<String> = (0..=SYMBOLS_MAX).map(|n| format!("X{n}USDT")).collect();
-    assert!(Market::new(1, &many, START).is_err());
+    assert!(Market::new(Plan::spot(1), &many, START).is_err());
 }

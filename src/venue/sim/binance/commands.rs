@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::hub::{Client, Hub, STREAMS_MAX};
+use crate::venue::sim::hub::{Client, Hub, STREAMS_MAX};
+use crate::venue::sim::server::Reply;
 
 /// Longest stream name that is kept; the longest real one has some forty bytes.
 const NAME_BYTES_MAX: usize = 256;
@@ -25,19 +26,8 @@ struct Request<'a> {
 #[derive(Debug)]
 struct Refused(u8, String);
 
-/// Carries a command out; the answer, and what to do once the answer is queued.
-///
-/// The answer is queued before the subscription starts, so that it comes before the first message.
-#[derive(Debug)]
-pub(super) struct Answer {
-    /// The answer's text.
-    pub(super) text: String,
-    /// Streams to subscribe to afterwards.
-    pub(super) subscribe: Vec<String>,
-}
-
 /// Reads and carries out a command.
-pub(super) fn handle(text: &str, hub: &Hub, client: &Arc<Client>) -> Answer {
+pub(in crate::venue::sim) fn handle(text: &str, hub: &Hub, client: &Arc<Client>) -> Reply {
     let request: Request<'_> = match serde_json::from_str(text) {
         Ok(request) => request,
         Err(error) if error.is_data() => {
@@ -55,7 +45,7 @@ pub(super) fn handle(text: &str, hub: &Hub, client: &Arc<Client>) -> Answer {
         }
     };
     match carry_out(&request, hub, client) {
-        Ok((result, subscribe)) => Answer {
+        Ok((result, subscribe)) => Reply {
             text: format!("{{\"result\":{result},\"id\":{id}}}"),
             subscribe,
         },
@@ -63,9 +53,9 @@ pub(super) fn handle(text: &str, hub: &Hub, client: &Arc<Client>) -> Answer {
     }
 }
 
-fn refusal(id: &str, Refused(code, words): &Refused) -> Answer {
+fn refusal(id: &str, Refused(code, words): &Refused) -> Reply {
     let words = serde_json::Value::from(words.as_str());
-    Answer {
+    Reply {
         text: format!("{{\"error\":{{\"code\":{code},\"msg\":{words}}},\"id\":{id}}}"),
         subscribe: Vec::new(),
     }
@@ -134,7 +124,7 @@ fn params<'a, T: Deserialize<'a>>(request: &Request<'a>) -> Result<T, Refused> {
 }
 
 /// A name that no stream has is accepted silently; one that cannot be kept is not.
-pub(super) fn name_allowed(name: &str) -> bool {
+pub(in crate::venue::sim) fn name_allowed(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.contains(['"', '\\'])
 }
 
@@ -158,12 +148,14 @@ fn id_allowed(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::venue::sim::hub::Route;
+    use crate::venue::sim::market::MarketKind;
     use std::time::Duration;
 
     #[test]
     fn commands_and_answers() {
         let hub = Hub::new(Vec::new(), Duration::ZERO);
-        let (client, _queue) = hub.join(true);
+        let (client, _queue) = hub.join(MarketKind::Spot, Route::All, true);
         for (text, want) in [
             (
                 r#"{"method":"SUBSCRIBE","params":["a@trade"],"id":1}"#,
@@ -192,14 +184,15 @@ mod tests {
         ] {
             let answer = handle(text, &hub, &client);
             assert_eq!(answer.text, want, "{text}");
-            hub.subscribe(&client, &answer.subscribe).expect("few");
+            hub.subscribe(&client, &answer.subscribe, |_| true)
+                .expect("few");
         }
     }
 
     #[test]
     fn what_is_no_command_is_answered_with_an_error() {
         let hub = Hub::new(Vec::new(), Duration::ZERO);
-        let (client, _queue) = hub.join(true);
+        let (client, _queue) = hub.join(MarketKind::Spot, Route::All, true);
         for (text, code) in [
             ("", 3),
             ("{", 3),
