@@ -21,7 +21,8 @@ fn config(dir: &std::path::Path) -> RecorderConfig {
 }
 
 pub(crate) fn bench(bench: &Bench, recording: &Recording) {
-    let frames: Vec<&Vec<u8>> = recording.frames.iter().map(|(_, frame)| frame).collect();
+    let frames = recording.frames.iter();
+    let frames: Vec<Vec<u8>> = frames.map(|(_, frame)| frame.clone()).collect();
     let frames = frames.as_slice();
     let dir = tempfile::tempdir().expect("directory");
     let (recorder, thread) = Recorder::start(&config(dir.path())).expect("a recorder");

@@ -11,8 +11,7 @@ use hean::kernel::indicators::{Bar, INDICATORS, Kept, Spec};
 use hean::kernel::market::Series;
 use hean::kernel::strategies::View;
 use hean::kernel::types::{
-    Instrument, InstrumentId, InstrumentName, InstrumentStatus, Interval, MINUTE, Money, Price,
-    Qty, Rate, Scale, Time, VenueId,
+    Instrument, InstrumentId, InstrumentName, Interval, MINUTE, Price, Scale, Time, VenueId,
 };
 use recordings::recordings;
 
