@@ -8,8 +8,8 @@ use super::{BACK_DRAIN, DaemonError, FRONT_DRAIN, Settings};
 use crate::config::{SyncPolicy, VenueSettings};
 use crate::http::{HttpConfig, IndicatorSeries};
 use crate::journal::{self, JournalConfig};
-use crate::kernel::event::Candle;
 use crate::kernel::indicators::{Bar, Spec};
+use crate::kernel::market::CandleLog;
 use crate::kernel::types::{Instrument, VenueId};
 use crate::recording::{Recorder, RecorderConfig, RecorderThread};
 use crate::runtime::clock::{Clock, wall};
@@ -158,7 +158,7 @@ pub(crate) fn http(settings: &Settings) -> HttpConfig {
 /// Any indicator over published candles, for the API.
 pub(crate) fn indicator(
     text: &str,
-    candles: &[Candle],
+    candles: &CandleLog,
     instrument: &Instrument,
 ) -> Result<IndicatorSeries, String> {
     let spec = Spec::parse(text).map_err(|error| error.to_string())?;

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::guard::Guard;
 use super::problem::{Code, Problem, either, nearest};
-use crate::kernel::event::Candle;
+use crate::kernel::market::CandleLog;
 use crate::kernel::snapshot::{Published, PublishedInstrument};
 use crate::kernel::types::{Instrument, InstrumentId, Interval, Time, VenueId, normalise_symbol};
 use crate::runtime::clock::Clock;
@@ -63,7 +63,7 @@ impl Default for HttpConfig {
 
 /// Computes an indicator, spelt like `rsi:14` or `macd:12:26:9`, over closed candles, oldest first.
 /// The error says what was wrong with the spelling and what would be right.
-pub type IndicatorFn = fn(&str, &[Candle], &Instrument) -> Result<IndicatorSeries, String>;
+pub type IndicatorFn = fn(&str, &CandleLog, &Instrument) -> Result<IndicatorSeries, String>;
 
 /// Values of an indicator over candles.
 #[derive(Debug, Clone, PartialEq)]

@@ -100,20 +100,6 @@ impl Kernel {
             return;
         };
         for (series, slot) in market.series().iter().zip(slot.series.iter()) {
-            let before = slot.view.load();
-            let last =
-                |c: &[super::event::Candle]| (c.len(), c.first().copied(), c.last().copied());
-            let now = (
-                series.closed().len(),
-                series.closed().next().copied(),
-                series.last().copied(),
-            );
-            let same = last(&before.closed) == now;
-            let closed = if same {
-                Arc::clone(&before.closed)
-            } else {
-                Arc::new(series.closed().copied().collect())
-            };
             let indicators = series.indicators().iter().map(|kept| IndicatorView {
                 name: kept.name().to_owned(),
                 outputs: kept.outputs(),
@@ -123,7 +109,7 @@ impl Kernel {
             let indicators = Arc::new(indicators.collect());
             let forming = series.forming().copied();
             slot.view.store(Arc::new(SeriesView {
-                closed,
+                closed: series.closed().clone(),
                 forming,
                 mismatches: series.mismatches,
                 indicators,

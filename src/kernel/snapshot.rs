@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use crossbeam_skiplist::SkipMap;
 
 use super::event::{BookFault, Candle, DayStats, Derivative, Level, Liquidation, Seq, Trade};
+use super::market::CandleLog;
 use super::orders::{Order, OrderId};
 use super::types::{Instrument, InstrumentId, Interval, Money, Price, Qty, Time};
 
@@ -121,7 +122,7 @@ pub struct TickerView {
 #[derive(Debug, Clone, Default)]
 pub struct SeriesView {
     /// Closed candles, oldest first; bounded by the configured history.
-    pub closed: Arc<Vec<Candle>>,
+    pub closed: CandleLog,
     /// The candle that still changes.
     pub forming: Option<Candle>,
     /// Candles of the venue that differed from ours, since the start.

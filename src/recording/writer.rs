@@ -261,6 +261,11 @@ impl Recorder {
         });
     }
 
+    /// Marks that a connection was lost: nobody knows what the venue sent until the next one.
+    pub fn gap(&self, venue: VenueId, received: Time) {
+        self.0.mark(venue, received, 0);
+    }
+
     /// Whether, since the last call, a hole or a new file has made fresh snapshots of this venue
     /// desirable: they make the recording readable from there on.
     pub fn take_snapshot_wish(&self, venue: VenueId) -> bool {

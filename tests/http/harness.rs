@@ -186,7 +186,7 @@ fn published() -> Arc<Published> {
     };
     btc.series[1].view.store(Arc::new(SeriesView {
         mismatches: 0,
-        closed: Arc::new((0..1_200).map(candle).collect()),
+        closed: (0..1_200).map(candle).collect(),
         forming: Some(candle(1_200)),
         indicators: Arc::new(vec![
             view("sma:20", &["value"], Some([61_600.25, 0.0, 0.0])),
@@ -253,7 +253,7 @@ fn published() -> Arc<Published> {
 /// Stands in for the real indicators: one output that is the close, or what it was asked for.
 fn indicator(
     spec: &str,
-    candles: &[Candle],
+    candles: &hean::kernel::market::CandleLog,
     instrument: &Instrument,
 ) -> Result<IndicatorSeries, String> {
     let outputs: &'static [&'static str] = match spec.split(':').next() {

@@ -10,6 +10,7 @@ use crate::http::state::IndicatorSeries;
 use crate::json::Json;
 use crate::kernel::event::Candle;
 use crate::kernel::indicators::{INDICATORS, Spec};
+use crate::kernel::market::CandleLog;
 use crate::kernel::snapshot::SeriesView;
 use crate::kernel::types::{Instrument, Interval};
 
@@ -145,7 +146,7 @@ fn spec(call: &Call, kind: &str) -> Result<String, Box<Problem>> {
 }
 
 /// Values after the last closed candle, each under its own name.
-fn write_last(json: &mut Json, values: &IndicatorSeries, candles: &[Candle]) {
+fn write_last(json: &mut Json, values: &IndicatorSeries, candles: &CandleLog) {
     json.key("timestamp");
     timestamp(json, candles.last());
     let row = values.rows.last().copied().flatten();
@@ -156,7 +157,7 @@ fn write_last(json: &mut Json, values: &IndicatorSeries, candles: &[Candle]) {
 }
 
 /// The last `limit` values, as the command line prints them.
-fn write_series(json: &mut Json, values: &IndicatorSeries, candles: &[Candle], limit: usize) {
+fn write_series(json: &mut Json, values: &IndicatorSeries, candles: &CandleLog, limit: usize) {
     let skip = values.rows.len().saturating_sub(limit);
     json.key("timestamps").array(|j| {
         for candle in candles.iter().skip(skip) {

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
+use super::log::CandleLog;
 use crate::kernel::event::{Candle, History, Kline, Trade};
 use crate::kernel::indicators::{Kept, Values};
 use crate::kernel::types::{Instrument, Interval, MILLISECOND, Price, Time};
@@ -23,7 +24,9 @@ const FLAT_MAX: i64 = 1_500;
 #[derive(Debug)]
 pub struct Series {
     interval: Interval,
-    closed: VecDeque<Closed>,
+    closed: CandleLog,
+    /// Of each closed candle, whether it is complete.
+    complete: VecDeque<bool>,
     forming: Option<Forming>,
     kept_max: usize,
     indicators: Vec<Kept>,
@@ -65,7 +68,8 @@ impl Series {
     pub fn new(interval: Interval, kept_max: usize, indicators: Vec<Kept>) -> Self {
         Self {
             interval,
-            closed: VecDeque::new(),
+            closed: CandleLog::default(),
+            complete: VecDeque::new(),
             forming: None,
             kept_max,
             indicators,
@@ -81,13 +85,13 @@ impl Series {
     }
 
     /// Closed candles, oldest first.
-    pub fn closed(&self) -> impl ExactSizeIterator<Item = &Candle> {
-        self.closed.iter().map(|c| &c.candle)
+    pub fn closed(&self) -> &CandleLog {
+        &self.closed
     }
 
     /// The last closed candle.
     pub fn last(&self) -> Option<&Candle> {
-        self.closed.back().map(|c| &c.candle)
+        self.closed.last()
     }
 
     /// The candle that still changes.
@@ -212,13 +216,16 @@ impl Series {
                 forming.candle = candle;
             }
         } else if kline.closed
-            && let Some(own) = self.closed.back_mut()
-            && own.candle.open_time == kline.candle.open_time
+            && let Some(own) = self.closed.last()
+            && own.open_time == kline.candle.open_time
         {
-            if !own.complete {
-                (own.candle, own.complete) = (kline.candle, true);
+            if self.complete.back() == Some(&false) {
+                self.closed.set_last(kline.candle);
+                if let Some(complete) = self.complete.back_mut() {
+                    *complete = true;
+                }
                 self.rebuild(instrument);
-            } else if !agree(&own.candle, &kline.candle) {
+            } else if !agree(own, &kline.candle) {
                 self.mismatches = self.mismatches.saturating_add(1);
                 progress.mismatch = true;
             }
@@ -232,7 +239,13 @@ impl Series {
         let forming_open = self.forming.as_ref().map(|f| f.candle.open_time);
         let limit = forming_open.unwrap_or_else(|| self.interval.open_of(now));
         let mut merged: VecDeque<Closed> = VecDeque::new();
-        let mut own = std::mem::take(&mut self.closed).into_iter().peekable();
+        let known = std::mem::take(&mut self.closed);
+        let complete = std::mem::take(&mut self.complete);
+        let closed = |(candle, complete): (&Candle, bool)| Closed {
+            candle: *candle,
+            complete,
+        };
+        let mut own = known.iter().zip(complete).map(closed).peekable();
         for candle in history.candles.iter().filter(|c| c.open_time < limit) {
             while let Some(mine) = own.next_if(|m| m.candle.open_time < candle.open_time) {
                 append(&mut merged, mine, self.interval);
@@ -249,7 +262,8 @@ impl Series {
         while merged.len() > self.kept_max {
             merged.pop_front();
         }
-        self.closed = merged;
+        self.closed = merged.iter().map(|c| c.candle).collect();
+        self.complete = merged.iter().map(|c| c.complete).collect();
         if self.forming.is_none()
             && let Some(open) = history.candles.last().filter(|c| c.open_time == limit)
         {
@@ -267,9 +281,9 @@ impl Series {
         for kept in &mut self.indicators {
             kept.reset();
         }
-        for closed in &self.closed {
+        for candle in &self.closed {
             for kept in &mut self.indicators {
-                kept.push(&closed.candle, instrument);
+                kept.push(candle, instrument);
             }
         }
     }
@@ -298,7 +312,8 @@ impl Series {
             .since(next)
             .div_euclid(self.interval.nominal_len().max(1));
         if silence > FLAT_MAX {
-            self.closed.clear();
+            self.closed = CandleLog::default();
+            self.complete.clear();
             self.indicators.iter_mut().for_each(Kept::reset);
             return closed;
         }
@@ -325,10 +340,12 @@ impl Series {
         for kept in &mut self.indicators {
             kept.push(&closed.candle, instrument);
         }
-        self.closed.push_back(closed);
+        self.closed.push(closed.candle);
+        self.complete.push_back(closed.complete);
         self.closes = self.closes.saturating_add(1);
-        if self.closed.len() > self.kept_max {
-            self.closed.pop_front();
+        if self.complete.len() > self.kept_max {
+            self.closed.drop_first();
+            self.complete.pop_front();
         }
     }
 }
@@ -391,6 +408,7 @@ impl Hash for Series {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.interval.hash(state);
         self.closed.hash(state);
+        self.complete.hash(state);
         if let Some(forming) = &self.forming {
             (forming.candle, &forming.seam, forming.venue_final).hash(state);
         }
@@ -456,7 +474,7 @@ mod tests {
             );
         }
         assert_eq!(s.trade(&trade(4, 185, 11), false, &i).closed, 3);
-        let closed: Vec<_> = s.closed().map(shape).collect();
+        let closed: Vec<_> = s.closed().iter().map(shape).collect();
         assert_eq!(
             closed,
             [
@@ -507,7 +525,7 @@ mod tests {
         // The venue's figures up to trade 10, plus our trade 11.
         assert_eq!(s.forming().map(shape), Some((0, [15, 22, 14, 21], 8)));
         s.trade(&trade(12, 61, 30), false, &i);
-        assert!(s.closed.back().is_some_and(|c| c.complete));
+        assert_eq!(s.complete.back(), Some(&true));
     }
 
     #[test]
@@ -522,7 +540,7 @@ mod tests {
             candles,
         };
         s.history(&history, Time(5 * 60 * SECOND + SECOND), &i);
-        let trades: Vec<_> = s.closed().map(|c| c.trades).collect();
+        let trades: Vec<_> = s.closed().iter().map(|c| c.trades).collect();
         assert_eq!(trades, [9, 9, 9, 9, 1]);
         assert_eq!(s.forming().map(|c| c.trades), Some(1));
     }
@@ -534,7 +552,7 @@ mod tests {
         s.trade(&trade(2, 61, 11), false, &i);
         s.break_seam();
         s.trade(&trade(9, 185, 12), true, &i); // 3 to 8 were lost, from minute 1 to 3
-        let complete: Vec<_> = s.closed.iter().map(|c| c.complete).collect();
+        let complete: Vec<_> = s.complete.iter().copied().collect();
         assert_eq!(complete, [false, false, false]);
         let mut kline = Kline {
             interval: Interval::MINUTE,

@@ -3,6 +3,7 @@
 mod book;
 mod candles;
 mod levels;
+mod log;
 mod sync;
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use std::hash::{Hash, Hasher};
 
 pub use book::Book;
 pub use candles::{Progress, Series};
+pub use log::{CandleLog, Candles};
 pub use sync::{Step, SyncedBook};
 
 use super::event::{

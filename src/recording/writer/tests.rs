@@ -267,8 +267,10 @@ fn bytes_are_bounded_as_well_and_a_hole_at_the_end_is_marked() {
     let recorder = idle(&config);
     recorder.frame(VenueId::Sim, NOW, &[b'x'; 9_000]);
     recorder.frame(VenueId::Sim, NOW, &[b'y'; 9_000]);
+    recorder.gap(VenueId::Binance, NOW);
     finish(&recorder, &disk, &config);
     assert_eq!(disk.frames(VenueId::Sim), [vec![b'x'; 9_000], hole(1)]);
+    assert_eq!(disk.frames(VenueId::Binance), [hole(0)]);
     assert_eq!(recorder.0.queued.load(Ordering::Relaxed), 0);
     // Longer than any line may be.
     let recorder = idle(&RecorderConfig::new(std::path::Path::new("memory")));

@@ -262,8 +262,11 @@ impl Link {
         );
     }
 
-    /// Tells the kernel what is not to be trusted any more.
+    /// Tells the kernel, and who reads the recording, what is not to be trusted any more.
     fn lost(&self) {
+        if let Some(recorder) = &self.shared.config.recorder {
+            recorder.gap(self.shared.status.venue, self.shared.clock.now());
+        }
         for (at, feeding) in self.shared.instruments.iter().enumerate() {
             let mut kinds = (false, false);
             for feed in self.shard.feeds.iter().filter(|feed| feed.at == at) {
