@@ -1,8 +1,8 @@
 //! The recorder's thread: collects lines in blocks, compresses a block, hands it to the files, and
 //! waits out a disk that fails.
 //!
-//! Memory: a block a venue (1 MiB and one line), its compressed form, and a compressor of about
-//! 3 MiB (level 3, window 1 MiB; a test holds it below 4).
+//! Memory: a block a venue (1 MiB and one line), its compressed form, and a compressor of less
+//! than 4 MiB (level 3, window 1 MiB), which a test holds it to.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::kernel::types::{Time, VenueId};
 use crate::recording::hole::hole;
 use crate::runtime::clock::Clock;
 
-/// Compression level: the usual one; about 300 MB/s.
+/// Compression level: the usual one.
 const LEVEL: i32 = 3;
 /// Base-two logarithm of the window: nothing is looked for farther back than 1 MiB.
 const WINDOW_LOG: u32 = 20;
