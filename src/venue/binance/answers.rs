@@ -297,7 +297,7 @@ impl SymbolFacts<'_> {
             lot: qty("stepSize", Some(step))?.max(Qty(1)),
             qty_min: qty("minQty", qty_min)?,
             qty_max: qty("maxQty", qty_max)?,
-            market_qty_max: qty("maxQty", market_max)?,
+            market_qty_max: value::qty_bound("maxQty", market_max.unwrap_or("0"), qty_scale)?,
             price_min: price("minPrice", price_min)?,
             price_max: price("maxPrice", price_max)?,
             band: self.band(market)?,
