@@ -98,7 +98,12 @@ fn equal_trades(market: &Market, instrument: &Instrument, expected: &Expected) {
     let volume = parse_fixed(expected.trades.volume.as_bytes(), qty.digits());
     assert_eq!(Ok(market.volume), volume);
     let series = market.series_of(Interval::MINUTE).expect("series");
-    let candles: Vec<Candle> = series.closed().chain(series.forming()).copied().collect();
+    let candles: Vec<Candle> = series
+        .closed()
+        .iter()
+        .chain(series.forming())
+        .copied()
+        .collect();
     // The venue's clock may be in a minute without a trade when the recording ends.
     let (candles, quiet): (Vec<_>, Vec<_>) = candles.into_iter().partition(|c| c.trades > 0);
     assert!(quiet.len() <= 1 && quiet.iter().all(|c| c.volume == 0));

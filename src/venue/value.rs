@@ -152,6 +152,13 @@ fn qty_of(field: &'static str, text: &str, scale: Scale) -> Result<Qty> {
     }
 }
 
+/// A bound on quantities, which venues compute and state finer than the lot: the rest is cut off.
+pub(in crate::venue) fn qty_bound(field: &'static str, text: &str, scale: Scale) -> Result<Qty> {
+    let value = not_negative(field, truncated(text, scale.digits()))?;
+    let value = i64::try_from(value).map_err(|_| DecodeError::field(field, FixedError::Range))?;
+    Ok(Qty(value))
+}
+
 /// A traded quantity: zero is not allowed.
 pub(in crate::venue) fn traded_qty(field: &'static str, raw: &str, scale: Scale) -> Result<Qty> {
     let qty = qty(field, raw, scale)?;

@@ -308,6 +308,7 @@ fn heavy_every_candle_of_a_replay_equals_the_known_one() {
     };
     let rows: Vec<Vec<String>> = series
         .closed()
+        .iter()
         .chain(series.forming())
         .map(|c| {
             let prices = [c.open, c.high, c.low, c.close];

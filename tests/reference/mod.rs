@@ -1,157 +1,24 @@
-//! A slow reading of Binance's spot frames, written apart from the decoder: `serde_json` finds the
-//! structure, objects keep all their pairs, decimals are handled as strings.
+//! A slow reading of the venues' frames, written apart from the decoders: `serde_json` finds the
+//! structure, objects keep all their pairs, decimals are handled as strings. This file is Binance's.
 
-use std::fmt;
+mod node;
 
 use hean::kernel::event::{
-    Candle, DayStats, DepthDelta, DepthSnapshot, Kline, Level, MarketData, MarketEvent, Quote,
-    Trade,
+    Candle, DayStats, DepthDelta, DepthSnapshot, Derivative, Kline, Level, Liquidation, MarketData,
+    MarketEvent, Quote, Trade,
 };
-use hean::kernel::types::{Instrument, InstrumentId, Price, Qty, Side, Time};
+use hean::kernel::types::{Instrument, InstrumentId, MarkPrice, Price, Qty, Rate, Side, Time};
+use hean::venue::binance::Market;
 use hean::venue::binance::decode::Decoded;
-use hean::venue::protocol::{Answer, Ignored};
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
+use hean::venue::protocol::{Answer, Ignored, TradeStream};
 
-/// A JSON value that keeps everything: the order of pairs, repeated keys, the text of numbers.
-#[derive(Debug, Clone)]
-pub(crate) enum Node {
-    /// Pairs in order.
-    Object(Vec<(String, Node)>),
-    /// Elements.
-    Array(Vec<Node>),
-    /// Unescaped.
-    Text(String),
-    /// A number, `true`, `false`, `null`, or anything that a test puts there.
-    Raw(String),
-}
+pub(crate) use node::Node;
 
-type Pairs = Vec<(String, Node)>;
 /// Why the reference refuses; for the reader of a failing test alone.
 pub(crate) type Refusal = String;
 
-struct RawPairs(Vec<(String, Box<RawValue>)>);
-
-impl<'de> serde::Deserialize<'de> for RawPairs {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = RawPairs;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<RawPairs, M::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(RawPairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
-}
-
-impl Node {
-    /// Parses a whole text; nesting beyond 16 is refused.
-    pub(crate) fn parse(text: &str) -> Result<Self, Refusal> {
-        Self::nested(text, 0)
-    }
-
-    fn nested(text: &str, depth: usize) -> Result<Self, Refusal> {
-        let text = text.trim_matches([' ', '\t', '\r', '\n']);
-        let bad = |e: serde_json::Error| e.to_string();
-        if text.starts_with(['{', '[']) && depth == 16 {
-            return Err("too deep".to_owned());
-        }
-        if text.starts_with('{') {
-            let RawPairs(pairs) = serde_json::from_str(text).map_err(bad)?;
-            let inner = |(key, raw): (String, Box<RawValue>)| {
-                Ok((key, Self::nested(raw.get(), depth + 1)?))
-            };
-            return pairs
-                .into_iter()
-                .map(inner)
-                .collect::<Result<_, Refusal>>()
-                .map(Node::Object);
-        }
-        if text.starts_with('[') {
-            let items: Vec<Box<RawValue>> = serde_json::from_str(text).map_err(bad)?;
-            let items = items.iter().map(|raw| Self::nested(raw.get(), depth + 1));
-            return items.collect::<Result<_, Refusal>>().map(Node::Array);
-        }
-        if text.starts_with('"') {
-            return serde_json::from_str(text).map(Node::Text).map_err(bad);
-        }
-        let raw: &RawValue = serde_json::from_str(text).map_err(bad)?;
-        Ok(Node::Raw(raw.get().to_owned()))
-    }
-
-    /// Number of objects in here, this one included.
-    fn objects(&self) -> usize {
-        match self {
-            Node::Object(pairs) => 1 + pairs.iter().map(|(_, n)| n.objects()).sum::<usize>(),
-            Node::Array(items) => items.iter().map(Node::objects).sum(),
-            Node::Text(_) | Node::Raw(_) => 0,
-        }
-    }
-
-    /// Changes object number `n`, counted from the outermost.
-    fn change(&mut self, n: &mut usize, how: &mut dyn FnMut(&mut Pairs)) {
-        match self {
-            Node::Object(pairs) => {
-                if *n == 0 {
-                    how(pairs);
-                }
-                *n = n.wrapping_sub(1);
-                for (_, node) in pairs {
-                    node.change(n, how);
-                }
-            }
-            Node::Array(items) => items.iter_mut().for_each(|node| node.change(n, how)),
-            Node::Text(_) | Node::Raw(_) => {}
-        }
-    }
-
-    /// Changes one object that `pick` (a number below its argument) chooses.
-    pub(crate) fn change_one(
-        &mut self,
-        pick: &mut dyn FnMut(usize) -> usize,
-        mut how: impl FnMut(&mut Vec<(String, Node)>, &mut dyn FnMut(usize) -> usize),
-    ) {
-        let mut n = pick(self.objects());
-        self.change(&mut n, &mut |pairs| how(pairs, pick));
-    }
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quoted = |text: &str| serde_json::to_string(text).map_err(|_| fmt::Error);
-        match self {
-            Node::Object(pairs) => {
-                f.write_str("{")?;
-                for (n, (key, node)) in pairs.iter().enumerate() {
-                    let comma = if n == 0 { "" } else { "," };
-                    write!(f, "{comma}{}:{node}", quoted(key)?)?;
-                }
-                f.write_str("}")
-            }
-            Node::Array(items) => {
-                f.write_str("[")?;
-                for (n, node) in items.iter().enumerate() {
-                    let comma = if n == 0 { "" } else { "," };
-                    write!(f, "{comma}{node}")?;
-                }
-                f.write_str("]")
-            }
-            Node::Text(text) => f.write_str(&quoted(text)?),
-            Node::Raw(text) => f.write_str(text),
-        }
-    }
-}
-
 /// The pairs of one object, with the rule about repetitions.
-struct Object<'a>(&'a [(String, Node)]);
+pub(crate) struct Object<'a>(&'a [(String, Node)]);
 
 const WORDS: [&str; 10] = [
     "pu",
@@ -176,6 +43,14 @@ impl<'a> Object<'a> {
             let letter = key.len() == 1 && ('A'..='z').contains(&key.chars().next().unwrap_or(' '));
             letter || WORDS.contains(&key) || more.contains(&key)
         };
+        Self::checked(pairs, counts)
+    }
+
+    /// None of the keys that count may repeat.
+    pub(crate) fn checked(
+        pairs: &'a [(String, Node)],
+        counts: impl Fn(&str) -> bool,
+    ) -> Result<Self, Refusal> {
         for (n, (key, _)) in pairs.iter().enumerate() {
             if counts(key) && pairs.iter().skip(n + 1).any(|(other, _)| other == key) {
                 return Err(format!("{key} repeats"));
@@ -184,27 +59,27 @@ impl<'a> Object<'a> {
         Ok(Self(pairs))
     }
 
-    fn get(&self, key: &str) -> Option<&'a Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Node> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, node)| node)
     }
 
-    fn need(&self, key: &str) -> Result<&'a Node, Refusal> {
+    pub(crate) fn need(&self, key: &str) -> Result<&'a Node, Refusal> {
         self.get(key).ok_or_else(|| format!("{key} is missing"))
     }
 
-    fn text(&self, key: &str) -> Result<&'a str, Refusal> {
+    pub(crate) fn text(&self, key: &str) -> Result<&'a str, Refusal> {
         text(self.need(key)?)
     }
 
-    fn whole(&self, key: &str) -> Result<i128, Refusal> {
+    pub(crate) fn whole(&self, key: &str) -> Result<i128, Refusal> {
         whole(self.need(key)?)
     }
 
-    fn id(&self, key: &str) -> Result<u64, Refusal> {
+    pub(crate) fn id(&self, key: &str) -> Result<u64, Refusal> {
         u64::try_from(self.whole(key)?).map_err(|e| e.to_string())
     }
 
-    fn boolean(&self, key: &str) -> Result<bool, Refusal> {
+    pub(crate) fn boolean(&self, key: &str) -> Result<bool, Refusal> {
         match self.need(key)? {
             Node::Raw(text) if text == "true" => Ok(true),
             Node::Raw(text) if text == "false" => Ok(false),
@@ -212,35 +87,52 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn time(&self, key: &str) -> Result<Time, Refusal> {
-        let value = self.whole(key)?;
-        let unit = if value < 100_000_000_000_000 {
-            1_000_000
-        } else {
-            1_000
-        };
-        match value.checked_mul(unit).map(i64::try_from) {
-            Some(Ok(nanos)) if nanos > 0 => Ok(Time(nanos)),
-            _ => Err(format!("{key} is no time")),
+    pub(crate) fn time(&self, key: &str) -> Result<Time, Refusal> {
+        time(self.need(key)?)
+    }
+
+    /// A mark or index price: none if it is empty or zero.
+    pub(crate) fn mark(&self, key: &str) -> Result<Option<MarkPrice>, Refusal> {
+        if self.text(key)?.is_empty() {
+            return Ok(None);
         }
+        let value = i64::try_from(self.number(key, 8, true)?).map_err(|e| e.to_string())?;
+        Ok((value != 0).then_some(MarkPrice(value)))
+    }
+
+    /// A rate, which may be negative: none if it is empty.
+    pub(crate) fn rate(&self, key: &str) -> Result<Option<Rate>, Refusal> {
+        let text = self.text(key)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let (sign, unsigned) = match text.strip_prefix('-') {
+            Some(unsigned) if !unsigned.starts_with('-') => (-1, unsigned),
+            _ => (1, text),
+        };
+        let value = sign * decimal(unsigned, 8, true)?;
+        i64::try_from(value)
+            .map(Rate)
+            .map(Some)
+            .map_err(|e| e.to_string())
     }
 
     /// At `digits` decimals; finer ones are cut off where `cut` says so.
-    fn number(&self, key: &str, digits: u8, cut: bool) -> Result<i128, Refusal> {
+    pub(crate) fn number(&self, key: &str, digits: u8, cut: bool) -> Result<i128, Refusal> {
         decimal(self.text(key)?, digits, cut)
     }
 
-    fn price(&self, key: &str, i: &Instrument) -> Result<Price, Refusal> {
+    pub(crate) fn price(&self, key: &str, i: &Instrument) -> Result<Price, Refusal> {
         let value = self.number(key, i.price_scale.digits(), false)?;
         positive(value).map(Price)
     }
 
-    fn qty(&self, key: &str, i: &Instrument) -> Result<Qty, Refusal> {
+    pub(crate) fn qty(&self, key: &str, i: &Instrument) -> Result<Qty, Refusal> {
         let value = self.number(key, i.qty_scale.digits(), false)?;
         i64::try_from(value).map(Qty).map_err(|e| e.to_string())
     }
 
-    fn levels(&self, key: &str, i: &Instrument) -> Result<Vec<Level>, Refusal> {
+    pub(crate) fn levels(&self, key: &str, i: &Instrument) -> Result<Vec<Level>, Refusal> {
         let Node::Array(items) = self.need(key)? else {
             return Err(format!("{key} is no array"));
         };
@@ -262,10 +154,23 @@ impl<'a> Object<'a> {
     }
 }
 
-fn text(node: &Node) -> Result<&str, Refusal> {
+pub(crate) fn text(node: &Node) -> Result<&str, Refusal> {
     match node {
         Node::Text(text) => Ok(text),
         _ => Err("no string".to_owned()),
+    }
+}
+
+pub(crate) fn time(node: &Node) -> Result<Time, Refusal> {
+    let value = whole(node)?;
+    let unit = if value < 100_000_000_000_000 {
+        1_000_000
+    } else {
+        1_000
+    };
+    match value.checked_mul(unit).map(i64::try_from) {
+        Some(Ok(nanos)) if nanos > 0 => Ok(Time(nanos)),
+        _ => Err(format!("{value} is no time")),
     }
 }
 
@@ -284,7 +189,7 @@ fn whole(node: &Node) -> Result<i128, Refusal> {
     }
 }
 
-fn positive(value: i128) -> Result<i64, Refusal> {
+pub(crate) fn positive(value: i128) -> Result<i64, Refusal> {
     let value = i64::try_from(value).map_err(|e| e.to_string())?;
     if value > 0 {
         Ok(value)
@@ -323,40 +228,57 @@ fn decimal(text: &str, digits: u8, cut: bool) -> Result<i128, Refusal> {
     }
 }
 
+/// What a reader of frames knows beforehand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    pub(crate) market: Market,
+    pub(crate) trades: TradeStream,
+    pub(crate) set: &'a [(InstrumentId, Instrument)],
+    pub(crate) received: Time,
+}
+
 /// What `frame` says, or a refusal.
-pub(crate) fn read(
-    frame: &[u8],
-    set: &[(InstrumentId, Instrument)],
-    received: Time,
-) -> Result<Decoded, Refusal> {
+pub(crate) fn read(frame: &[u8], setting: Setting<'_>) -> Result<Decoded, Refusal> {
     let text = std::str::from_utf8(frame).map_err(|e| e.to_string())?;
     let node = Node::parse(text)?;
     let outer = Object::of(&node, &["stream", "data"])?;
     match (outer.get("stream"), outer.get("data")) {
-        (None, None) => event(&outer, set, received, true),
-        (Some(Node::Text(stream)), Some(data @ Node::Object(_))) => {
-            let inner = Object::of(data, &[])?;
-            if is_partial(stream) {
-                return Ok(Decoded::Ignored(Ignored::Kind));
+        (None, None) => event(&outer, setting, true),
+        (Some(Node::Text(stream)), Some(data)) if is_other_depth(stream) => {
+            if let Node::Object(_) = data {
+                Object::of(data, &[])?;
             }
-            event(&inner, set, received, false)
+            Ok(Decoded::Ignored(Ignored::Kind))
+        }
+        (Some(Node::Text(_)), Some(data @ Node::Object(_))) => {
+            event(&Object::of(data, &[])?, setting, false)
         }
         (Some(Node::Text(_)), Some(_)) => Ok(Decoded::Ignored(Ignored::Kind)),
         _ => Err("half an envelope".to_owned()),
     }
 }
 
-fn is_partial(stream: &str) -> bool {
+/// Partial books, and those with retail price improvement.
+fn is_other_depth(stream: &str) -> bool {
+    if stream.contains("@rpiDepth") {
+        return true;
+    }
     let after = stream.split("@depth").nth(1);
     after.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-fn event(
-    o: &Object<'_>,
-    set: &[(InstrumentId, Instrument)],
-    received: Time,
-    bare: bool,
-) -> Result<Decoded, Refusal> {
+fn event(o: &Object<'_>, setting: Setting<'_>, bare: bool) -> Result<Decoded, Refusal> {
+    let Setting {
+        market: of,
+        trades,
+        set,
+        received,
+    } = setting;
+    let futures = of == Market::Usdm;
+    let coin_margined = |st: &Node| !matches!(st, Node::Raw(text) if text == "1");
+    if futures && o.get("e").is_some() && o.get("st").is_some_and(coin_margined) {
+        return Ok(Decoded::Ignored(Ignored::Symbol));
+    }
     let kind = o.get("e").map(self::text).transpose()?;
     let market = |instrument, venue_time, data| {
         Ok(Decoded::Market(MarketEvent {
@@ -369,6 +291,7 @@ fn event(
     match kind {
         Some("serverShutdown") => return Ok(Decoded::Shutdown),
         Some("depthUpdate" | "trade" | "aggTrade" | "bookTicker" | "kline" | "24hrMiniTicker") => {}
+        Some("markPriceUpdate" | "forceOrder") if futures => {}
         Some(_) => return Ok(Decoded::Ignored(Ignored::Kind)),
         None if o.get("lastUpdateId").is_some() => {
             if !bare {
@@ -396,7 +319,11 @@ fn event(
         None if o.get("u").is_some() => {}
         None => return Err("nothing known".to_owned()),
     }
-    let symbol = o.text("s")?;
+    let order = match kind {
+        Some("forceOrder") => Some(Object::of(o.need("o")?, &[])?),
+        _ => None,
+    };
+    let symbol = order.as_ref().unwrap_or(o).text("s")?;
     let Some((id, i)) = set.iter().find(|(_, i)| i.name.symbol == symbol) else {
         return Ok(Decoded::Ignored(Ignored::Symbol));
     };
@@ -409,7 +336,11 @@ fn event(
     let data = match kind {
         Some("depthUpdate") => {
             let delta = DepthDelta {
-                prev_id: o.id("U")?.max(1) - 1,
+                prev_id: if futures {
+                    o.id("pu")?
+                } else {
+                    o.id("U")?.max(1) - 1
+                },
                 first_id: o.id("U")?,
                 last_id: o.id("u")?,
                 seq: o.id("u")?,
@@ -419,16 +350,40 @@ fn event(
             if delta.first_id > delta.last_id {
                 return Err("U > u".to_owned());
             }
+            if delta.last_id > 0 && delta.prev_id >= delta.last_id {
+                return Err("pu >= u".to_owned());
+            }
             MarketData::Depth(Box::new(delta))
         }
-        Some("aggTrade") => return Ok(Decoded::Ignored(Ignored::NoTrades)),
-        Some("trade") => {
+        Some("aggTrade") if trades == TradeStream::Every => {
+            return Ok(Decoded::Ignored(Ignored::NoTrades));
+        }
+        Some("trade") if trades == TradeStream::Aggregate => {
+            return Ok(Decoded::Ignored(Ignored::NoTrades));
+        }
+        Some("trade")
+            if futures
+                && o.get("X")
+                    .map(self::text)
+                    .transpose()?
+                    .is_some_and(|x| x != "MARKET") =>
+        {
+            MarketData::OffBook(o.id("t")?)
+        }
+        Some(kind @ ("trade" | "aggTrade")) => {
             let qty = o.qty("q", i)?;
             positive(i128::from(qty.0))?;
+            let [id, first, last] = match kind {
+                "trade" => ["t", "t", "t"],
+                _ => ["a", "f", "l"],
+            };
+            if o.id(last)? < o.id(first)? {
+                return Err("l < f".to_owned());
+            }
             MarketData::Trade(Trade {
-                id: o.id("t")?,
-                first_id: o.id("t")?,
-                last_id: o.id("t")?,
+                id: o.id(id)?,
+                first_id: o.id(first)?,
+                last_id: o.id(last)?,
                 price: o.price("p", i)?,
                 qty,
                 taker: if o.boolean("m")? {
@@ -437,6 +392,35 @@ fn event(
                     Side::Buy
                 },
                 time: o.time("T")?,
+            })
+        }
+        Some("markPriceUpdate") => {
+            let next = o
+                .get("T")
+                .filter(|t| !matches!(t, Node::Raw(t) if t == "0"));
+            let index = o.get("i").map(|_| o.mark("i"));
+            let rate = o.get("r").map(|_| o.rate("r"));
+            MarketData::Derivative(Box::new(Derivative {
+                mark: o.mark("p")?,
+                index: index.transpose()?.flatten(),
+                funding_rate: rate.transpose()?.flatten(),
+                next_funding: next.map(self::time).transpose()?,
+                open_interest: None,
+            }))
+        }
+        Some("forceOrder") => {
+            let order = order.ok_or("no order")?;
+            let qty = order.qty("q", i)?;
+            positive(i128::from(qty.0))?;
+            MarketData::Liquidation(Liquidation {
+                side: match order.text("S")? {
+                    "BUY" => Side::Buy,
+                    "SELL" => Side::Sell,
+                    _ => return Err("no side".to_owned()),
+                },
+                price: order.price("p", i)?,
+                qty,
+                time: order.time("T")?,
             })
         }
         Some("kline") => {

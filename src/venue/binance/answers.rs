@@ -297,12 +297,7 @@ impl SymbolFacts<'_> {
             lot: qty("stepSize", Some(step))?.max(Qty(1)),
             qty_min: qty("minQty", qty_min)?,
             qty_max: qty("maxQty", qty_max)?,
-            // A mean of what was traded, with more digits than any quantity has.
-            market_qty_max: {
-                let most = value::truncated(market_max.unwrap_or("0"), qty_scale.digits());
-                let most = most.map_err(|e| DecodeError::field("maxQty", e))?;
-                Qty(i64::try_from(most.max(0)).unwrap_or(0))
-            },
+            market_qty_max: value::qty_bound("maxQty", market_max.unwrap_or("0"), qty_scale)?,
             price_min: price("minPrice", price_min)?,
             price_max: price("maxPrice", price_max)?,
             band: self.band(market)?,

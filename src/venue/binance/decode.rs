@@ -176,9 +176,11 @@ impl Decoder {
             }
             (Some(stream), Some(_)) => {
                 let stream = value::text("stream", stream)?;
-                // A partial book: on spot it names no symbol, on futures it looks like a difference.
+                // A partial book: on spot it names no symbol, on futures it looks like a difference. So
+                // does the book that counts orders with retail price improvement.
                 let partial = stream.split_once("@depth").map(|(_, rest)| rest.as_bytes());
-                if partial.is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit)) {
+                let partial = partial.is_some_and(|r| r.first().is_some_and(u8::is_ascii_digit));
+                if partial || stream.contains("@rpiDepth") {
                     return Ok(Decoded::Ignored(Ignored::Kind));
                 }
                 // An array: the streams of all symbols, which are not subscribed.

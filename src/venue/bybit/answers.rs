@@ -383,7 +383,11 @@ impl SymbolFacts<'_> {
             lot: qty("qtyStep", Some(step))?.max(Qty(1)),
             qty_min: qty("minOrderQty", qty_min)?,
             qty_max: qty("maxOrderQty", qty_max)?,
-            market_qty_max: qty("maxMktOrderQty", market_max)?,
+            market_qty_max: value::qty_bound(
+                "maxMktOrderQty",
+                market_max.unwrap_or("0"),
+                qty_scale,
+            )?,
             price_min: price("minPrice", price_min)?,
             price_max: price("maxPrice", price_max)?,
             band: self.band()?,

@@ -468,9 +468,12 @@ fn ticker(frame: &mut Frame<'_, '_>, category: Category, facts: &Facts<'_>) -> R
         let rate = facts
             .funding_rate
             .map(|raw| value::rate("fundingRate", raw));
-        let next = given("nextFundingTime", facts.next_funding, |raw| match raw {
-            "\"0\"" => Ok(None),
-            _ => stamp("nextFundingTime", raw).map(Some),
+        let next = given("nextFundingTime", facts.next_funding, |raw| {
+            let text = value::text("nextFundingTime", raw)?;
+            let there = text != "0";
+            there
+                .then(|| value::time("nextFundingTime", &text))
+                .transpose()
         });
         let digits = scales.qty.digits();
         let figures = Derivative {
