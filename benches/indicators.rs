@@ -12,8 +12,8 @@ use crate::{Bench, Case};
 const CANDLES: usize = 1_000;
 
 fn bars(count: usize) -> Vec<Bar> {
-    let bar = |i: usize| {
-        let at = |step: usize| 60_000.0 + ((i * 7_919 + step * 131) % 1_000) as f64;
+    let bar = |i: i64| {
+        let at = |step: i64| 60_000.0 + ((i * 7_919 + step * 131) % 1_000) as f64;
         let (open, close) = (at(0), at(1));
         Bar {
             open,
@@ -21,10 +21,10 @@ fn bars(count: usize) -> Vec<Bar> {
             low: open.min(close) - (i * 17 % 89) as f64,
             close,
             volume: 1.0 + (i * 13 % 71) as f64,
-            time: Time(i as i64 * MINUTE),
+            time: Time(i * MINUTE),
         }
     };
-    (0..count).map(bar).collect()
+    (0_i64..).take(count).map(bar).collect()
 }
 
 /// The time of each row for a candle, dearest last.

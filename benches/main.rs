@@ -7,6 +7,7 @@ mod book;
 mod decode;
 mod indicators;
 mod orders;
+mod record;
 mod recordings;
 mod sorted_vector;
 mod step;
@@ -91,6 +92,7 @@ fn main() {
         ("step", &|| step::bench(&bench, &recordings[0])),
         ("tick", &|| tick::bench(&bench, &recordings)),
         ("orders", &|| orders::bench(&bench, measure)),
+        ("record", &|| record::bench(&bench, &recordings[0])),
     ] {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {
             run();

@@ -224,8 +224,7 @@ fn time(text: &str) -> Option<Time> {
     }
     let number = |text: &str, max: i64| {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let number = text.parse().ok().filter(|n: &i64| digits && *n <= max);
-        number
+        text.parse().ok().filter(|n: &i64| digits && *n <= max)
     };
     let (date, rest) = match text.split_once(['T', ' ']) {
         Some((date, rest)) => (date, rest.trim()),

@@ -134,8 +134,8 @@ pub async fn keep_readable(
         every.tick().await;
         if recorder.take_snapshot_wish(venue) {
             // Full means that the feed has been asked for as many already.
-            let asked = instruments.iter().map(|id| snapshots.offer(*id));
-            tracing::debug!(%venue, asked = asked.filter(Result::is_ok).count(), "snapshots");
+            let asked = instruments.iter().map_while(|id| snapshots.offer(*id).ok());
+            tracing::debug!(%venue, asked = asked.count(), "the recorder wants snapshots");
         }
     }
 }

@@ -70,6 +70,9 @@ pub struct FeedStatus {
     pub stalls: AtomicU64,
     /// Streams subscribed to anew.
     pub healed: AtomicU64,
+    /// How far the venue's clock is before ours, in nanoseconds, by its answer to the last call that
+    /// asked for it; `i64::MIN` before the first.
+    pub clock_offset_ns: AtomicI64,
     /// How far each stream has come.
     pub streams: StreamsSlot,
 }
@@ -113,8 +116,14 @@ impl FeedStatus {
             replaced: AtomicU64::new(0),
             stalls: AtomicU64::new(0),
             healed: AtomicU64::new(0),
+            clock_offset_ns: AtomicI64::new(i64::MIN),
             streams: StreamsSlot::default(),
         }
+    }
+
+    /// How far the venue's clock is before ours, in nanoseconds, if it was asked.
+    pub fn clock_offset(&self) -> Option<i64> {
+        Some(self.clock_offset_ns.load(Ordering::Relaxed)).filter(|offset| *offset != i64::MIN)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Indicators against values that TA-Lib computed on real candles.
+//! Indicators against values that TA-Lib computed on real candles, and where strategies see them.
 
 #[path = "support/recordings.rs"]
 mod recordings;
@@ -6,8 +6,13 @@ mod recordings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
-use hean::kernel::indicators::{Bar, INDICATORS, Spec};
-use hean::kernel::types::Time;
+use hean::kernel::event::{Candle, History};
+use hean::kernel::indicators::{Bar, INDICATORS, Kept, Spec};
+use hean::kernel::market::Series;
+use hean::kernel::strategies::View;
+use hean::kernel::types::{
+    Instrument, InstrumentId, InstrumentName, Interval, MINUTE, Price, Scale, Time, VenueId,
+};
 use recordings::recordings;
 
 /// The golden file: its header and its rows.
@@ -91,4 +96,71 @@ fn every_cell_of_the_golden_file_is_met() {
         .map(|row| row.name)
         .filter(|n| !names.contains(n));
     assert_eq!(missing.collect::<Vec<_>>(), ["vwap"]);
+}
+
+/// Minute candles that go up and down, with digits that doubles do not hold exactly.
+fn candles(count: i64) -> Vec<Candle> {
+    let candle = |at: i64| {
+        let open = 6_160_201 + (at * 7_919) % 4_001;
+        let close = 6_160_201 + ((at + 1) * 7_919) % 4_001;
+        Candle {
+            open_time: Time(at * MINUTE),
+            open: Price(open),
+            high: Price(open.max(close) + at % 37),
+            low: Price(open.min(close) - at % 41),
+            close: Price(close),
+            volume: 1_000 + i128::from(at % 97),
+            quote_volume: 0,
+            trades: 1,
+        }
+    };
+    (0..count).map(candle).collect()
+}
+
+fn instrument() -> Instrument {
+    let scale = |digits| Scale::new(digits).expect("scale");
+    let name = InstrumentName {
+        venue: VenueId::Binance,
+        symbol: "BTCUSDT".to_owned(),
+    };
+    Instrument::unlimited(name, "BTC", "USDT", (scale(2), scale(5)))
+}
+
+/// What a strategy names in `needs` is kept over its series, whatever it is, and seen under its name.
+#[test]
+fn a_series_keeps_any_indicator_for_a_strategy() {
+    let (candles, instrument) = (candles(120), instrument());
+    let specs: Vec<Spec> = INDICATORS
+        .iter()
+        .flat_map(|row| {
+            let first = row.params.first().map(|p| p.min.max(1.0) + 4.0);
+            let other = first.map_or(row.name.to_owned(), |p| format!("{}:{p}", row.name));
+            [row.name.to_owned(), other]
+        })
+        .map(|text| Spec::parse(&text).expect("legal"))
+        .collect();
+    let kept = specs.iter().cloned().map(Kept::new).collect();
+    let mut series = Series::new(Interval::MINUTE, 200, kept);
+    let history = History {
+        interval: Interval::MINUTE,
+        candles: candles.clone(),
+    };
+    series.history(&history, Time(121 * MINUTE), &instrument);
+    let view = View {
+        instrument_id: InstrumentId(0),
+        instrument: &instrument,
+        series: &series,
+        position: 0,
+        orders_open: 0,
+        tradable: true,
+    };
+    for spec in &specs {
+        let all = spec.batch(candles.iter().map(|c| Bar::new(c, &instrument)));
+        let now = all[119].expect("warm");
+        assert_eq!(
+            view.indicator(&spec.to_string()),
+            Some((now, all[118])),
+            "{spec}"
+        );
+    }
 }

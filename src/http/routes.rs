@@ -9,7 +9,7 @@ use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, HeaderValue};
 
-use super::api::{account, control, health, indicators, market, orders};
+use super::api::{account, control, feeds, health, indicators, market, orders};
 use super::problem::{Code, Problem, nearest};
 use super::query::{Query, percent_decode};
 use super::reply::Reply;
@@ -230,6 +230,12 @@ pub static ROUTES: &[Route] = &[
         "Stop a strategy and cancel its orders",
         &["numbers"],
         control::stop,
+    ),
+    show(
+        "/api/v1/feeds",
+        "Every stream: its age, latency and number of messages",
+        &["numbers"],
+        feeds::feeds,
     ),
     show(
         "/api/v1/status",

@@ -125,6 +125,7 @@ impl Kernel {
             slot.view.store(Arc::new(SeriesView {
                 closed,
                 forming,
+                mismatches: series.mismatches,
                 indicators,
             }));
         }
@@ -246,6 +247,7 @@ fn book_view(market: &Market) -> BookView {
         updates: market.book.updates,
         gaps: market.book.gaps,
         resyncs: market.book.resyncs,
+        crossed: market.book.crossed,
         seen: market.book_seen(),
     }
 }
@@ -264,6 +266,7 @@ fn ticker_view(market: &Market) -> TickerView {
         liquidations: market.liquidations,
         session_volume: market.volume,
         trades: market.trades,
+        trade_gaps: market.trade_gaps,
         recent: market.recent().copied().collect(),
     }
 }

@@ -80,6 +80,8 @@ pub struct BookView {
     pub gaps: u64,
     /// Snapshots that made the book valid again after it had been valid before.
     pub resyncs: u64,
+    /// Times the book was found crossed since the start.
+    pub crossed: u64,
     /// When the book was last known to be the venue's, by our clock.
     pub seen: Time,
 }
@@ -109,6 +111,8 @@ pub struct TickerView {
     pub session_volume: i128,
     /// Trades since the start.
     pub trades: u64,
+    /// Holes in the trade ids since the start.
+    pub trade_gaps: u64,
     /// The last trades, newest last, [`TRADES_PUBLISHED`] at most.
     pub recent: Vec<Trade>,
 }
@@ -120,6 +124,8 @@ pub struct SeriesView {
     pub closed: Arc<Vec<Candle>>,
     /// The candle that still changes.
     pub forming: Option<Candle>,
+    /// Candles of the venue that differed from ours, since the start.
+    pub mismatches: u64,
     /// Values of the kept indicators after the last closed candle: name, output values.
     pub indicators: Arc<Vec<IndicatorView>>,
 }

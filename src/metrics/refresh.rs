@@ -7,6 +7,7 @@ use metrics::{counter, gauge};
 use crate::http::AppState;
 use crate::kernel::snapshot::Published;
 use crate::kernel::types::{Time, VenueId};
+use crate::status::FeedStatus;
 
 /// Sets every gauge and counter that is not recorded as it happens.
 pub(crate) fn refresh(state: &AppState) {
@@ -92,6 +93,39 @@ fn feeds(state: &AppState) {
             .set(age_seconds(state, feed.last_message.get()));
         gauge!("hean_venue_weight_used_ratio", "venue" => venue)
             .set(feed.weight_used_ppm.load(Relaxed) as f64 / 1e6);
+        gauge!("hean_venue_weight_peak_ratio", "venue" => venue)
+            .set(feed.weight_peak_ppm.load(Relaxed) as f64 / 1e6);
+        gauge!("hean_venue_substitute_host", "venue" => venue)
+            .set(flag(feed.substitute.load(Relaxed)));
+        let offset = feed.clock_offset().map_or(f64::NAN, |ns| ns as f64 / 1e9);
+        gauge!("hean_venue_clock_offset_seconds", "venue" => venue).set(offset);
+        counter!("hean_feed_replaced_total", "venue" => venue)
+            .absolute(feed.replaced.load(Relaxed));
+        counter!("hean_feed_stalls_total", "venue" => venue).absolute(feed.stalls.load(Relaxed));
+        counter!("hean_feed_resubscriptions_total", "venue" => venue)
+            .absolute(feed.healed.load(Relaxed));
+        streams(state, feed);
+    }
+}
+
+/// Each stream of each instrument.
+fn streams(state: &AppState, feed: &FeedStatus) {
+    let Some(streams) = feed.streams.get() else {
+        return;
+    };
+    for feeding in streams.instruments() {
+        for (kind, stream) in feeding.subscribed() {
+            let labels = [
+                ("venue", feed.venue.name().to_owned()),
+                ("symbol", feeding.instrument.name.symbol.clone()),
+                ("stream", kind.name().to_owned()),
+            ];
+            gauge!("hean_stream_age_seconds", &labels)
+                .set(age_seconds(state, stream.received.get()));
+            gauge!("hean_stream_latency_seconds", &labels)
+                .set(stream.latency_ns.load(Relaxed) as f64 / 1e9);
+            counter!("hean_stream_messages_total", &labels).absolute(stream.messages.load(Relaxed));
+        }
     }
 }
 
@@ -107,8 +141,12 @@ fn books(published: &Published) {
         counter!("hean_book_updates_total", &labels).absolute(book.updates);
         counter!("hean_book_gaps_total", &labels).absolute(book.gaps);
         counter!("hean_book_resyncs_total", &labels).absolute(book.resyncs);
+        counter!("hean_book_crossed_total", &labels).absolute(book.crossed);
         let ticker = published.ticker.load();
         counter!("hean_market_trades_total", &labels).absolute(ticker.trades);
+        counter!("hean_market_trade_gaps_total", &labels).absolute(ticker.trade_gaps);
+        let different = published.series.iter().map(|s| s.view.load().mismatches);
+        counter!("hean_candle_mismatches_total", &labels).absolute(different.sum());
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a recorded Binance spot frame is about: only as much of it as a player of recordings needs.
+//! What a recorded frame is about: only as much of it as a player of recordings needs. Bybit's are
+//! told apart by their topic.
 //!
 //! Decimal text stays text here, because scales are not known before the whole recording was seen.
 
@@ -6,6 +7,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use super::bybit;
 
 /// Behind the lower-case symbol and `@`: the stream of the envelope that a recorder puts around a
 /// REST depth snapshot, which does not name its symbol.
@@ -16,18 +19,20 @@ pub type TextLevel<'a> = [&'a str; 2];
 
 /// A frame that is no JSON object of the expected shape.
 #[derive(Debug, thiserror::Error)]
-#[error("not a frame of Binance's public streams: {0}")]
+#[error("not a frame of public streams: {0}")]
 pub struct FrameError(#[from] serde_json::Error);
 
 /// A recorded frame: its payload, the stream it came from, and its meaning.
 #[derive(Debug)]
 pub struct Frame<'a> {
-    /// Name in the combined-stream envelope; `None` for a bare frame.
+    /// Name in the combined-stream envelope, or Bybit's topic; `None` for a bare frame.
     pub stream: Option<Cow<'a, str>>,
     /// The payload without the envelope, byte for byte.
     pub data: &'a str,
-    /// What it says.
+    /// What it says; of Bybit's frames only symbol and time.
     pub event: Event<'a>,
+    /// Prices and quantities in a frame of Bybit's.
+    pub numbers: Vec<TextLevel<'a>>,
 }
 
 /// The kinds of frames that a player tells apart.
@@ -76,7 +81,7 @@ pub enum Event<'a> {
         /// `q`.
         qty: Cow<'a, str>,
     },
-    /// `bookTicker`, which has neither `e` nor `E`.
+    /// `bookTicker`, which has neither `e` nor `E` on spot.
     Quote {
         /// Upper-case symbol.
         symbol: Cow<'a, str>,
@@ -154,6 +159,12 @@ struct Fields<'a> {
 impl<'a> Frame<'a> {
     /// Reads a frame, in the combined-stream envelope or bare.
     pub fn parse(frame: &'a [u8]) -> Result<Self, FrameError> {
+        let topic = b"\"topic\"";
+        if frame.windows(topic.len()).any(|window| window == topic)
+            && let Some(frame) = bybit::parse(frame)?
+        {
+            return Ok(frame);
+        }
         if frame.starts_with(b"{\"stream\"") {
             let envelope: Envelope<'a> = serde_json::from_slice(frame)?;
             let data = envelope.data.get();
@@ -161,6 +172,7 @@ impl<'a> Frame<'a> {
                 stream: Some(envelope.stream),
                 data,
                 event: event(data)?,
+                numbers: Vec::new(),
             });
         }
         let data: &'a RawValue = serde_json::from_slice(frame)?;
@@ -170,12 +182,14 @@ impl<'a> Frame<'a> {
                 stream: Some(envelope.stream),
                 data: envelope.data.get(),
                 event: event(envelope.data.get())?,
+                numbers: Vec::new(),
             });
         }
         Ok(Self {
             stream: None,
             data: data.get(),
             event: event(data.get())?,
+            numbers: Vec::new(),
         })
     }
 
@@ -225,7 +239,7 @@ fn event(data: &str) -> Result<Event<'_>, FrameError> {
             asks: serde_json::from_str(asks.get())?,
         },
         (
-            "",
+            "" | "bookTicker",
             Fields {
                 s: Some(symbol),
                 u: Some(update_id),
@@ -339,6 +353,49 @@ mod tests {
                 }
             ));
         }
+    }
+
+    #[test]
+    fn a_topic_makes_it_a_frame_of_bybit() {
+        for (text, symbol, numbers) in [
+            (
+                r#"{"ts":5,"topic":"orderbook.50.BTCUSDT","type":"delta","data":{"s":"BTCUSDT","b":[["1.5","2"]],"a":[["2","0"]],"u":1,"seq":1}}"#,
+                Some("BTCUSDT"),
+                vec![["1.5", "2"], ["2", "0"]],
+            ),
+            (
+                r#"{"topic":"publicTrade.ETHUSDT","ts":5,"data":[{"v":"1","p":"7"},{"p":"8","v":"2"}]}"#,
+                Some("ETHUSDT"),
+                vec![["7", "1"], ["8", "2"]],
+            ),
+            (
+                r#"{"topic":"tickers.BTCUSDT","ts":5,"data":{"symbol":"BTCUSDT","markPrice":"1.23456"}}"#,
+                Some("BTCUSDT"),
+                vec![],
+            ),
+        ] {
+            let frame = Frame::parse(text.as_bytes()).expect("valid");
+            assert_eq!(frame.numbers, numbers, "{text}");
+            assert_eq!(frame.data, text);
+            assert!(
+                frame
+                    .stream_name()
+                    .is_some_and(|topic| topic.ends_with("USDT"))
+            );
+            let Event::Other {
+                symbol: found,
+                time_ms: Some(5),
+            } = frame.event
+            else {
+                panic!("{:?}", frame.event);
+            };
+            assert_eq!(found.as_deref(), symbol);
+        }
+        let answer = br#"{"op":"subscribe","success":true,"ret_msg":"\"topic\""}"#;
+        let frame = Frame::parse(answer).expect("valid");
+        assert!(frame.stream.is_none() && frame.numbers.is_empty());
+        let bad = br#"{"topic":"orderbook.50.BTCUSDT","data":{"b":[[1,2]]}}"#;
+        assert!(Frame::parse(bad).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::{Event, Frame, Reader, RecordingError, TextLevel, is_hole};
 use crate::kernel::types::{
-    Instrument, InstrumentName, Rate, Scale, Time, VenueId, normalise_symbol,
+    Contract, Instrument, InstrumentName, Rate, Scale, Time, VenueId, normalise_symbol,
 };
 use crate::venue::protocol::TradeStream;
 
@@ -179,6 +179,7 @@ fn look_at(
             }
         }
     }
+    seen.levels(&frame.numbers);
     match &frame.event {
         Event::Depth {
             first_id,
@@ -271,6 +272,10 @@ fn scanned(symbol: String, seen: Seen, venue: VenueId) -> Option<ScannedSymbol> 
     let (base, quote) = split_symbol(&symbol);
     Some(ScannedSymbol {
         instrument: Instrument {
+            contract: match venue {
+                VenueId::BinanceUsdm | VenueId::BybitLinear => Contract::LinearPerpetual,
+                VenueId::Binance | VenueId::BybitSpot | VenueId::Sim => Contract::Spot,
+            },
             maker_fee: FEE,
             taker_fee: FEE,
             ..Instrument::unlimited(

@@ -1,10 +1,11 @@
 //! Recordings of a venue's public frames: a line `<receive time> <frame>` for each.
 //!
-//! [`Reader`] streams the lines of one or more files, [`Frame`] says what a Binance frame is about,
+//! [`Reader`] streams the lines of one or more files, [`Frame`] says what a frame is about,
 //! and [`scan`] learns in one pass what a recording holds: instruments with their scales, streams,
 //! snapshots, first and last time. All of that is pure reading; nothing is kept between calls.
 //! [`Recorder`] writes recordings.
 
+mod bybit;
 mod files;
 mod frame;
 mod hole;

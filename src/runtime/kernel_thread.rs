@@ -85,6 +85,7 @@ struct Shell {
     resync: BTreeSet<InstrumentId>,
     last_time: Time,
     step_seconds: metrics::Histogram,
+    queue_seconds: metrics::Histogram,
 }
 
 impl Shell {
@@ -103,6 +104,7 @@ impl Shell {
             resync: BTreeSet::new(),
             last_time: Time::ZERO,
             step_seconds: metrics::histogram!("hean_stage_seconds", "stage" => "step"),
+            queue_seconds: metrics::histogram!("hean_stage_seconds", "stage" => "queue"),
         }
     }
 
@@ -179,10 +181,15 @@ impl Shell {
             }));
             steps += 1;
         }
-        for _ in 0..MARKET_BATCH {
+        for first in 0..MARKET_BATCH {
             let Some(event) = self.wiring.inbox.market() else {
                 break;
             };
+            if first == 0 {
+                // The first one has waited longest.
+                let waited = began.since(event.received).max(0);
+                self.queue_seconds.record(waited as f64 / 1e9);
+            }
             self.step(Input::Market(event));
             steps += 1;
         }

@@ -158,6 +158,36 @@ fn an_indicator_over_a_file_of_candles() {
     // (1+2+6)/3, (2+6+7)/3, (6+7+5)/3
     assert_eq!(values, [None, None, Some(3.0), Some(5.0), Some(6.0)]);
 
+    // Every indicator of the list takes the file, by its own name and parameters by theirs.
+    let list: Value =
+        serde_json::from_str(&stdout(&["indicators", "--list", "--json"])).expect("JSON");
+    let list = list["indicators"].as_array().expect("a list");
+    assert!(list.len() > 40, "{list:?}");
+    let people = stdout(&["indicators", "--list"]);
+    for row in list {
+        let name = row["name"].as_str().expect("a name");
+        assert!(people.contains(name), "{name}");
+        let mut line = vec!["indicators", "--input", &path, "--type", name];
+        let param = row["params"][0]["name"].as_str();
+        let param = param.map(|param| format!("--params={param}={}", row["params"][0]["default"]));
+        line.extend(param.as_deref());
+        let shown = stdout(&line);
+        let outputs: Vec<&str> = row["outputs"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        let header = format!("timestamp,{}", outputs.join(","));
+        assert_eq!(shown.lines().next(), Some(header.as_str()), "{name}");
+        assert_eq!(shown.lines().count(), 6, "{name}");
+    }
+    let untimed = dir.path().join("untimed.csv");
+    std::fs::write(&untimed, CANDLES.replace("60000,", "noon,")).expect("file");
+    let (code, log) = failed(&["indicators", "--input", &text(&untimed), "--type", "vwap"]);
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("noon"), "{log}");
+
     let (code, log) = failed(&["indicators", "--input", &path, "--type", "smaa"]);
     assert_eq!(code, Some(2), "{log}");
     assert!(log.contains("sma"), "{log}");

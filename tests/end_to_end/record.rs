@@ -38,8 +38,8 @@ fn heavy_a_recorded_venue_replays_to_the_same_book_and_trades() {
     let streams = ["btcusdt@depth@100ms", "btcusdt@trade", "btcusdt@bookTicker"];
     until("every frame of the source on disk", || {
         let scan = recorded(dir.path(), VenueId::Binance)?;
-        let same = |s: &&str| count(&scan, s) == count(&known, s);
-        streams.iter().all(|s| same(&s)).then_some(())
+        let same = |s: &str| count(&scan, s) == count(&known, s);
+        streams.iter().all(|s| same(s)).then_some(())
     });
     assert_eq!(recorder.terminate(Duration::from_secs(5)).code(), Some(0));
 

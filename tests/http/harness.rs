@@ -156,6 +156,7 @@ fn published() -> Arc<Published> {
         derivative: None,
         last_liquidation: None,
         liquidations: 0,
+        trade_gaps: 0,
         day: Some(DayStats {
             open: Some(Price(6_000_000)),
             high: Some(Price(6_200_000)),
@@ -184,6 +185,7 @@ fn published() -> Arc<Published> {
         preview: None,
     };
     btc.series[1].view.store(Arc::new(SeriesView {
+        mismatches: 0,
         closed: Arc::new((0..1_200).map(candle).collect()),
         forming: Some(candle(1_200)),
         indicators: Arc::new(vec![

@@ -267,6 +267,13 @@ async fn indicators_as_a_summary_a_value_or_a_series() {
             .contains("\"histogram\":[-0.0000001,-0.0000001]"),
         "{answer:?}"
     );
+    // By the parameters' own names; the others are the usual ones.
+    let query = "type=macd&slow=30&signal=5";
+    let json = server.get(&format!("{path}?{query}")).await.json();
+    assert_eq!(
+        (&json["type"], &json["params"]),
+        (&json!("macd"), &json!("12:30:5"))
+    );
     // No candle yet: nothing is known, and that is no error.
     let json = server
         .get("/api/v1/indicators/ETHUSDT?type=rsi")
@@ -282,6 +289,12 @@ async fn indicators_as_a_summary_a_value_or_a_series() {
         ("type=rsi&period=0", "period"),
         ("type=rsi&period=14&params=14", "params"),
         ("type=rsi&limit=1001", "limit"),
+        ("type=rsi&period=1e3x", "period"),
+        ("type=rsi&period=100001", "period"),
+        ("type=macd&period=14", "period"),
+        ("type=macd&fast=5&params=12:26:9", "params"),
+        ("type=rsi:14", "type"),
+        ("slow=14", "slow"),
         ("period=14", "period"),
     ] {
         let answer = server.get(&format!("{path}?{query}")).await;

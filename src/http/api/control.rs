@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::feeds;
 use super::market::time;
 use super::orders::{Told, impossible, tell};
 use super::page;
@@ -131,8 +132,20 @@ pub(in crate::http) fn status(call: &Call) -> Reply {
                     j.key("messages").int(feed.messages.load(Relaxed));
                     j.key("decode_errors").int(feed.decode_errors.load(Relaxed));
                     j.key("reconnects").int(feed.reconnects.load(Relaxed));
+                    j.key("replaced").int(feed.replaced.load(Relaxed));
+                    j.key("stalls").int(feed.stalls.load(Relaxed));
+                    j.key("resubscriptions").int(feed.healed.load(Relaxed));
+                    j.key("substitute_host").bool(feed.substitute.load(Relaxed));
+                    j.key("weight_used")
+                        .float(feed.weight_used_ppm.load(Relaxed) as f64 / 1e6);
+                    j.key("weight_peak")
+                        .float(feed.weight_peak_ppm.load(Relaxed) as f64 / 1e6);
+                    j.key("clock_offset_ms")
+                        .float_or_null(feed.clock_offset().map(|ns| ns as f64 / 1e6));
                     j.key("last_message_at");
                     time(j, feed.last_message.get().unwrap_or_default());
+                    j.key("streams");
+                    feeds::summary(j, feed, now);
                 });
             }
         });

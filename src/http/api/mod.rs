@@ -2,6 +2,7 @@
 
 pub(super) mod account;
 pub(super) mod control;
+pub(super) mod feeds;
 pub(super) mod health;
 pub(super) mod indicators;
 pub(super) mod market;

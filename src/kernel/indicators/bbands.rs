@@ -3,7 +3,7 @@
 use std::hash::Hasher;
 
 use super::wide::Wide;
-use super::window::Window;
+use super::window::{Run, Window};
 use super::{Bar, NOISE, Step, Values};
 
 /// The mean of the last closes, and a multiple of their population deviation from it.
@@ -19,6 +19,7 @@ pub(super) struct Deviation {
 pub(super) struct Sums {
     x: Wide,
     xx: Wide,
+    run: Run,
 }
 
 impl Deviation {
@@ -38,11 +39,12 @@ impl Deviation {
         }
     }
 
-    fn values(&self, Sums { x, xx }: Sums) -> Values {
+    fn values(&self, Sums { x, xx, run }: Sums) -> Values {
         let n = self.window.period() as f64;
         // n² times the variance.
         let (squares, spread) = (xx.times(n), xx.times(n).sub(x.mul(x)).get());
-        let width = if spread > NOISE * squares.get() {
+        let varies = !run.fills(self.window.period()) && spread > NOISE * squares.get();
+        let width = if varies {
             spread.sqrt() / n * self.deviations
         } else {
             0.0
@@ -63,6 +65,7 @@ impl Step for Deviation {
         let mut sums = Sums {
             x: self.sums.x.plus(bar.close),
             xx: self.sums.xx.add(Wide::product(bar.close, bar.close)),
+            run: self.sums.run.next(bar.close, self.window.period()),
         };
         if let Some(old) = self.window.leaving() {
             sums.x = sums.x.plus(-old);
@@ -80,5 +83,6 @@ impl Step for Deviation {
         self.window.hash_bits(state);
         self.sums.x.hash_bits(state);
         self.sums.xx.hash_bits(state);
+        self.sums.run.hash_bits(state);
     }
 }

@@ -77,7 +77,7 @@ pub(super) struct Ema<const N: usize> {
 }
 
 impl Ema<1> {
-    pub(super) fn ema(period: usize) -> Self {
+    pub(super) fn single(period: usize) -> Self {
         Self {
             chain: Chain::new(period),
             weights: [1.0],

@@ -60,7 +60,7 @@ pub(super) struct Aroon {
 }
 
 impl Aroon {
-    pub(super) fn aroon(period: usize) -> Self {
+    pub(super) fn both(period: usize) -> Self {
         Self {
             period: period as f64,
             highest: Extreme::highest(period + 1),
@@ -69,10 +69,10 @@ impl Aroon {
         }
     }
 
-    pub(super) fn aroonosc(period: usize) -> Self {
+    pub(super) fn difference(period: usize) -> Self {
         Self {
             difference: true,
-            ..Self::aroon(period)
+            ..Self::both(period)
         }
     }
 }

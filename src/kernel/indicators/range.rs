@@ -30,7 +30,7 @@ pub(super) struct Atr {
 }
 
 impl Atr {
-    pub(super) fn atr(period: usize) -> Self {
+    pub(super) fn average(period: usize) -> Self {
         Self {
             period,
             percent: false,
@@ -40,11 +40,11 @@ impl Atr {
         }
     }
 
-    pub(super) fn natr(period: usize) -> Self {
+    pub(super) fn percent(period: usize) -> Self {
         Self {
             // TA-Lib: of a single candle it is the true range itself.
             percent: period > 1,
-            ..Self::atr(period)
+            ..Self::average(period)
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::Hasher;
 
 use super::wide::Wide;
-use super::window::Window;
+use super::window::{Run, Window};
 use super::{Bar, NOISE, Step, Values, hash_float, one};
 
 /// The least-squares line through the last `period` closes: its end (LINEARREG) or its slope for
@@ -96,16 +96,20 @@ pub(super) struct PairSums {
     xx: Wide,
     yy: Wide,
     xy: Wide,
+    same_x: Run,
+    same_y: Run,
 }
 
 impl PairSums {
-    fn add(self, (x, y): (f64, f64)) -> Self {
+    fn add(self, (x, y): (f64, f64), period: usize) -> Self {
         Self {
             x: self.x.plus(x),
             y: self.y.plus(y),
             xx: self.xx.add(Wide::product(x, x)),
             yy: self.yy.add(Wide::product(y, y)),
             xy: self.xy.add(Wide::product(x, y)),
+            same_x: self.same_x.next(x, period),
+            same_y: self.same_y.next(y, period),
         }
     }
 
@@ -116,29 +120,39 @@ impl PairSums {
             xx: self.xx.sub(Wide::product(x, x)),
             yy: self.yy.sub(Wide::product(y, y)),
             xy: self.xy.sub(Wide::product(x, y)),
+            ..self
         }
     }
 
     /// n² times the covariance.
-    fn together(self, n: f64) -> f64 {
-        self.xy.times(n).sub(self.x.mul(self.y)).get()
+    fn together(&self, n: usize) -> f64 {
+        let both = self.xy.times(n as f64);
+        both.sub(self.x.mul(self.y)).get()
     }
 
-    /// n² times a variance; zero where it is no more than rounding.
-    fn spread(sum: Wide, squares: Wide, n: f64) -> f64 {
-        let squares = squares.times(n);
-        let spread = squares.sub(sum.mul(sum)).get();
-        if spread > NOISE * squares.get() {
-            spread
-        } else {
-            0.0
-        }
+    /// n² times the variances; zero where they are no more than rounding.
+    fn spreads(&self, n: usize) -> (f64, f64) {
+        let spread = |sum: Wide, squares: Wide, same: Run| {
+            let squares = squares.times(n as f64);
+            let spread = squares.sub(sum.mul(sum)).get();
+            if same.fills(n) || spread <= NOISE * squares.get() {
+                0.0
+            } else {
+                spread
+            }
+        };
+        (
+            spread(self.x, self.xx, self.same_x),
+            spread(self.y, self.yy, self.same_y),
+        )
     }
 
     fn hash_bits(&self, state: &mut dyn Hasher) {
         for sum in [self.x, self.y, self.xx, self.yy, self.xy] {
             sum.hash_bits(state);
         }
+        self.same_x.hash_bits(state);
+        self.same_y.hash_bits(state);
     }
 }
 
@@ -164,7 +178,7 @@ impl Pairs {
     }
 
     fn next(&self, pair: (f64, f64)) -> PairSums {
-        let sums = self.sums.add(pair);
+        let sums = self.sums.add(pair, self.period);
         match self.window.front() {
             Some(old) if self.window.len() == self.period => sums.sub(*old),
             Some(_) | None => sums,
@@ -204,11 +218,8 @@ impl Step for Correl {
 
     fn next(&self, bar: Bar) -> (PairSums, Option<Values>) {
         let sums = self.0.next((bar.high, bar.low));
-        let n = self.0.period as f64;
-        let (x, y) = (
-            PairSums::spread(sums.x, sums.xx, n),
-            PairSums::spread(sums.y, sums.yy, n),
-        );
+        let n = self.0.period;
+        let (x, y) = sums.spreads(n);
         let value = if x > 0.0 && y > 0.0 {
             (sums.together(n) / (x.sqrt() * y.sqrt())).clamp(-1.0, 1.0)
         } else {
@@ -259,8 +270,8 @@ impl Step for Beta {
         };
         let pair = (change(bar.high, high), change(bar.low, low));
         let sums = self.pairs.next(pair);
-        let n = self.pairs.period as f64;
-        let spread = PairSums::spread(sums.x, sums.xx, n);
+        let n = self.pairs.period;
+        let (spread, _) = sums.spreads(n);
         let value = if spread > 0.0 {
             sums.together(n) / spread
         } else {

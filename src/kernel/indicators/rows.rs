@@ -49,7 +49,7 @@ pub const INDICATORS: &[Row] = &[
         lookback: |p| count(p, 0) - 1,
         ta_lib: Some("EMA"),
         source: "factor 2/(n+1), seeded by the mean of the first n closes",
-        build: |p| boxed(ema::Ema::ema(count(p, 0))),
+        build: |p| boxed(ema::Ema::single(count(p, 0))),
     },
     Row {
         name: "wma",
@@ -126,7 +126,7 @@ pub const INDICATORS: &[Row] = &[
         lookback: |p| count(p, 0),
         ta_lib: Some("RSI"),
         source: "J. W. Wilder, New Concepts in Technical Trading Systems, 1978",
-        build: |p| boxed(rsi::Rsi::rsi(count(p, 0))),
+        build: |p| boxed(rsi::Rsi::strength(count(p, 0))),
     },
     Row {
         name: "cmo",
@@ -137,7 +137,7 @@ pub const INDICATORS: &[Row] = &[
         lookback: |p| count(p, 0),
         ta_lib: Some("CMO"),
         source: "T. Chande, S. Kroll, The New Technical Trader, 1994; on Wilder's averages",
-        build: |p| boxed(rsi::Rsi::cmo(count(p, 0))),
+        build: |p| boxed(rsi::Rsi::momentum(count(p, 0))),
     },
     Row {
         name: "macd",
@@ -312,7 +312,7 @@ pub const INDICATORS: &[Row] = &[
         lookback: |p| count(p, 0) - 1,
         ta_lib: Some("MIDPRICE"),
         source: "half of their sum",
-        build: |p| boxed(stoch::Midprice::midprice(count(p, 0))),
+        build: |p| boxed(stoch::Midprice::middle(count(p, 0))),
     },
     Row {
         name: "willr",
@@ -375,7 +375,7 @@ pub const INDICATORS: &[Row] = &[
         lookback: |p| count(p, 0),
         ta_lib: Some("AROON"),
         source: "T. Chande, 1995; of equal extremes the latest",
-        build: |p| boxed(extremes::Aroon::aroon(count(p, 0))),
+        build: |p| boxed(extremes::Aroon::both(count(p, 0))),
     },
     Row {
         name: "aroonosc",
@@ -386,7 +386,7 @@ pub const INDICATORS: &[Row] = &[
         lookback: |p| count(p, 0),
         ta_lib: Some("AROONOSC"),
         source: "Aroon up less Aroon down",
-        build: |p| boxed(extremes::Aroon::aroonosc(count(p, 0))),
+        build: |p| boxed(extremes::Aroon::difference(count(p, 0))),
     },
     Row {
         name: "cci",
@@ -408,7 +408,7 @@ pub const INDICATORS: &[Row] = &[
         lookback: |_| 1,
         ta_lib: Some("TRANGE"),
         source: "J. W. Wilder, New Concepts in Technical Trading Systems, 1978",
-        build: |_| boxed(range::Atr::atr(1)),
+        build: |_| boxed(range::Atr::average(1)),
     },
     Row {
         name: "atr",
@@ -419,7 +419,7 @@ pub const INDICATORS: &[Row] = &[
         lookback: |p| count(p, 0),
         ta_lib: Some("ATR"),
         source: "J. W. Wilder, New Concepts in Technical Trading Systems, 1978",
-        build: |p| boxed(range::Atr::atr(count(p, 0))),
+        build: |p| boxed(range::Atr::average(count(p, 0))),
     },
     Row {
         name: "natr",
@@ -430,7 +430,7 @@ pub const INDICATORS: &[Row] = &[
         lookback: |p| count(p, 0),
         ta_lib: Some("NATR"),
         source: "J. Forman, Cross-Market Evaluations with NATR, TASC 24:5, 2006; TRANGE for 1",
-        build: |p| boxed(range::Atr::natr(count(p, 0))),
+        build: |p| boxed(range::Atr::percent(count(p, 0))),
     },
     Row {
         name: "plus_di",

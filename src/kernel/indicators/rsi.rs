@@ -77,17 +77,17 @@ pub(super) struct Rsi {
 }
 
 impl Rsi {
-    pub(super) fn rsi(period: usize) -> Self {
+    pub(super) fn strength(period: usize) -> Self {
         Self {
             gains: Gains::new(period),
             momentum: false,
         }
     }
 
-    pub(super) fn cmo(period: usize) -> Self {
+    pub(super) fn momentum(period: usize) -> Self {
         Self {
             momentum: true,
-            ..Self::rsi(period)
+            ..Self::strength(period)
         }
     }
 }

@@ -177,7 +177,7 @@ pub(super) struct Midprice {
 }
 
 impl Midprice {
-    pub(super) fn midprice(period: usize) -> Self {
+    pub(super) fn middle(period: usize) -> Self {
         Self {
             channel: Channel::new(period),
             williams: false,
@@ -187,7 +187,7 @@ impl Midprice {
     pub(super) fn willr(period: usize) -> Self {
         Self {
             williams: true,
-            ..Self::midprice(period)
+            ..Self::middle(period)
         }
     }
 }

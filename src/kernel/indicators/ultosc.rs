@@ -25,16 +25,16 @@ impl Ultosc {
     }
 }
 
-/// Pressure and range of a candle, and each span's sums with them.
+/// Terms and range of a candle, and each span's sums with them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pressure {
+pub(super) struct Terms {
     pressure: f64,
     range: f64,
     sums: [(Total, Total); 3],
 }
 
 impl Step for Ultosc {
-    type Next = Option<Pressure>;
+    type Next = Option<Terms>;
 
     fn next(&self, bar: Bar) -> (Self::Next, Option<Values>) {
         let Some(last) = self.last_close else {
@@ -53,7 +53,7 @@ impl Step for Ultosc {
         };
         let [a, b, c] = sums.map(share);
         let value = 100.0 * ((4.0 * a + 2.0 * b + c) / 7.0);
-        let next = Pressure {
+        let next = Terms {
             pressure,
             range,
             sums,

@@ -126,6 +126,35 @@ impl Rolling {
     }
 }
 
+/// How many equal values a stream ends with: a window of them has no variance, whatever rounding says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Run {
+    last: f64,
+    length: usize,
+}
+
+impl Run {
+    /// With one value more; `period` is the longest that is of interest.
+    pub(super) fn next(self, x: f64, period: usize) -> Self {
+        let same = self.length > 0 && self.last.to_bits() == x.to_bits();
+        let length = if same { self.length + 1 } else { 1 };
+        Self {
+            last: x,
+            length: length.min(period),
+        }
+    }
+
+    /// Whether the last `period` values are one.
+    pub(super) fn fills(self, period: usize) -> bool {
+        self.length >= period
+    }
+
+    pub(super) fn hash_bits(self, state: &mut dyn Hasher) {
+        hash_float(state, self.last);
+        state.write_usize(self.length);
+    }
+}
+
 /// The highest or lowest of the last `period` values, the latest of equal ones, in a monotonic
 /// queue: values that a later one beats are forgotten at once.
 #[derive(Debug, Clone)]

@@ -30,6 +30,8 @@ pub(super) struct Levels {
     )]
     blocks: Vec<Box<Block>>,
     len: usize,
+    /// The block of the last change, a guess for the next one: an update comes sorted by price.
+    last: usize,
 }
 
 /// At most [`BLOCK`] levels by rank.
@@ -44,6 +46,7 @@ struct Block {
 impl Levels {
     pub(super) fn set(&mut self, rank: i64, qty: Qty, levels_max: usize) {
         let at = self.block_of(rank);
+        self.last = at;
         let Some(block) = self.blocks.get_mut(at) else {
             if qty != Qty::ZERO {
                 self.lows.push(i64::MIN);
@@ -103,9 +106,15 @@ impl Levels {
     /// The block that a rank belongs to; zero when there is none.
     #[inline]
     fn block_of(&self, rank: i64) -> usize {
-        self.lows
-            .partition_point(|low| *low <= rank)
-            .saturating_sub(1)
+        let guess = self.last;
+        let next = self.lows.get(guess.wrapping_add(1));
+        if self.lows.get(guess).is_some_and(|low| *low <= rank)
+            && next.is_none_or(|low| rank < *low)
+        {
+            return guess;
+        }
+        let below = self.lows.partition_point(|low| *low <= rank);
+        below.saturating_sub(1)
     }
 
     /// Makes room in and around the full block `at`: a neighbour takes some, or it becomes two.

@@ -34,6 +34,8 @@ pub struct SyncedBook {
     pub gaps: u64,
     /// Times the book became valid again.
     pub resyncs: u64,
+    /// Times it was found crossed.
+    pub crossed: u64,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,7 @@ impl SyncedBook {
             updates: 0,
             gaps: 0,
             resyncs: 0,
+            crossed: 0,
         }
     }
 
@@ -193,6 +196,9 @@ impl SyncedBook {
 
     /// Whatever is here must not be trusted any more.
     pub fn invalidate(&mut self, fault: BookFault) -> Step {
+        self.crossed = self
+            .crossed
+            .saturating_add(u64::from(fault == BookFault::Crossed));
         self.book.clear();
         self.state = State::Waiting(VecDeque::new());
         self.fault = Some(fault);

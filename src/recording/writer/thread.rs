@@ -165,13 +165,11 @@ impl Writer {
     /// Adds an entry to its venue's block; which one that is.
     fn take(&mut self, entry: Entry, now: Time) -> usize {
         let venue = entry.venue;
-        let index = match self.blocks.iter().position(|block| block.venue == venue) {
-            Some(index) => index,
-            None => {
-                self.blocks.push(Block::new(venue, self.block_bytes));
-                self.blocks.len() - 1
-            }
-        };
+        let known = self.blocks.iter().position(|block| block.venue == venue);
+        let index = known.unwrap_or(self.blocks.len());
+        if known.is_none() {
+            self.blocks.push(Block::new(venue, self.block_bytes));
+        }
         let block = &mut self.blocks[index];
         if block.lines.is_empty() {
             block.first = entry.received;
@@ -247,15 +245,14 @@ impl Writer {
         status.errors.fetch_add(1, Ordering::Relaxed);
         status.last_error.set(now);
         status.recording.store(false, Ordering::Relaxed);
-        let pause = match &self.trouble {
-            Some(trouble) => trouble.pause.saturating_mul(2).min(self.retry.1),
-            None => {
-                tracing::error!(
-                    error = %failure,
-                    "recording has stopped; it goes on when the disk takes a file again"
-                );
-                self.retry.0
-            }
+        let pause = if let Some(trouble) = &self.trouble {
+            trouble.pause.saturating_mul(2).min(self.retry.1)
+        } else {
+            tracing::error!(
+                error = %failure,
+                "recording has stopped; it goes on when the disk takes a file again"
+            );
+            self.retry.0
         };
         let until = now.plus(nanos(pause));
         self.trouble = Some(Trouble { pause, until });

@@ -1,10 +1,12 @@
 //! Candles from the venue's history, as many as the kernel keeps, page by page. An interval that the
 //! venue does not have is put together from the longest one that divides it.
 
+use std::sync::atomic::Ordering;
+
 use super::Shared;
 use super::fetch::FetchError;
 use crate::kernel::event::{Candle, History};
-use crate::kernel::types::{Instrument, Interval, Time};
+use crate::kernel::types::{Instrument, Interval, SECOND, Time};
 use crate::venue::budget::Priority;
 use crate::venue::protocol::Protocol;
 
@@ -41,8 +43,20 @@ pub(super) async fn fetch(
     let access = &shared.config.access;
     let protocol = access.protocol();
     // Asked before the candles: what is closed at this time is closed in them.
+    let asked = shared.clock.now();
     let body = access.call(&protocol.server_time(), priority).await?;
     let time = protocol.decode_server_time(&body)?;
+    // Read about half way between question and answer. (Waiting for the budget would spoil it, but
+    // then the answer is not needed for that.)
+    let answered = shared.clock.now();
+    let trip = answered.since(asked);
+    if trip < SECOND {
+        let offset = time.since(asked.plus(trip / 2));
+        shared
+            .status
+            .clock_offset_ns
+            .store(offset, Ordering::Relaxed);
+    }
     let Some(source) = source(protocol, interval) else {
         let candles = Vec::new();
         return Ok((time, History { interval, candles }));
