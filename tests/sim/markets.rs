@@ -528,7 +528,7 @@ async fn recordings_of_bybit_and_usdm_are_played_byte_for_byte() {
     let subscribe = format!(r#"{{"op":"subscribe","args":{topics}}}"#);
     client.send(&subscribe).await;
     assert_eq!(value(&client.text().await)["success"], true);
-    let recorded: Vec<String> = hean::recording::Reader::new(&[&bybit])
+    let recorded: Vec<String> = hean::recording::Reader::new([&bybit])
         .map(|record| String::from_utf8(record.expect("line").frame).expect("text"))
         .filter(|frame| frame.contains("\"orderbook.50.") || frame.contains("\"publicTrade."))
         .collect();
