@@ -57,15 +57,15 @@ pub struct Cli {
 
 /// How faults are written.
 const FAULTS: &str = "\
-Faults: KIND[@VENUE[/PATTERN]][:KEY=VALUE]…, and the short forms drop-depth:N (the N-th depth frame is
-not sent) and cut:N (all connections are cut behind the N-th frame).
+Faults: KIND[@VENUE[/PATTERN]][:KEY=VALUE]…, and the short forms drop-depth:N (the N-th depth frame
+is not sent) and cut:N (all connections are cut behind the N-th frame).
   messages     drop, duplicate, reorder, delay (by=), stall, truncate, flip-bit
   connections  cut, close (code=), deaf, mute, shutdown (notice=), life (after=, notice=), silence,
                resend (books of Bybit begin again), restart (all are cut, ids begin again)
   REST         status (code=, retry=)
 PATTERN is of stream names or REST endpoints, with * for any run of characters.
-Keys: n=N from the N-th message or request that fits, at=TIME since the market began, p=CHANCE for each;
-count=N times [default: 1, without end with p= or for=], for=TIME, client=N the N-th connection.
+Keys: n=N from the N-th message or request that fits, at=TIME since the market began, p=CHANCE for
+each, count=N times [default: 1, without end with p= or for=], for=TIME, client=N the N-th connection.
 TIME is market time: 250ms, 3s, 2m, 24h.
   stall@bybit-linear/orderbook.*:at=10s:for=5s
   status@binance/depth:code=429:retry=3:n=2

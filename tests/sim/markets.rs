@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hean::kernel::event::{MarketData, MarketEvent};
-use hean::kernel::types::{Instrument, InstrumentId, Interval, Time, VenueId};
+use hean::kernel::event::{Level, MarketData, MarketEvent};
+use hean::kernel::types::{Instrument, InstrumentId, Interval, Scale, Time, VenueId, parse_fixed};
 use hean::venue::VenueRow;
 use hean::venue::protocol::{Ignored, Protocol, Reading, Route, Said, TopicKind, Wanted};
 use hean::venue::sim::{MarketKind, SimConfig, Source, TrueBook};
@@ -243,10 +243,10 @@ async fn bybit_linear_is_read_by_its_protocol() {
     follow(VenueId::BybitLinear).await;
 }
 
-/// A window of a book in the venue's own text, by the rules of its documentation.
+/// A window of a book by the rules of the documentation, numbers at eight digits.
 #[derive(Default)]
 pub(crate) struct WindowBook {
-    sides: [BTreeMap<u64, String>; 2],
+    sides: [BTreeMap<i128, i128>; 2],
     pub(crate) u: u64,
     pub(crate) seq: u64,
 }
@@ -264,13 +264,14 @@ impl WindowBook {
         self.seq = data["seq"].as_u64().expect("seq");
         for (side, name) in self.sides.iter_mut().zip(["b", "a"]) {
             for level in data[name].as_array().expect("levels") {
-                let price = level[0].as_str().expect("price").replace('.', "");
-                let price = price.parse().expect("number");
-                let qty = level[1].as_str().expect("size");
-                if qty.trim_matches(['0', '.']).is_empty() {
-                    assert!(side.remove(&price).is_some(), "no such level: {message}");
+                let number = |at: usize| {
+                    let text = level[at].as_str().expect("text");
+                    parse_fixed(text.as_bytes(), 8).expect("number")
+                };
+                if number(1) == 0 {
+                    assert!(side.remove(&number(0)).is_some(), "no level: {message}");
                 } else {
-                    side.insert(price, qty.to_owned());
+                    side.insert(number(0), number(1));
                 }
             }
         }
@@ -282,18 +283,18 @@ impl WindowBook {
 
     /// Whether it is the top of the venue's own book.
     pub(crate) fn is(&self, book: &TrueBook) -> bool {
-        let text = |level: &hean::kernel::event::Level| {
-            let price = u64::try_from(level.price.0).expect("positive");
-            let digits = usize::from(book.qty_scale.digits());
-            let unit = book.qty_scale.unit();
-            let qty = level.qty.0;
-            (price, format!("{}.{:0digits$}", qty / unit, qty % unit))
+        let at = |value: i64, scale: Scale| {
+            i128::from(value) * 10_i128.pow(8 - u32::from(scale.digits()))
         };
-        let own = |side: &BTreeMap<u64, String>| side.clone().into_iter().collect::<Vec<_>>();
-        let mut bids: Vec<_> = book.bids.iter().map(text).collect();
-        bids.reverse();
-        let asks: Vec<_> = book.asks.iter().map(text).collect();
-        own(&self.sides[0]) == bids && own(&self.sides[1]) == asks
+        let level = |level: &Level| {
+            (
+                at(level.price.0, book.price_scale),
+                at(level.qty.0, book.qty_scale),
+            )
+        };
+        let bids: BTreeMap<i128, i128> = book.bids.iter().map(level).collect();
+        let asks: BTreeMap<i128, i128> = book.asks.iter().map(level).collect();
+        self.sides == [bids, asks]
     }
 }
 
@@ -512,4 +513,86 @@ async fn market_time_runs_as_fast_as_it_is_told() {
         .await;
     while value(&client.text().await)["id"] != 1 {}
     sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recordings_of_bybit_and_usdm_are_played_byte_for_byte() {
+    let Some(data) = super::recordings::recordings() else {
+        return;
+    };
+    let bybit = data.join("derived_bybit_v5");
+    let bybit = bybit.join("bybit_linear_BTCUSDT_derived_from_binance_usdm.txt.gz");
+    let sim = Running::start(recording(&bybit, VenueId::BybitLinear), vec![]).await;
+    let mut client = Client::connect(sim.addr, "/v5/public/linear").await;
+    let topics = r#"["orderbook.50.BTCUSDT","publicTrade.BTCUSDT","kline.1.BTCUSDT"]"#;
+    let subscribe = format!(r#"{{"op":"subscribe","args":{topics}}}"#);
+    client.send(&subscribe).await;
+    assert_eq!(value(&client.text().await)["success"], true);
+    let recorded: Vec<String> = hean::recording::Reader::new([&bybit])
+        .map(|record| String::from_utf8(record.expect("line").frame).expect("text"))
+        .filter(|frame| frame.contains("\"orderbook.50.") || frame.contains("\"publicTrade."))
+        .collect();
+    let (mut book, mut klines) = (WindowBook::default(), 0);
+    for want in &recorded {
+        let got = loop {
+            let got = client.text().await;
+            if !got.contains("\"kline.1.") {
+                break got;
+            }
+            klines += usize::from(got.contains("\"confirm\":true"));
+        };
+        assert!(got == *want, "got {got}, want {want}");
+        if want.contains("\"orderbook.50.") {
+            book.apply(&value(want));
+        }
+    }
+    assert!(klines >= 5, "{klines} candles of 344 s");
+    assert!(sim.status.wait_finished().await);
+    let truth = sim.handle.book(MarketKind::BybitLinear, "BTCUSDT", 50);
+    let truth = truth.expect("book");
+    assert_eq!(truth.id, book.seq);
+    assert!(book.is(&truth), "the venue has another book");
+    // Whoever comes late is greeted with the whole.
+    let mut late = Client::connect(sim.addr, "/v5/public/linear").await;
+    late.send(r#"{"op":"subscribe","args":["orderbook.50.BTCUSDT"]}"#)
+        .await;
+    assert_eq!(value(&late.text().await)["success"], true);
+    let mut greeted = WindowBook::default();
+    greeted.apply(&value(&late.text().await));
+    assert_eq!((greeted.u, greeted.seq), (book.u, book.seq));
+    assert!(greeted.is(&truth));
+    sim.stop().await;
+
+    let usdm = data.join("hftbacktest/binance_usdm_btcusdt_20240808.txt.gz");
+    let files = [usdm.clone()];
+    let want_trades = super::frames(&files, |name| name == "btcusdt@trade");
+    let want_depth = super::frames(&files, |name| name == "btcusdt@depth@0ms");
+    let sim = Running::start(recording(&usdm, VenueId::BinanceUsdm), vec![]).await;
+    // Depth on one connection, trades on another: together they are complete.
+    let mut depth = Client::connect(sim.addr, "/public/stream?streams=btcusdt@depth@0ms").await;
+    let mut trades = Client::connect(sim.addr, "/market/stream?streams=btcusdt@trade").await;
+    let reading = tokio::spawn(async move {
+        for want in want_trades {
+            assert_eq!(trades.text().await, want);
+        }
+        trades // without it the playback would wait
+    });
+    let mut last = 0;
+    for want in want_depth {
+        let got = depth.text().await;
+        assert!(got == want, "got {got}, want {want}");
+        last = value(&got)["data"]["u"].as_u64().expect("u");
+    }
+    reading.await.expect("trades");
+    let truth = sim.handle.book(MarketKind::Usdm, "BTCUSDT", 5);
+    assert_eq!(truth.map(|book| book.id), Some(last));
+    sim.stop().await;
+}
+
+fn recording(file: &std::path::Path, exchange: VenueId) -> Source {
+    Source::Recording {
+        files: vec![file.to_owned()],
+        exchange,
+        speed: hean::venue::sim::Speed::Max,
+    }
 }

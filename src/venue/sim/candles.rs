@@ -219,24 +219,21 @@ impl Candles {
         let open = minutes.back().filter(|_| first < minutes.len())?;
         let before = first.checked_sub(1).and_then(|at| minutes.get(at));
         let window = (minutes.get(first)?.open_time, open.open_time);
-        let mut bar = match self.day.get().filter(|known| known.window == window) {
-            Some(known) => known.bar,
-            None => {
+        let known = self.day.get().filter(|known| known.window == window);
+        let mut bar = known.map_or_else(
+            || {
                 let closed = minutes.len() - 1 - first;
                 let mut closed = minutes.iter().skip(first).take(closed);
-                match closed.next() {
-                    None => Bar::flat(open.open_time, open.open_time, open.open),
-                    Some(bar) => {
-                        let mut bar = *bar;
-                        for next in closed {
-                            bar.merge(next);
-                            bar.end = next.end;
-                        }
-                        bar
-                    }
+                let none = Bar::flat(open.open_time, open.open_time, open.open);
+                let mut bar = closed.next().copied().unwrap_or(none);
+                for next in closed {
+                    bar.merge(next);
+                    bar.end = next.end;
                 }
-            }
-        };
+                bar
+            },
+            |known| known.bar,
+        );
         self.day.set(Some(Closed { window, bar }));
         bar.merge(open);
         bar.end = open.end;

@@ -13,7 +13,7 @@ use super::hub::{Client, Payload};
 use super::market::{Listed, Market};
 use super::outlet::{Message, Out, Part, Recorded, part};
 use super::shared::Shared;
-use super::symbol::{Change, Closed};
+use super::symbol::Change;
 use super::synthetic::Random;
 use crate::kernel::types::{MILLISECOND, Time};
 
@@ -60,13 +60,13 @@ impl Engine {
         }
     }
 
-    /// One frame: the change of the symbol at `at` that happened at venue time `time` (or nothing
-    /// that the venue keeps), and the frame itself where it was recorded.
+    /// One frame: the changes of the symbol at `at` that happened at venue time `time` (none where the
+    /// venue keeps nothing of it), and the frame itself where it was recorded.
     pub(super) async fn play(
         &mut self,
         time: Option<Time>,
         at: Option<usize>,
-        change: Option<&Change>,
+        changes: &[Change],
         recorded: Option<&Recorded>,
     ) {
         let now = self.advance(time);
@@ -79,21 +79,24 @@ impl Engine {
         }
         if let Some(listed) = at.and_then(|at| market.symbols.get(at)) {
             let Listed { symbol, outlet } = &mut *listed.lock();
-            let mut closed = Closed::new();
-            if let Some(change) = change {
-                closed = symbol.apply(now, change);
+            for change in changes {
+                let closed = symbol.apply(now, change);
                 outlet.follow(symbol, now, change, recorded, &mut out);
                 if matches!(change, Change::Restart(_)) {
                     outlet.restart();
                     outlet.resend(symbol, now, &mut out);
                 }
+                for (interval, bar) in &closed {
+                    outlet.closed(symbol, now, *interval, bar, &mut out);
+                }
             }
-            for (interval, bar) in &closed {
-                outlet.closed(symbol, now, *interval, bar, &mut out);
+            // Recorded frames are batches already.
+            if recorded.is_some() {
+                outlet.settle(symbol, now, &mut out);
             }
         }
         let mut messages = out.messages;
-        if let Some(Change::Depth(delta)) = change {
+        if let [Change::Depth(delta)] = changes {
             self.depth_frames += 1;
             let name = recorded.map_or("", |recorded| recorded.stream.as_str());
             let event = self.event(Occasion::Depth, name, delta.last_id, now);

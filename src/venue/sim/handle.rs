@@ -173,23 +173,22 @@ pub async fn start(
             let status = Arc::new(SimStatus::new("synthetic", None, 0));
             let hub = Hub::new(Vec::new(), live::PATIENCE);
             let setup = setup(Some(plan), config.bare);
-            let shared = Arc::new(Shared::new(setup, hub, desk, status, clock));
-            for kind in config.begin {
-                shared.open(kind).await;
-            }
-            shared
+            Arc::new(Shared::new(setup, hub, desk, status, clock))
         }
     };
     let listener = TcpListener::bind(listen).await.map_err(bind)?;
     let local_addr = listener.local_addr().map_err(bind)?;
     let status = Arc::clone(&shared.status);
-    tracing::info!("the simulated venue listens on {local_addr}");
     let task = tokio::spawn(server::serve(
         listener,
         Arc::clone(&shared),
         waiting,
         shutdown,
     ));
+    for kind in config.begin {
+        shared.open(kind).await;
+    }
+    tracing::info!("the simulated venue listens on {local_addr}");
     Ok(SimHandle {
         local_addr,
         status,

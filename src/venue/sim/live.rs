@@ -87,8 +87,8 @@ pub(super) async fn run(
         if market.take_restart() {
             for at in 0..market.symbols.len() {
                 if let Some(snapshot) = source.restart(at) {
-                    let change = Change::Restart(snapshot);
-                    engine.play(None, Some(at), Some(&change), None).await;
+                    let change = [Change::Restart(snapshot)];
+                    engine.play(None, Some(at), &change, None).await;
                 }
             }
         }
@@ -107,7 +107,7 @@ pub(super) async fn run(
         source.advance(until, |at, time, change| changes.push((at, time, change)));
         let mut changes = changes.into_iter().peekable();
         while let Some((at, time, change)) = changes.next() {
-            engine.play(Some(time), Some(at), Some(&change), None).await;
+            engine.play(Some(time), Some(at), &[change], None).await;
             let more = changes
                 .peek()
                 .is_some_and(|next| (next.0, next.1) == (at, time));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::bybit;
 use super::outlet::{Outlet, outlet};
 use super::symbol::Symbol;
 use crate::kernel::types::{Time, VenueId};
@@ -84,6 +85,8 @@ pub(super) struct Market {
     /// Symbols in the order of the source.
     pub(super) symbols: Vec<Arc<Mutex<Listed>>>,
     by_name: BTreeMap<String, usize>,
+    /// Levels of the deepest recorded book topic of each symbol of Bybit.
+    deepest: BTreeMap<String, u16>,
     time: AtomicI64,
     /// Its time at the first event; zero before.
     began: AtomicI64,
@@ -104,8 +107,18 @@ impl Market {
             .enumerate()
             .map(|(at, symbol)| (symbol.instrument.name.symbol.clone(), at))
             .collect();
+        let mut deepest: BTreeMap<String, u16> = BTreeMap::new();
+        for topic in recorded {
+            if let (Some(depth), Some((_, symbol))) =
+                (bybit::recorded::depth(topic), topic.rsplit_once('.'))
+            {
+                let known = deepest.entry(symbol.to_owned()).or_default();
+                *known = depth.max(*known);
+            }
+        }
         Self {
             kind,
+            deepest,
             symbols: symbols
                 .into_iter()
                 .map(|symbol| {
@@ -130,6 +143,11 @@ impl Market {
     pub(super) fn find(&self, name: &str) -> Option<&Mutex<Listed>> {
         let at = self.place(name)?;
         self.symbols.get(at).map(AsRef::as_ref)
+    }
+
+    /// Levels of the book topic that the book of a symbol is made of; zero where none was recorded.
+    pub(super) fn deepest(&self, symbol: &str) -> u16 {
+        self.deepest.get(symbol).copied().unwrap_or(0)
     }
 
     /// The market's time; `None` before the first event.

@@ -13,6 +13,7 @@ use hyper::body::Bytes;
 use tokio::sync::mpsc;
 
 use super::Speed;
+use super::bybit::recorded::{self, Unread};
 use super::engine::Engine;
 use super::hub::{Need, Payload};
 use super::market::{Market, MarketKind};
@@ -152,30 +153,18 @@ async fn play(market: &Market, engine: &mut Engine, record: OwnedRecord) {
             None => (market.symbols.len() == 1).then_some(0), // of several nobody says whose it is
         };
     }
-    let change = at.and_then(|at| {
-        let listed = market.symbols.get(at)?.lock();
-        let symbol = &listed.symbol;
-        match change(&frame.event, &symbol.instrument) {
-            Ok(Some(Change::Depth(mut delta))) => {
-                // Ids of futures jump, and say what they follow.
-                delta.prev_id = followed(frame.data).unwrap_or(delta.prev_id);
-                Some(Change::Depth(delta))
-            }
-            Ok(change) => change,
-            Err(error) => {
+    let (id, changes) = match at.and_then(|at| market.symbols.get(at)) {
+        Some(listed) => {
+            let instrument = &listed.lock().symbol.instrument;
+            read_frame(market, &frame, instrument).unwrap_or_else(|error| {
                 tracing::warn!(
                     "a recorded frame of {} is sent but not understood: {error}",
-                    symbol.instrument.name.symbol
+                    instrument.name.symbol
                 );
-                None
-            }
+                (0, Vec::new())
+            })
         }
-    });
-    let id = match &change {
-        Some(Change::Depth(delta)) => delta.last_id,
-        Some(Change::Trade(trade)) => trade.id,
-        Some(Change::Quote(quote)) => quote.update_id,
-        _ => 0,
+        None => (0, Vec::new()),
     };
     let recorded = frame.stream_name().map(|stream| Recorded {
         id,
@@ -187,9 +176,31 @@ async fn play(market: &Market, engine: &mut Engine, record: OwnedRecord) {
         stream: stream.into_owned(),
     });
     let time = time_ms.and_then(Time::from_millis);
-    engine
-        .play(time, at, change.as_ref(), recorded.as_ref())
-        .await;
+    engine.play(time, at, &changes, recorded.as_ref()).await;
+}
+
+/// The venue's id in a frame, and what the frame changes.
+fn read_frame(
+    market: &Market,
+    frame: &Frame<'_>,
+    instrument: &Instrument,
+) -> Result<(u64, Vec<Change>), Unread> {
+    if market.kind.is_bybit() {
+        let topic = frame.stream.as_deref().unwrap_or_default();
+        let deepest = market.deepest(&instrument.name.symbol);
+        let read = recorded::changes(topic, frame.data, instrument, deepest)?;
+        return Ok((read.id, read.changes));
+    }
+    Ok(match change(&frame.event, instrument)? {
+        Some(Change::Depth(mut delta)) => {
+            // Ids of futures jump, and say what they follow.
+            delta.prev_id = followed(frame.data).unwrap_or(delta.prev_id);
+            (delta.last_id, vec![Change::Depth(delta)])
+        }
+        Some(Change::Trade(trade)) => (trade.id, vec![Change::Trade(trade)]),
+        Some(Change::Quote(quote)) => (quote.update_id, vec![Change::Quote(quote)]),
+        other => (0, other.into_iter().collect()),
+    })
 }
 
 /// `pu` of a depth event.

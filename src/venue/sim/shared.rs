@@ -169,9 +169,6 @@ impl Shared {
     /// The time that synthetic markets should be at.
     pub(super) fn market_now(&self) -> Time {
         let passed = self.clock.now().since(self.origin);
-        if self.speed() == 1.0 {
-            return self.origin.plus(passed);
-        }
         self.origin
             .plus(super::synthetic::round(passed as f64 * self.speed()))
     }

@@ -96,7 +96,8 @@ impl Symbol {
                 }
             }
             Change::Snapshot(snapshot) => {
-                if snapshot.last_id > self.book.last_id() {
+                // One from a stream replaces the book whatever its state.
+                if snapshot.window.is_some() || snapshot.last_id > self.book.last_id() {
                     self.book.reset(snapshot);
                     self.seq = self.seq.max(snapshot.seq);
                     self.book_time = now;

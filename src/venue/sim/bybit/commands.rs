@@ -143,7 +143,7 @@ mod tests {
         let (client, _queue) = hub.join(MarketKind::BybitLinear, Route::All, false);
         let eleven = format!(
             r#"{{"op":"subscribe","args":[{}]}}"#,
-            vec![r#""publicTrade.BTCUSDT""#; 11].join(",")
+            [r#""publicTrade.BTCUSDT""#; 11].join(",")
         );
         for (market, text, success, words) in [
             (&linear, r#"{"req_id":"a","op":"ping"}"#, true, "pong"),

@@ -5,6 +5,7 @@
 //! difference fits it; a topic without subscribers forgets its window, but not its update id.
 
 pub(super) mod commands;
+pub(super) mod recorded;
 pub(super) mod rest;
 mod rules;
 mod text;
@@ -268,7 +269,7 @@ impl Outlet for Topics {
                 .iter_mut()
                 .find(|topic| topic.recorded && topic.name == recorded.stream)
         {
-            topic.take(symbol, change);
+            topic.take(symbol, change, recorded.id);
         }
         match change {
             Change::Trade(trade) => {

@@ -33,8 +33,8 @@ impl BookTopic {
         }
     }
 
-    /// Follows a recorded frame of this topic.
-    pub(super) fn take(&mut self, symbol: &Symbol, change: &Change) {
+    /// Follows a recorded frame of this topic, of this update id.
+    pub(super) fn take(&mut self, symbol: &Symbol, change: &Change, u: u64) {
         match change {
             Change::Snapshot(snapshot) => {
                 let mut window = Window {
@@ -47,7 +47,7 @@ impl BookTopic {
                     .bids
                     .sort_by_key(|level| std::cmp::Reverse(level.price));
                 window.asks.sort_by_key(|level| level.price);
-                self.u = snapshot.last_id;
+                self.u = u;
                 self.window = Some(window);
             }
             Change::Depth(delta) => {
@@ -62,7 +62,7 @@ impl BookTopic {
                     window.asks.truncate(self.depth);
                     window.seq = delta.seq;
                     window.changed = symbol.book_time;
-                    self.u = delta.last_id;
+                    self.u = u;
                 }
             }
             _ => {}

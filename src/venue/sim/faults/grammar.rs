@@ -194,7 +194,7 @@ impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
         for (unit, name) in [(3_600_000, "h"), (60_000, "m"), (1_000, "s")] {
-            if ms > 0 && ms % unit == 0 {
+            if ms > 0 && ms.is_multiple_of(unit) {
                 return write!(f, "{}{name}", ms / unit);
             }
         }
