@@ -1,12 +1,12 @@
 //! What the parts of the daemon say of themselves: atomics that their owner writes and that health
 //! checks, `/api/v1/status` and metrics read.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::kernel::event::Seq;
 use crate::kernel::types::{Time, VenueId};
-use crate::venue::feed::Streams;
+use crate::venue::feed::streams::Feeding;
 
 /// How the daemon trades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,30 +74,7 @@ pub struct FeedStatus {
     /// asked for it; `i64::MIN` before the first.
     pub clock_offset_ns: AtomicI64,
     /// How far each stream has come.
-    pub streams: StreamsSlot,
-}
-
-/// Where the streams of a feed can be looked at while it runs.
-#[derive(Default)]
-pub struct StreamsSlot(OnceLock<Box<dyn Fn() -> Option<Streams> + Send + Sync>>);
-
-impl StreamsSlot {
-    /// Names the source, once.
-    pub fn set_source(&self, source: impl Fn() -> Option<Streams> + Send + Sync + 'static) {
-        // A second feed on the same status would be a bug of its owner, and changes nothing.
-        drop(self.0.set(Box::new(source)));
-    }
-
-    /// The streams, while the feed runs.
-    pub fn get(&self) -> Option<Streams> {
-        self.0.get().and_then(|source| source())
-    }
-}
-
-impl std::fmt::Debug for StreamsSlot {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("StreamsSlot").field(&self.get()).finish()
-    }
+    pub streams: OnceLock<Arc<[Feeding]>>,
 }
 
 impl FeedStatus {
@@ -117,7 +94,7 @@ impl FeedStatus {
             stalls: AtomicU64::new(0),
             healed: AtomicU64::new(0),
             clock_offset_ns: AtomicI64::new(i64::MIN),
-            streams: StreamsSlot::default(),
+            streams: OnceLock::new(),
         }
     }
 

@@ -94,7 +94,7 @@ fn bad_values_are_refused_and_named() {
         ("hean run --base-url nyse=http://x", "nyse"),
         ("hean sim --speed 0", "above 0"),
         ("hean sim --speed NaN", "above 0"),
-        ("hean sim --fault explode:1", "drop-depth:N"),
+        ("hean sim --fault explode:1", "drop-depth:7"),
         ("hean sim --fault cut:0", "from 1"),
         ("hean sim --symbols ,", "no symbol"),
         ("hean replay", "FILE"),

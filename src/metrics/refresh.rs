@@ -113,7 +113,7 @@ fn streams(state: &AppState, feed: &FeedStatus) {
     let Some(streams) = feed.streams.get() else {
         return;
     };
-    for feeding in streams.instruments() {
+    for feeding in streams.iter() {
         for (kind, stream) in feeding.subscribed() {
             let labels = [
                 ("venue", feed.venue.name().to_owned()),

@@ -134,7 +134,7 @@ pub enum Change {
 /// What links, readers and jobs share.
 struct Shared {
     config: FeedConfig,
-    instruments: Vec<Feeding>,
+    instruments: Arc<[Feeding]>,
     /// Place of an instrument by its index; `u16::MAX` for those of other venues.
     places: Vec<u16>,
     decoder: Box<dyn Decode>,
@@ -321,11 +321,12 @@ impl Feed {
             };
             links.spawn(link.run());
         }
-        let weak = Arc::downgrade(&shared);
+        // A second feed on the same status would be a bug of its owner, and changes nothing here.
         shared
             .status
             .streams
-            .set_source(move || weak.upgrade().map(Streams));
+            .set(Arc::clone(&shared.instruments))
+            .ok();
         Self {
             up: vec![false; shards.len()],
             suspects: vec![None; shared.instruments.len()],
@@ -564,22 +565,6 @@ impl Feed {
         let status = &self.shared.status;
         status.connected.store(false, Ordering::Release);
         self.shared.kernel.ring();
-    }
-}
-
-/// The streams of a running feed, for readers.
-pub struct Streams(Arc<Shared>);
-
-impl std::fmt::Debug for Streams {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Streams").field(&self.0.instruments).finish()
-    }
-}
-
-impl Streams {
-    /// The instruments of the feed.
-    pub fn instruments(&self) -> &[Feeding] {
-        &self.0.instruments
     }
 }
 

@@ -28,6 +28,8 @@ use hean::kernel::types::{
 use hean::runtime::clock::Clock;
 use hean::runtime::mailbox::{Capacities, KernelHandle, KernelInbox, kernel_queues};
 use hean::status::{FeedStatus, JournalStatus, KernelStatus, Mode, StoreStatus};
+use hean::venue::feed::streams::Feeding;
+use hean::venue::protocol::TopicKind;
 
 /// Nothing here takes so long; a test that waits longer has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -335,6 +337,12 @@ impl Harness {
         let feed = FeedStatus::new(VenueId::Binance);
         feed.connected.store(true, Relaxed);
         feed.messages.store(5, Relaxed);
+        let feeding = Feeding::new(InstrumentId(0), instrument(VenueId::Binance, "BTC"));
+        let stream = feeding.stream(TopicKind::Depth);
+        stream.subscribed.store(true, Relaxed);
+        stream.messages.store(4, Relaxed);
+        stream.received.set(now);
+        feed.streams.set([feeding].into()).expect("the first one");
         feed.last_message.set(now);
         let kernel_status = KernelStatus::default();
         kernel_status.heartbeat.set(now);

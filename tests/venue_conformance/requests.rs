@@ -68,11 +68,13 @@ fn subscriptions_are_well_formed_and_within_the_limits() {
                 for subscribe in [true, false] {
                     let messages = p.subscriptions(subscribe, names, 41);
                     let mut sent = Vec::new();
-                    for ((id, text), expected) in messages.iter().zip(41..) {
-                        assert_eq!(*id, expected);
+                    for (message, expected) in messages.iter().zip(41..) {
+                        let (id, text) = (message.id, message.text.as_str());
+                        assert_eq!(id, expected);
                         assert!(text.len() <= bytes, "{}: {} bytes", venue.id, text.len());
-                        let list = check_message(&venue, text, *id, subscribe);
+                        let list = check_message(&venue, text, id, subscribe);
                         assert!(list.len() <= per_message);
+                        assert_eq!(list.len(), message.topics);
                         sent.extend(list);
                     }
                     assert_eq!(sent, names, "each once, in order");

@@ -21,20 +21,14 @@ pub(in crate::http) fn feeds(call: &Call) -> Reply {
         let Some(streams) = feed.streams.get() else {
             continue;
         };
-        rows.extend((0..streams.instruments().len()).map(|at| (feed, at)));
+        rows.extend(streams.iter().map(|feeding| (feed.venue, feeding)));
     }
     let mut json = Json::new(call.strings);
-    page(&mut json, usize::MAX, rows.iter(), |j, (feed, at)| {
-        let streams = feed.streams.get();
-        let feeding = streams.as_ref().and_then(|s| s.instruments().get(*at));
-        let Some(feeding) = feeding else {
-            j.null(); // the feed has ended meanwhile
-            return String::new();
-        };
+    page(&mut json, usize::MAX, rows.iter(), |j, (venue, feeding)| {
         let name = feeding.instrument.name.to_string();
         j.object(|j| {
             j.key("symbol").text(&feeding.instrument.name.symbol);
-            j.key("venue").text(feed.venue.name());
+            j.key("venue").text(venue.name());
             j.key("streams").object(|j| {
                 for kind in TopicKind::ALL {
                     let stream = feeding.stream(kind);
@@ -67,8 +61,7 @@ fn age(stream: &Stream, now: Time) -> i64 {
 
 /// Each kind of stream of a feed in one line: how many, how old the oldest, and whose that is.
 pub(super) fn summary(j: &mut Json, feed: &FeedStatus, now: Time) {
-    let streams = feed.streams.get();
-    let instruments = streams.as_ref().map_or(&[][..], |s| s.instruments());
+    let instruments = feed.streams.get().map_or(&[][..], |streams| &streams[..]);
     j.object(|j| {
         for kind in TopicKind::ALL {
             let (mut subscribed, mut refused, mut oldest, mut whose) = (0, 0, 0, None);

@@ -309,7 +309,7 @@ fn files_end_at_their_size_and_the_oldest_disappear() {
     assert!(content.files.contains_key(&foreign));
     drop(content);
     disk.0.lock().files.remove(&foreign);
-    for venue in VenueId::ALL {
+    for venue in VenueId::ALL.into_iter().take(2) {
         // What is left is the end of what was written, in its order.
         let index = VenueId::ALL
             .iter()

@@ -342,7 +342,7 @@ async fn listings(shared: &Shared) -> Result<Fetched, FetchError> {
     let listings = load::listings(&shared.config.access, &wanted, &wanted, &scales).await?;
     let received = shared.clock.now();
     let mut events = Vec::new();
-    for feeding in &shared.instruments {
+    for feeding in shared.instruments.iter() {
         let known = &feeding.instrument;
         let mut found = listings.found.iter();
         let found = found.find(|(symbol, _)| *symbol == known.name.symbol);

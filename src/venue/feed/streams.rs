@@ -55,7 +55,8 @@ pub struct Stream {
 }
 
 impl Feeding {
-    pub(super) fn new(id: InstrumentId, instrument: Instrument) -> Self {
+    /// Nothing has come yet.
+    pub fn new(id: InstrumentId, instrument: Instrument) -> Self {
         Self {
             id,
             instrument,

@@ -66,12 +66,7 @@ pub(super) fn findings(feeding: &Feeding, now: Time, patience: Patience) -> Vec<
             found.push(Finding::Stalled(kind));
         }
     }
-    if lives(TopicKind::Quote) {
-        let behind = feeding.depth_seq.load(Relaxed) > feeding.quote_seq.load(Relaxed);
-        if behind && silent(TopicKind::Quote) > patience.silence.saturating_mul(3) {
-            found.push(Finding::Stalled(TopicKind::Quote));
-        }
-    }
+    // Best prices that stand still may be right, and a later book supersedes them in any case.
     // Sent every second, whatever happens.
     if lives(TopicKind::Mark) && silent(TopicKind::Mark) > patience.silence.max(5 * SECOND) {
         found.push(Finding::Stalled(TopicKind::Mark));
