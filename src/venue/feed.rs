@@ -493,7 +493,7 @@ impl Feed {
         if protocol.depth(&feeding.instrument, 1).is_some() {
             self.fetcher.request(Job::Snapshot(at));
         } else if feeding.awaits_snapshot.get().is_none() {
-            self.heal(at, TopicKind::Depth, "the book needs a snapshot");
+            self.renew_book(at);
         }
     }
 

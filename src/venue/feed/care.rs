@@ -105,6 +105,31 @@ impl Feed {
         self.heal(at, kind, "it stands still although the market moves on");
     }
 
+    /// Subscribes to the depth stream anew, for the snapshot that it begins with.
+    pub(super) fn renew_book(&mut self, at: usize) {
+        let now = self.shared.clock.now();
+        let stall = nanos(self.shared.config.stall);
+        let last = self.heals.get(&(at, TopicKind::Depth)).map(|h| h.last);
+        if last.is_some_and(|last| now.since(last) < stall) {
+            // Not again so soon; the watch asks for it in a while.
+            if let Some(feeding) = self.shared.instruments.get(at) {
+                feeding.awaits_snapshot.set(now);
+            }
+            return;
+        }
+        let heal = Heal {
+            first: now,
+            last: now,
+            count: 0,
+        };
+        // A gap is no fault of the stream as such.
+        self.heals
+            .entry((at, TopicKind::Depth))
+            .or_insert(heal)
+            .last = now;
+        self.renew(at, TopicKind::Depth, "the book needs a snapshot", false);
+    }
+
     /// Subscribes to a stream anew; after several times without success, to all of its connection.
     pub(super) fn heal(&mut self, at: usize, kind: TopicKind, why: &str) {
         let now = self.shared.clock.now();
@@ -125,14 +150,17 @@ impl Feed {
         if give_up {
             heal.count = 0;
         }
+        self.renew(at, kind, why, give_up);
+    }
+
+    fn renew(&self, at: usize, kind: TopicKind, why: &str, give_up: bool) {
         let topics = self.topics(at, kind);
         let Some(feeding) = self.shared.instruments.get(at) else {
             return;
         };
         let instrument = &feeding.instrument.name;
         tracing::warn!(%instrument, stream = kind.name(), why, give_up, "subscribing anew");
-        let refused = &self.shared.status.healed;
-        refused.fetch_add(1, Ordering::Relaxed);
+        self.shared.status.healed.fetch_add(1, Ordering::Relaxed);
         for (link, topics) in topics {
             let wish = if give_up {
                 Wish::Reconnect(format!(
