@@ -6,6 +6,7 @@
 mod book;
 mod decode;
 mod indicators;
+mod memory;
 mod orders;
 mod record;
 mod recordings;
@@ -80,6 +81,10 @@ fn main() {
         clock: Clock::start(),
         rounds: if measure { 15 } else { 1 },
     };
+    let mut args = std::env::args();
+    if let Some(count) = args.find_map(|arg| arg.strip_prefix(memory::FILL).map(str::to_owned)) {
+        return memory::fill(count.parse().expect("a number of instruments"));
+    }
     let recordings = recordings::all();
     let wanted = wanted();
     for (name, run) in [
@@ -92,6 +97,7 @@ fn main() {
         ("step", &|| step::bench(&bench, &recordings[0])),
         ("tick", &|| tick::bench(&bench, &recordings)),
         ("orders", &|| orders::bench(&bench, measure)),
+        ("memory", &memory::bench),
         ("record", &|| record::bench(&bench, &recordings[0])),
     ] {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {

@@ -48,7 +48,7 @@ const VENUES: [VenueId; 4] = [
 /// noticed, the venue was asked, and its answer had time to be overtaken.
 const STALE: Duration = Duration::from_secs(10);
 /// How long everything may take to be valid, in wall-clock time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn symbols() -> Vec<String> {
     (0..INSTRUMENTS).map(|n| format!("N{n:02}USDT")).collect()
@@ -217,7 +217,7 @@ fn background() -> Vec<Fault> {
 
 /// What goes wrong for a while, to one market after the other.
 fn trouble(market: MarketKind, n: usize) -> Vec<Fault> {
-    let minutes = |m: u64| Duration::from_secs(60 * m);
+    let minutes = Duration::from_mins;
     let symbol = format!("{:02}", n * 7 % INSTRUMENTS);
     let bybit = matches!(market, MarketKind::BybitSpot | MarketKind::BybitLinear);
     let of = |stream: &str, topic: &str| {
@@ -277,7 +277,7 @@ async fn heavy_a_night_with_every_fault_ends_with_every_book_right() {
             let fault = trouble(market, round + n).swap_remove((round + 4 * n) % 15);
             faults.push(stage.sim.inject(fault));
         }
-        stage.passes(Duration::from_secs(4 * 60), &mut behind).await;
+        stage.passes(Duration::from_mins(4), &mut behind).await;
         stage.night.check();
         if round == 4 {
             memory = Some(kernel::resident_bytes());

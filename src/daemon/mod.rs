@@ -27,6 +27,7 @@ use crate::kernel::{Kernel, Start};
 use crate::metrics;
 use crate::record;
 use crate::recording::RecordError;
+use crate::recording::Recorder;
 use crate::runtime::clock::{Clock, wall};
 use crate::runtime::kernel_thread::{self, Wiring};
 use crate::runtime::mailbox::{TaskQueue, kernel_queues};
@@ -261,6 +262,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         feeds,
         journal: Arc::clone(&journal_status),
         store: store_status,
+        recorder: recorder.as_ref().map(Recorder::status),
         mode: settings.run.mode,
         venues: settings.run.exchanges.clone(),
         intervals: settings.run.intervals.clone(),

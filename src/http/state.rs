@@ -14,7 +14,7 @@ use crate::kernel::snapshot::{Published, PublishedInstrument};
 use crate::kernel::types::{Instrument, InstrumentId, Interval, Time, VenueId, normalise_symbol};
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::KernelHandle;
-use crate::status::{FeedStatus, JournalStatus, KernelStatus, Mode, StoreStatus};
+use crate::status::{FeedStatus, JournalStatus, KernelStatus, Mode, RecorderStatus, StoreStatus};
 
 /// How the server listens and what it puts up with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +114,8 @@ pub struct AppState {
     pub journal: Arc<JournalStatus>,
     /// The projection into KeyDB, if there is one.
     pub store: Option<Arc<StoreStatus>>,
+    /// The recorder, if frames are kept.
+    pub recorder: Option<Arc<RecorderStatus>>,
     /// How the daemon trades.
     pub mode: Mode,
     /// The order in which venues are searched for a bare symbol.

@@ -24,8 +24,8 @@ use std::hash::{Hash as _, Hasher as _};
 use xxhash_rust::xxh3::Xxh3;
 
 use event::{
-    BookFault, Correlation, Effect, Effects, Input, MarketEvent, Notice, Outcome, Record, Reply,
-    Seq, Sequenced, Stamped, VenueReport, Wait,
+    BookFault, Correlation, Effect, Effects, Input, LossReason, MarketEvent, Notice, Outcome,
+    Record, Reply, Seq, Sequenced, Stamped, VenueReport, Wait,
 };
 use indicators::{Kept, Spec};
 use ledger::{Changes, Ledger, LedgerError};
@@ -369,8 +369,10 @@ impl Kernel {
                     reason,
                 }));
                 // After a lost connection the feed fetches a snapshot by itself once it is back.
-                use event::LossReason::{Disconnected, Unsubscribed};
-                if !matches!(reason, BookFault::Lost(Disconnected | Unsubscribed)) {
+                if !matches!(
+                    reason,
+                    BookFault::Lost(LossReason::Disconnected | LossReason::Unsubscribed)
+                ) {
                     effects.push(Effect::Resync(id));
                 }
             }

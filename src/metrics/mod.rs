@@ -283,6 +283,30 @@ pub const METRICS: &[Metric] = &[
     ),
     metric(
         Gauge,
+        "hean_recorder_up",
+        &[],
+        "1 while the disk takes what is recorded; only with --record.",
+    ),
+    metric(
+        Counter,
+        "hean_recorder_frames_total",
+        &[],
+        "Frames recorded.",
+    ),
+    metric(
+        Counter,
+        "hean_recorder_dropped_total",
+        &[],
+        "Frames that were not recorded: the queue was full, or the disk failed.",
+    ),
+    metric(
+        Counter,
+        "hean_recorder_written_bytes_total",
+        &[],
+        "Bytes of recordings, compressed.",
+    ),
+    metric(
+        Gauge,
         "hean_book_valid",
         &["venue", "symbol"],
         "1 while the order book is verified.",

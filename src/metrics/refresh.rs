@@ -16,6 +16,7 @@ pub(crate) fn refresh(state: &AppState) {
     feeds(state);
     books(&state.published);
     journal_and_store(state);
+    recorder(state);
 }
 
 fn trading(published: &Published) {
@@ -161,6 +162,16 @@ fn journal_and_store(state: &AppState) {
         gauge!("hean_store_up").set(flag(store.up.load(Relaxed)));
         gauge!("hean_store_lag_records").set(durable.saturating_sub(store.applied().0) as f64);
         counter!("hean_store_retries_total").absolute(store.retries.load(Relaxed));
+    }
+}
+
+fn recorder(state: &AppState) {
+    if let Some(recorder) = &state.recorder {
+        gauge!("hean_recorder_up").set(flag(recorder.recording.load(Relaxed)));
+        counter!("hean_recorder_frames_total").absolute(recorder.frames.load(Relaxed));
+        counter!("hean_recorder_dropped_total").absolute(recorder.dropped.load(Relaxed));
+        counter!("hean_recorder_written_bytes_total")
+            .absolute(recorder.bytes_written.load(Relaxed));
     }
 }
 

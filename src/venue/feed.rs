@@ -48,7 +48,7 @@ const WISHES: usize = 256;
 /// How long links may take to say good-bye.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How often open interest is asked for.
-const OPEN_INTEREST_EVERY: Duration = Duration::from_secs(60);
+const OPEN_INTEREST_EVERY: Duration = Duration::from_mins(1);
 
 /// How a feed behaves.
 #[derive(Clone)]
@@ -108,8 +108,8 @@ impl FeedConfig {
             answer: Duration::from_secs(10),
             reconnect: (Duration::from_millis(250), Duration::from_secs(30)),
             refetch: (Duration::from_millis(100), Duration::from_secs(30)),
-            renew: Duration::from_secs(23 * 3_600),
-            refresh: Duration::from_secs(600),
+            renew: Duration::from_hours(23),
+            refresh: Duration::from_mins(10),
             exposed: Arc::new(|_| false),
             recorder: None,
             ws: WsLimits::default(),
@@ -527,9 +527,9 @@ impl Feed {
         if !subscribe {
             self.fetcher.forget(at);
             if let Some(feeding) = shared.instruments.get(at) {
-                TopicKind::ALL
-                    .into_iter()
-                    .for_each(|kind| feeding.forget(kind));
+                for kind in TopicKind::ALL {
+                    feeding.forget(kind);
+                }
             }
             shared.lost(id, LossReason::Unsubscribed, Lost::All);
             shared.kernel.ring();

@@ -358,6 +358,7 @@ impl Harness {
             feeds: vec![Arc::new(feed)],
             journal: Arc::new(journal),
             store: Some(Arc::new(store)),
+            recorder: Some(Arc::default()),
             mode: Mode::Paper,
             venues: vec![VenueId::Binance, VenueId::Sim],
             intervals: vec!["1h".parse().expect("interval"), Interval::MINUTE],

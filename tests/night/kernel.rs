@@ -255,7 +255,11 @@ impl Shell {
                 if market.book.last_id() != last {
                     complain(&format!("at {}, not at {last}", market.book.last_id()));
                 }
-                let shown = if number % 256 == 0 { usize::MAX } else { 3 };
+                let shown = if number.is_multiple_of(256) {
+                    usize::MAX
+                } else {
+                    3
+                };
                 let side = |side| -> Vec<(i64, i64)> {
                     let levels = book.levels(side).take(shown);
                     levels.map(|l| (l.price.0, l.qty.0)).collect()

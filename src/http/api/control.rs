@@ -185,6 +185,17 @@ pub(in crate::http) fn status(call: &Call) -> Reply {
             j.key("bytes").int(state.journal.bytes.load(Relaxed));
             j.key("batches").int(state.journal.batches.load(Relaxed));
         });
+        j.key("recorder");
+        match &state.recorder {
+            None => j.null(),
+            Some(recorder) => j.object(|j| {
+                j.key("up").bool(recorder.recording.load(Relaxed));
+                j.key("frames").int(recorder.frames.load(Relaxed));
+                j.key("dropped").int(recorder.dropped.load(Relaxed));
+                j.key("bytes").int(recorder.bytes_written.load(Relaxed));
+                j.key("files").int(recorder.files.load(Relaxed));
+            }),
+        }
         j.key("store");
         match &state.store {
             None => j.null(),
