@@ -35,9 +35,9 @@ async fn lost_doubled_and_swapped_messages_show_in_the_links() {
     let mut client = usdm(&sim).await;
     let id = |event: &Value, name: &str| event[name].as_u64().expect("id");
 
+    let mut last = depth(&mut client).await;
     let dropped = sim.handle.inject(on_depth(FaultKind::Drop));
     let dropped = sim.handle.happened(dropped).await;
-    let mut last = depth(&mut client).await;
     let gap = loop {
         let next = depth(&mut client).await;
         let (before, link) = (id(&last, "u"), id(&next, "pu"));

@@ -106,14 +106,19 @@ impl Link {
                     Ok(next) => connection = next,
                     Err(end) => {
                         self.tell(false).await;
+                        self.mark_hole();
                         self.lost();
                         return end;
                     }
                 },
             }
         };
-        connection.close(matches!(end, LinkEnd::Left)).await;
+        let wanted = matches!(end, LinkEnd::Left);
+        connection.close(wanted).await;
         self.tell(false).await;
+        if !wanted {
+            self.mark_hole();
+        }
         self.lost();
         end
     }
@@ -262,11 +267,15 @@ impl Link {
         );
     }
 
-    /// Tells the kernel, and who reads the recording, what is not to be trusted any more.
-    fn lost(&self) {
+    /// Tells who reads the recording that nobody knows what comes next.
+    fn mark_hole(&self) {
         if let Some(recorder) = &self.shared.config.recorder {
             recorder.gap(self.shared.status.venue, self.shared.clock.now());
         }
+    }
+
+    /// Tells the kernel what is not to be trusted any more.
+    fn lost(&self) {
         for (at, feeding) in self.shared.instruments.iter().enumerate() {
             let mut kinds = (false, false);
             for feed in self.shard.feeds.iter().filter(|feed| feed.at == at) {
