@@ -121,7 +121,7 @@ async fn start() -> Stage {
         config.stall = Duration::from_millis(1_500);
         config.answer = Duration::from_secs(5);
         config.reconnect = (Duration::from_millis(50), Duration::from_secs(2));
-        config.renew = Duration::from_secs(25);
+        config.renew = Duration::from_secs(6);
         config.history_candles = 50;
         config.refresh = Duration::from_secs(20);
         let wiring = FeedWiring {
