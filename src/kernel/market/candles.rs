@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
-use super::log::CandleLog;
+use super::candle_log::CandleLog;
 use crate::kernel::event::{Candle, History, Kline, Trade};
 use crate::kernel::indicators::{Kept, Values};
 use crate::kernel::types::{Instrument, Interval, MILLISECOND, Price, Time};

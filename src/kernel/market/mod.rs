@@ -3,15 +3,15 @@
 mod book;
 mod candles;
 mod levels;
-mod log;
+mod candle_log;
 mod sync;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 pub use book::Book;
+pub use candle_log::{CandleLog, Candles};
 pub use candles::{Progress, Series};
-pub use log::{CandleLog, Candles};
 pub use sync::{Step, SyncedBook};
 
 use super::event::{
