@@ -393,7 +393,9 @@ impl Feed {
                     *slot = None;
                 }
             }
-            if news.up {
+            let feeding = shared.instruments.get(feed.at);
+            let wanted = feeding.map(|f| f.stream(feed.topic.kind));
+            if news.up && wanted.is_some_and(|s| s.subscribed.load(Ordering::Relaxed)) {
                 self.begin(feed.at, feed.topic.kind);
             }
         }

@@ -51,10 +51,11 @@ struct Request {
 }
 
 impl Connection {
-    /// Connects, subscribes to the whole shard, and waits for the answers.
+    /// Connects, subscribes to the shard but for what is `left_out`, and waits for the answers.
     pub(super) async fn open(
         shared: &Arc<Shared>,
         shard: &Arc<Shard>,
+        left_out: &[usize],
         gate: Gate,
     ) -> Result<Self, LinkEnd> {
         let config = &shared.config;
@@ -87,7 +88,8 @@ impl Connection {
             heard,
             since: now,
         };
-        let all: Vec<usize> = (0..shard.feeds.len()).collect();
+        let wanted = (0..shard.feeds.len()).filter(|at| !left_out.contains(at));
+        let all: Vec<usize> = wanted.collect();
         connection.request(true, &all).await?;
         while !connection.open.is_empty() {
             let wait = timeout(config.answer, connection.next()).await;

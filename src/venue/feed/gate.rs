@@ -139,6 +139,7 @@ impl Gate {
                 && let Some(feeding) = shared.feeding(event.instrument)
                 && reached(feeding, snapshot.last_id)
             {
+                feeding.awaits_snapshot.set(Time::ZERO);
                 continue;
             }
             deliver(shared, event);

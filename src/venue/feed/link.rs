@@ -61,7 +61,8 @@ impl Link {
         let mut backoff = Backoff::new(config.reconnect.0, config.reconnect.1, self.seed);
         let mut connections = 0_u64;
         loop {
-            let opening = Connection::open(&self.shared, &self.shard, Gate::new(true));
+            let opening =
+                Connection::open(&self.shared, &self.shard, &self.left_out, Gate::new(true));
             let end = match opening.await {
                 Ok(connection) => {
                     connections += 1;
@@ -206,7 +207,7 @@ impl Link {
         let config = &shared.config;
         let mut backoff = Backoff::new(config.reconnect.0, config.reconnect.1, self.seed);
         let next = loop {
-            let opening = Connection::open(&shared, &self.shard, Gate::new(false));
+            let opening = Connection::open(&shared, &self.shard, &self.left_out, Gate::new(false));
             tokio::pin!(opening);
             let opened = loop {
                 tokio::select! {
