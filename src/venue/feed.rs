@@ -449,6 +449,10 @@ impl Feed {
                     if let Some(feeding) = shared.feeding(event.instrument)
                         && let MarketData::Snapshot(snapshot) = &event.data
                     {
+                        let stream = feeding.stream(TopicKind::Depth);
+                        if !stream.subscribed.load(Ordering::Relaxed) {
+                            continue; // no updates would follow it
+                        }
                         // The stream may be further already.
                         feeding
                             .depth_id
@@ -487,6 +491,7 @@ impl Feed {
         let Some(feeding) = shared.instruments.get(at) else {
             return;
         };
+        feeding.wants_book.store(true, Ordering::Relaxed);
         let stream = feeding.stream(TopicKind::Depth);
         if !stream.subscribed.load(Ordering::Relaxed) {
             return; // the next subscription begins with a fresh book

@@ -244,13 +244,16 @@ impl Fetcher {
     ) -> Fetched {
         let result = match result {
             Some(Ok(fetched)) => {
-                // A book that was lost meanwhile asks for itself again.
+                // A book that was lost meanwhile cannot begin with it.
                 let stale = matches!(job, Job::Snapshot(_) | Job::Probe(_));
-                return if stale && epoch != self.epoch(job) {
-                    Fetched::Nothing
-                } else {
-                    fetched
-                };
+                if !stale || epoch == self.epoch(job) {
+                    return fetched;
+                }
+                if job.insists() {
+                    // Whoever asked for it meanwhile was told that it is under way.
+                    self.request(job);
+                }
+                return Fetched::Nothing;
             }
             Some(Err(error)) => Some(error),
             None => None,

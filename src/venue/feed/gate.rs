@@ -137,6 +137,7 @@ impl Gate {
             if let MarketData::Snapshot(snapshot) = &event.data
                 && snapshot.last_id > 1
                 && let Some(feeding) = shared.feeding(event.instrument)
+                && !feeding.wants_book.load(Ordering::Relaxed)
                 && reached(feeding, snapshot.last_id)
             {
                 feeding.awaits_snapshot.set(Time::ZERO);

@@ -33,6 +33,8 @@ pub struct Feeding {
     pub(super) candle_traded_at: AtomicI64,
     /// The stream's own snapshot is awaited since then; zero when it is not.
     pub(super) awaits_snapshot: Moment,
+    /// The kernel wants the book anew.
+    pub(super) wants_book: AtomicBool,
     /// Goes up with every loss of the connection that carries depth: what was asked for before
     /// is not delivered.
     pub(super) epoch: AtomicU64,
@@ -70,6 +72,7 @@ impl Feeding {
             candle_last: AtomicU64::new(0),
             candle_traded_at: AtomicI64::new(0),
             awaits_snapshot: Moment::default(),
+            wants_book: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
         }
     }
@@ -105,6 +108,7 @@ impl Feeding {
                 self.depth_seq.store(snapshot.seq, Ordering::Relaxed);
                 if snapshot.window.is_some() {
                     self.awaits_snapshot.set(Time::ZERO);
+                    self.wants_book.store(false, Ordering::Relaxed);
                 }
                 TopicKind::Depth
             }
