@@ -344,9 +344,13 @@ async fn heavy_a_night_with_every_fault_ends_with_every_book_right() {
             status.venue
         );
         assert!(status.reconnects.load(Ordering::Relaxed) > 0);
-        assert!(status.replaced.load(Ordering::Relaxed) > 0);
         assert!(status.stalls.load(Ordering::Relaxed) > 0);
     }
+    let replaced = stage
+        .statuses
+        .iter()
+        .map(|s| s.replaced.load(Ordering::Relaxed));
+    assert!(replaced.sum::<u64>() > 0);
     let (first, last) = (memory.unwrap(), kernel::resident_bytes());
     println!(
         "memory: {} MB after a third, {} MB at the end",

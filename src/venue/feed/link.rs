@@ -142,8 +142,8 @@ impl Link {
                     Control::Shutdown => return Served::Renew("the venue announced its shutdown"),
                     Control::Ended(why) => Err(LinkEnd::Reader(why)),
                 },
-                Some(wish) = self.wishes.recv() => self.carry_out(wish, connection).await,
                 () = &mut renew => return Served::Renew("the connection is old"),
+                Some(wish) = self.wishes.recv() => self.carry_out(wish, connection).await,
                 _ = pings.tick(), if every > 0 => connection.ping().await,
                 _ = check.tick() => self.check(connection, every)
             };
@@ -180,9 +180,26 @@ impl Link {
 
     async fn carry_out(&mut self, wish: Wish, connection: &mut Connection) -> Result<(), LinkEnd> {
         match wish {
-            Wish::Renew(topics) => {
+            Wish::Renew(mut topics) => {
+                // Many at once go in few messages: the venue counts those.
+                let mut other = None;
+                while let Ok(next) = self.wishes.try_recv() {
+                    match next {
+                        Wish::Renew(more) => topics.extend(more),
+                        wish => {
+                            other = Some(wish);
+                            break;
+                        }
+                    }
+                }
+                topics.sort_unstable();
+                topics.dedup();
                 connection.request(false, &topics).await?;
-                connection.request(true, &topics).await
+                connection.request(true, &topics).await?;
+                match other {
+                    Some(wish) => Box::pin(self.carry_out(wish, connection)).await,
+                    None => Ok(()),
+                }
             }
             Wish::Subscribe(true, topics) => {
                 self.left_out.retain(|at| !topics.contains(at));
