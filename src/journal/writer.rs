@@ -172,7 +172,7 @@ fn run(
             return Ok(());
         }
         let pause = writer.pause(clock.now(), last_sync);
-        shared.bell.sleep(pause, || {
+        shared.bell.wait(pause, || {
             !shared.queue.is_empty() || shared.closing.load(Ordering::Acquire)
         });
     }

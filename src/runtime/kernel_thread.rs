@@ -310,6 +310,6 @@ impl Shell {
             self.durable,
         );
         let ready = || inbox.has_work() || journal.durable() > durable;
-        inbox.bell().sleep(Duration::from_nanos(until), ready);
+        inbox.bell().wait(Duration::from_nanos(until), ready);
     }
 }

@@ -44,7 +44,7 @@ impl Bell {
     }
 
     /// Parks the adopted thread until a ring or `timeout`, unless `ready` says there is work.
-    pub fn sleep(&self, timeout: Duration, ready: impl Fn() -> bool) {
+    pub fn wait(&self, timeout: Duration, ready: impl Fn() -> bool) {
         self.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if !ready() {
@@ -391,7 +391,7 @@ mod tests {
             while seen < 1_000 {
                 inbox
                     .bell()
-                    .sleep(Duration::from_mins(1), || inbox.has_work());
+                    .wait(Duration::from_mins(1), || inbox.has_work());
                 while inbox.market().is_some() {
                     seen += 1;
                 }

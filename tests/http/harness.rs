@@ -314,7 +314,7 @@ impl Harness {
             while !inbox.is_closed() {
                 inbox
                     .bell()
-                    .sleep(PATIENCE, || inbox.has_work() || inbox.is_closed());
+                    .wait(PATIENCE, || inbox.has_work() || inbox.is_closed());
                 while let Some(envelope) = inbox.command() {
                     match answering(envelope.kind, &views) {
                         Some(outcome) => drop(envelope.reply.send(outcome)),

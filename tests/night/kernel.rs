@@ -179,7 +179,7 @@ impl Shell {
             if touched.is_empty() {
                 inbox
                     .bell()
-                    .sleep(Duration::from_millis(50), || inbox.has_work());
+                    .wait(Duration::from_millis(50), || inbox.has_work());
                 continue;
             }
             for at in touched {

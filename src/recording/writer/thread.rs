@@ -122,10 +122,10 @@ impl Writer {
         let Some(trouble) = &self.trouble else {
             return shared
                 .bell
-                .sleep(self.patience, || closing() || shared.is_urgent());
+                .wait(self.patience, || closing() || shared.is_urgent());
         };
         let left = u64::try_from(trouble.until.since(now)).unwrap_or(0);
-        shared.bell.sleep(Duration::from_nanos(left), closing);
+        shared.bell.wait(Duration::from_nanos(left), closing);
     }
 
     /// Takes what is queued, writing full blocks on the way; stops at a failure. Whether nothing is

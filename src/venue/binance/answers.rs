@@ -104,42 +104,33 @@ fn candle(open_time: Time, row: &[Option<&str>; 9], scales: Scales) -> Result<Ca
 
 /// Reads `GET /time`.
 pub fn decode_server_time(body: &[u8]) -> Result<Time> {
-    let text = std::str::from_utf8(body).map_err(|_| DecodeError::Utf8)?;
-    let mut scanner = Scanner::new(text);
-    let mut found: Option<&str> = None;
-    scanner.object(|key, scanner| {
-        let raw = scanner.raw()?;
-        if key == "serverTime" && found.replace(raw).is_some() {
-            return Err(DecodeError::Duplicate(key.to_owned()));
-        }
-        Ok(())
-    })?;
-    scanner.end()?;
-    value::time(
-        "serverTime",
-        found.ok_or(DecodeError::Missing("serverTime"))?,
-    )
+    value::time("serverTime", field(body, "serverTime")?)
 }
 
-/// Reads `GET /openInterest` of futures.
+/// Reads `GET /openInterest` of futures: contracts, in the base asset at the quantity scale.
 pub fn decode_open_interest(body: &[u8], instrument: &Instrument) -> Result<Derivative> {
-    let text = std::str::from_utf8(body).map_err(|_| DecodeError::Utf8)?;
-    let mut scanner = Scanner::new(text);
-    let mut found: Option<&str> = None;
-    scanner.object(|key, scanner| {
-        let raw = scanner.raw()?;
-        if key == "openInterest" && found.replace(raw).is_some() {
-            return Err(DecodeError::Duplicate(key.to_owned()));
-        }
-        Ok(())
-    })?;
-    scanner.end()?;
-    let raw = found.ok_or(DecodeError::Missing("openInterest"))?;
+    let raw = field(body, "openInterest")?;
     let digits = instrument.qty_scale.digits();
     Ok(Derivative {
         open_interest: Some(value::truncated_volume("openInterest", raw, digits)?),
         ..Derivative::default()
     })
+}
+
+/// The raw value of one field of an object.
+fn field<'a>(body: &'a [u8], name: &'static str) -> Result<&'a str> {
+    let text = std::str::from_utf8(body).map_err(|_| DecodeError::Utf8)?;
+    let mut scanner = Scanner::new(text);
+    let mut found = None;
+    scanner.object(|key, scanner| {
+        let raw = scanner.raw()?;
+        if key == name {
+            value::set(&mut found, key, raw)?;
+        }
+        Ok::<(), DecodeError>(())
+    })?;
+    scanner.end()?;
+    found.ok_or(DecodeError::Missing(name))
 }
 
 /// What an answer other than 200 means. A pause without `Retry-After`: to the next minute when
