@@ -3,11 +3,14 @@
 //! `cargo bench` measures; `cargo test --benches` runs everything once, so that it cannot rot. Numbers
 //! and how to read them: `benches/README.md`.
 
+mod baseline;
 mod book;
 mod decode;
 mod indicators;
+mod latency;
 mod memory;
 mod orders;
+mod queue;
 mod record;
 mod recordings;
 mod sorted_vector;
@@ -81,9 +84,17 @@ fn main() {
         clock: Clock::start(),
         rounds: if measure { 15 } else { 1 },
     };
-    let mut args = std::env::args();
-    if let Some(count) = args.find_map(|arg| arg.strip_prefix(memory::FILL).map(str::to_owned)) {
-        return memory::fill(count.parse().expect("a number of instruments"));
+    for arg in std::env::args() {
+        // This program, run by itself to fill a process of its own.
+        if let Some(count) = arg.strip_prefix(memory::FILL) {
+            return memory::fill(count.parse().expect("a number of instruments"));
+        }
+        if let Some(count) = arg.strip_prefix(orders::FILL) {
+            return orders::fill_table(count.parse().expect("a number of orders"));
+        }
+        if let Some(count) = arg.strip_prefix(baseline::FILL) {
+            return baseline::fill(count.parse().expect("a number of orders"));
+        }
     }
     let recordings = recordings::all();
     let wanted = wanted();
@@ -96,7 +107,9 @@ fn main() {
         ("indicators", &|| indicators::bench(&bench)),
         ("step", &|| step::bench(&bench, &recordings[0])),
         ("tick", &|| tick::bench(&bench, &recordings)),
-        ("orders", &|| orders::bench(&bench, measure)),
+        ("baseline", &|| baseline::bench(measure)),
+        ("queue", &|| queue::bench(measure)),
+        ("orders", &|| orders::bench(measure)),
         ("memory", &memory::bench),
         ("record", &|| record::bench(&bench, &recordings[0])),
     ] {

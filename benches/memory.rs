@@ -14,6 +14,7 @@ use hean::kernel::types::{
     Time, VenueId,
 };
 use hean::kernel::{Kernel, KernelConfig, Start};
+use hean::venue::sim::paper::PaperConfig;
 
 const INTERVALS: [&str; 5] = ["1s", "1m", "5m", "15m", "1h"];
 const NOW: Time = Time(1_791_284_980_000_000_000);
@@ -28,20 +29,29 @@ pub(crate) fn bench() {
         "\nmemory: 1,000 levels a side, 5 intervals × 1,000 candles, default indicators, views published"
     ));
     for (instruments, limit) in [(10, 20), (200, 150)] {
-        let program = std::env::current_exe().expect("this program");
-        let told = Command::new(program)
-            .arg(format!("{FILL}{instruments}"))
-            .output()
-            .expect("a child");
-        let told = String::from_utf8_lossy(&told.stdout);
-        let bytes: f64 = told.trim().parse().expect("a number of bytes");
-        let mb = bytes / f64::from(1 << 20);
+        let mb = in_child(&format!("{FILL}{instruments}")) / f64::from(1 << 20);
         drop(writeln!(
             out,
             "  {instruments:>3} instruments {mb:>10.1} MB resident, {:.2} of the {limit} MB allowed",
             mb / f64::from(limit)
         ));
     }
+}
+
+/// Runs this program with one argument, by which it fills itself with something, and returns the bytes
+/// that it tells of.
+pub(crate) fn in_child(argument: &str) -> f64 {
+    let program = std::env::current_exe().expect("this program");
+    let told = Command::new(program).arg(argument).output();
+    let told = String::from_utf8(told.expect("a child").stdout).expect("text");
+    told.trim().parse().expect("a number of bytes")
+}
+
+/// Bytes of this process that are in memory.
+pub(crate) fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    let pages: Option<u64> = status.split(' ').nth(1).and_then(|n| n.parse().ok());
+    pages.expect("resident pages") * 4_096
 }
 
 /// Fills a kernel with `instruments` and says how much of this process is resident.
@@ -56,7 +66,7 @@ pub(crate) fn fill(instruments: u16) {
         ..KernelConfig::default()
     };
     let kernel = Kernel::new(config, Ledger::new(10_000)).expect("kernel");
-    let mut engine = Engine::new(kernel, 0, false);
+    let mut engine = Engine::new(kernel, PaperConfig::default(), false);
     let mut effects = Effects::new();
     let published = Published::new(all.clone(), &intervals);
     let start = Start {
@@ -87,13 +97,7 @@ pub(crate) fn fill(instruments: u16) {
         engine.kernel_mut().publish(&published);
     }
     engine.kernel_mut().publish_all(&published);
-    let status = std::fs::read_to_string("/proc/self/statm").expect("statm");
-    let pages: u64 = status
-        .split(' ')
-        .nth(1)
-        .and_then(|n| n.parse().ok())
-        .expect("resident pages");
-    drop(writeln!(std::io::stdout().lock(), "{}", pages * 4_096));
+    drop(writeln!(std::io::stdout().lock(), "{}", resident()));
     drop(published);
 }
 

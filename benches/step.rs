@@ -5,6 +5,7 @@ use hean::kernel::event::{Effects, Input, Stamped};
 use hean::kernel::ledger::Ledger;
 use hean::kernel::types::{Instrument, Interval, Money, Time};
 use hean::kernel::{Kernel, KernelConfig, Start};
+use hean::venue::sim::paper::PaperConfig;
 
 use crate::recordings::Recording;
 use crate::{Bench, Case, decode};
@@ -13,7 +14,7 @@ use crate::{Bench, Case, decode};
 pub(crate) fn engine(config: KernelConfig, instrument: Instrument) -> Engine {
     let kept = config.orders_kept;
     let kernel = Kernel::new(config, Ledger::new(kept)).expect("kernel");
-    let mut engine = Engine::new(kernel, 0, false);
+    let mut engine = Engine::new(kernel, PaperConfig::default(), false);
     let start = Start {
         time: Time(1),
         version: "bench".to_owned(),

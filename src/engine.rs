@@ -9,7 +9,7 @@ use crate::kernel::event::{Effect, Effects, Input, Seq, Stamped};
 use crate::kernel::ledger::LedgerError;
 use crate::kernel::types::{InstrumentId, Time};
 use crate::kernel::{Kernel, Start};
-use crate::venue::sim::paper::PaperVenue;
+use crate::venue::sim::paper::{PaperConfig, PaperVenue, Said};
 
 /// Kernel and paper venue.
 #[derive(Debug)]
@@ -25,11 +25,10 @@ pub struct Engine {
 impl Engine {
     /// Around a kernel that has not started. Without a `journal`, the engine itself tells the kernel
     /// that records are durable.
-    pub fn new(kernel: Kernel, latency_ns: i64, journal: bool) -> Self {
-        let paper = PaperVenue::new(latency_ns);
+    pub fn new(kernel: Kernel, paper: PaperConfig, journal: bool) -> Self {
         Self {
             kernel,
-            paper,
+            paper: PaperVenue::new(paper),
             durable: Seq(0),
             journal,
             scratch: Effects::new(),
@@ -44,10 +43,9 @@ impl Engine {
     ) -> Result<Vec<InstrumentId>, LedgerError> {
         let time = start.time;
         self.durable = self.kernel.ledger().seq();
-        let active = self.kernel.start(start, effects)?;
-        for order in self.kernel.ledger().orders().open() {
-            self.paper.restore(order, time);
-        }
+        let active = self.kernel.start(start, &mut self.scratch)?;
+        self.paper.restore(&self.kernel, time);
+        self.hand_out(time, effects);
         self.settle(time, effects);
         Ok(active)
     }
@@ -98,6 +96,7 @@ impl Engine {
             }
             Input::Market(_)
             | Input::Report(_)
+            | Input::Account(_)
             | Input::Command(_)
             | Input::JournalFull(_)
             | Input::Tick => {}
@@ -114,41 +113,37 @@ impl Engine {
 
     /// Kernel and venue answer each other until neither has anything to say.
     fn settle(&mut self, time: Time, effects: &mut Effects) {
+        self.paper.advance(&self.kernel, time);
         loop {
-            self.paper.arrive(&self.kernel, time);
-            if let Some(report) = self.paper.next_report() {
-                self.step_kernel(
-                    &Stamped {
-                        time,
-                        input: Input::Report(report),
-                    },
-                    effects,
-                );
-                continue;
-            }
-            let seq = self.kernel.ledger().seq();
-            if self.journal || self.durable == seq {
-                return;
-            }
-            self.durable = seq;
-            self.step_kernel(
-                &Stamped {
-                    time,
-                    input: Input::Journaled { through: seq },
-                },
-                effects,
-            );
-            self.paper.journaled(seq, time);
+            let input = match self.paper.next_report(time) {
+                Some(Said::Order(report)) => Input::Report(report),
+                Some(Said::Account(report)) => Input::Account(report),
+                None if self.paper.arrive(&self.kernel, time) => continue,
+                None => {
+                    let seq = self.kernel.ledger().seq();
+                    if self.journal || self.durable == seq {
+                        return;
+                    }
+                    self.durable = seq;
+                    self.paper.journaled(seq, time);
+                    Input::Journaled { through: seq }
+                }
+            };
+            self.step_kernel(&Stamped { time, input }, effects);
         }
     }
 
     fn step_kernel(&mut self, stamped: &Stamped, effects: &mut Effects) {
         self.kernel.step(stamped, &mut self.scratch);
+        self.hand_out(stamped.time, effects);
+    }
+
+    /// Commands go to the venue, everything else to the shell.
+    fn hand_out(&mut self, time: Time, effects: &mut Effects) {
         for effect in self.scratch.drain(..) {
             match effect {
                 Effect::Submit { after, command } => {
-                    self.paper
-                        .submit(after, command, self.durable, stamped.time);
+                    self.paper.submit(after, command, self.durable, time);
                 }
                 other => effects.push(other),
             }

@@ -21,4 +21,5 @@ pub mod logging;
 pub mod config;
 pub mod setup;
 pub mod cli;
+pub mod client;
 pub mod daemon;

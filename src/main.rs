@@ -9,8 +9,10 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use hean::candle_csv;
 use hean::cli::{
-    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, RecordArgs, ReplayArgs, RunArgs, SimArgs,
+    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, RecordArgs, ReplayArgs, RunArgs, ServerArgs,
+    SideArg, SimArgs,
 };
+use hean::client::{self, Ask, ClientError};
 use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
 use hean::indicator_text;
@@ -72,6 +74,9 @@ fn exit_of(error: &anyhow::Error) -> Exit {
             () => Exit::Failure,
         };
     }
+    if let Some(error) = error.downcast_ref::<ClientError>() {
+        return error.exit();
+    }
     if error.is::<IndicatorError>() {
         return Exit::Usage;
     }
@@ -85,11 +90,33 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Record(args) => run_record(&args, cli.json),
         Command::Replay(args) => run_replay(&args, cli.json),
         Command::Indicators(args) => run_indicators(&args, cli.json),
+        Command::Buy(args) => talk(args.at, &args.ask(SideArg::Buy), cli.json),
+        Command::Sell(args) => talk(args.at, &args.ask(SideArg::Sell), cli.json),
+        Command::Cancel(args) => talk(args.at, &args.ask(), cli.json),
+        Command::CancelAll(args) => talk(args.at, &args.ask(), cli.json),
+        Command::Amend(args) => talk(args.at, &args.ask(), cli.json),
+        Command::Close(args) => talk(args.at, &args.ask(), cli.json),
+        Command::Halt(args) => talk(args.at, &args.ask(), cli.json),
+        Command::Resume(at) => talk(at, &Ask::plain("POST", "/api/v1/resume"), cli.json),
+        Command::Risk(at) => talk(at, &Ask::plain("GET", "/api/v1/risk"), cli.json),
         Command::Config(command) => run_config(&command, cli.json),
         Command::Completions { shell } => {
             Cli::completions(shell, &mut std::io::stdout()).context("cannot write to stdout")
         }
     }
+}
+
+/// Asks the running daemon.
+fn talk(at: ServerArgs, ask: &Ask, json: bool) -> anyhow::Result<()> {
+    let listen = std::env::var("HEAN__HTTP__LISTEN").ok();
+    let addr = client::address(at.server, listen.as_deref());
+    let document = runtime()?.block_on(client::ask(addr, ask))?;
+    if json {
+        print(&document)?;
+    } else {
+        print(client::words(&document).as_bytes())?;
+    }
+    Ok(client::known(&document)?)
 }
 
 /// The daemon.
@@ -251,7 +278,7 @@ fn run_replay(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {
         venue: args.exchange,
         kernel: setup::kernel_config(&settings, args.indicators.clone())?,
         cash: (settings.paper.currency.clone(), settings.paper.cash),
-        latency_ns: i64::try_from(settings.paper.latency.as_nanos()).unwrap_or(i64::MAX),
+        paper: setup::paper(&settings),
         fees: (settings.paper.maker_fee, settings.paper.taker_fee),
         depth: usize::from(args.depth),
     };

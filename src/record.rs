@@ -23,6 +23,7 @@ use crate::setup;
 use crate::status::{JournalStatus, KernelStatus, RecorderStatus};
 use crate::venue::budget::Budgets;
 use crate::venue::feed::{self, FeedWiring};
+use crate::venue::sim::paper::PaperConfig;
 
 /// How often the recorder is asked whether it wants snapshots.
 const WISHES: Duration = Duration::from_secs(1);
@@ -53,7 +54,7 @@ pub async fn run(
 
     let kernel_config = setup::kernel_config(&settings, Vec::new())?;
     let kernel = Kernel::new(kernel_config, Ledger::new(settings.kernel.orders_kept))?;
-    let mut engine = Engine::new(kernel, 0, true);
+    let mut engine = Engine::new(kernel, PaperConfig::default(), true);
     let mut first = Effects::new();
     let start = Start {
         time: clock.now(),

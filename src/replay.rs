@@ -11,6 +11,7 @@ use crate::kernel::event::{
 };
 use crate::kernel::ledger::{Ledger, LedgerError};
 use crate::kernel::market::{Book, Market};
+use crate::kernel::orders::PositionSide;
 use crate::kernel::strategies::StrategyError;
 use crate::kernel::types::{Instrument, InstrumentId, Money, Price, Rate, Side, Time, VenueId};
 use crate::kernel::{Kernel, KernelConfig, Start};
@@ -18,6 +19,7 @@ use crate::recording::{self, Reader, RecordingError, ScannedSymbol, is_hole};
 use crate::runtime::clock::Clock;
 use crate::venue::VenueRow;
 use crate::venue::protocol::{Reading, TradeStream};
+use crate::venue::sim::paper::PaperConfig;
 
 /// Faults that are kept in words.
 const FAULTS_KEPT: usize = 5;
@@ -34,7 +36,7 @@ pub struct ReplayConfig {
     /// Currency and money of the paper account.
     pub cash: (String, Money),
     /// Time of a paper order to the venue, in nanoseconds.
-    pub latency_ns: i64,
+    pub paper: PaperConfig,
     /// Maker and taker fee.
     pub fees: (Rate, Rate),
     /// Levels a side of the books in the result.
@@ -108,7 +110,7 @@ pub fn replay(config: &ReplayConfig, clock: &Clock) -> Result<Replayed, ReplayEr
         config.kernel.clone(),
         Ledger::new(config.kernel.orders_kept),
     )?;
-    let mut engine = Engine::new(kernel, config.latency_ns, false);
+    let mut engine = Engine::new(kernel, config.paper.clone(), false);
     let mut effects = Effects::new();
     let start = Start {
         time: scan.first.unwrap_or(Time::ZERO),
@@ -360,13 +362,13 @@ impl Replayed {
         });
         // Of those that are kept.
         let (mut orders, mut fills) = (0, 0);
-        for order in ledger.orders().iter().filter(|o| o.spec.instrument == id) {
+        for order in ledger.orders().iter().filter(|o| o.instrument == id) {
             orders += 1;
-            fills += order.trade_ids.len();
+            fills += order.trade_ids().count();
         }
         j.key("orders").count(orders);
         j.key("fills").count(fills);
-        let position = ledger.position(id);
+        let position = ledger.position(id, PositionSide::Both);
         j.key("position")
             .decimal(i128::from(position.qty), instrument.qty_scale.digits());
         let open = market

@@ -9,6 +9,7 @@ use crate::kernel::indicators::Spec;
 use crate::kernel::strategies::{self, STRATEGIES, StrategyConfig, StrategyError};
 use crate::kernel::types::{FixedError, Instrument, Interval, IntervalError, Money};
 use crate::status::Mode;
+use crate::venue::sim::paper::PaperConfig;
 
 /// Parameters that every strategy has beside those of its table row.
 const COMMON_PARAMS: [&str; 2] = ["interval", "order_notional"];
@@ -82,11 +83,16 @@ pub fn kernel_config(
         orders_kept: settings.kernel.orders_kept,
         book_levels_max: settings.kernel.book_levels_max,
         waiters_max: default.waiters_max,
-        limits: settings.risk.clone(),
+        limits: settings.risk.limits.clone(),
+        zone_minutes: settings.risk.zone_minutes,
+        answer_timeout_ns: i64::try_from(settings.orders.answer_timeout.as_nanos())
+            .unwrap_or(i64::MAX),
+        positions: settings.paper.position_mode,
         strategies: running
             .iter()
             .map(|(name, params)| strategy(settings, name, params))
             .collect::<Result<_, _>>()?,
+        ..default
     })
 }
 
@@ -159,4 +165,9 @@ fn strategy(
         return Err(SetupError::Interval { strategy, interval });
     }
     Ok(config)
+}
+
+/// How the paper venue behaves.
+pub fn paper(settings: &Settings) -> PaperConfig {
+    settings.paper.venue.clone()
 }

@@ -8,7 +8,12 @@ use hean::config::{
     ConfigError, DataDir, KnownStrategy, Loaded, Origin, Override, Settings, Sources, StoreUrl,
     key_names, load,
 };
+use hean::kernel::portfolio::PositionMode;
+use hean::kernel::risk::RiskLimits;
 use hean::kernel::types::{Money, Rate};
+use hean::venue::sim::paper::PaperConfig;
+use hean::venue::sim::paper::latency::Latency;
+use hean::venue::sim::paper::queue::QueueModel;
 
 fn repo(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -463,7 +468,10 @@ fn only_a_loopback_address_is_listened_on() {
 fn limits_reach_the_types_of_the_kernel() {
     let (_dir, mut sources) = with_file(
         "[risk]\norder_notional_max = '12.5'\nprice_collar = '0.01'\nstale_after_ms = 1500\n\
-         orders_open_max = 3\n[kernel]\nqueue_market = 128\n",
+         orders_open_max = 3\norders_per_second_max = 7\nexposure_notional_max = 99\n\
+         daily_loss_max = 0\ndrawdown_max = '0.1'\nlosing_streak_max = 4\ncool_down_s = 60\n\
+         zone_minutes = -300\nhalt_flattens = true\n[kernel]\nqueue_market = 128\n\
+         [orders]\nanswer_timeout_ms = 2500\n",
     );
     env(
         &mut sources,
@@ -473,12 +481,33 @@ fn limits_reach_the_types_of_the_kernel() {
     env(&mut sources, "HEAN__RUN__SYMBOLS", "SOLUSDT, ada-usdt");
     let settings = loaded(&sources).settings;
     assert_eq!(
-        settings.risk.order_notional_max,
+        settings.risk.limits.order_notional_max,
         Money::parse("12.5").expect("amount")
     );
-    assert_eq!(settings.risk.price_collar, Rate(1_000_000));
-    assert_eq!(settings.risk.stale_after_ns, 1_500_000_000);
-    assert_eq!(settings.risk.orders_open_max, 3);
+    assert_eq!(settings.risk.limits.price_collar, Rate(1_000_000));
+    assert_eq!(settings.risk.limits.stale_after_ns, 1_500_000_000);
+    let kernel = hean::setup::kernel_config(&settings, Vec::new()).expect("settings fit");
+    assert_eq!(
+        kernel.limits,
+        RiskLimits {
+            order_notional_max: Money::parse("12.5").expect("amount"),
+            exposure_notional_max: Money::whole(99),
+            orders_open_max: 3,
+            orders_per_second_max: 7,
+            price_collar: Rate(1_000_000),
+            stale_after_ns: 1_500_000_000,
+            daily_loss_max: Money::ZERO,
+            drawdown_max: Rate(10_000_000),
+            losing_streak_max: 4,
+            cool_down_ns: 60_000_000_000,
+            ..RiskLimits::default()
+        }
+    );
+    assert_eq!(
+        (kernel.zone_minutes, kernel.answer_timeout_ns),
+        (-300, 2_500_000_000)
+    );
+    assert!(settings.risk.halt_flattens);
     assert_eq!(settings.kernel.capacities.market, 128);
     assert_eq!(settings.run.symbols.len(), 2);
     let binance = hean::kernel::types::VenueId::Binance;
@@ -490,6 +519,50 @@ fn limits_reach_the_types_of_the_kernel() {
             "sim.ws=ws://127.0.0.1:8090"
         ]
     );
+}
+
+#[test]
+fn the_paper_venue_behaves_as_it_is_told() {
+    let (_dir, mut sources) = with_file(
+        "[paper]\nposition_mode = 'hedge'\nlatency = 'p50=3ms,max=9ms'\nqueue_model = 'probability:2'\n\
+         seed = 11\nliquidation_fee = '0.005'\n",
+    );
+    env(&mut sources, "HEAN__PAPER__REPORT_LATENCY", "250us");
+    let settings = loaded(&sources).settings;
+    assert_eq!(
+        hean::setup::paper(&settings),
+        PaperConfig {
+            order_latency: Latency::parse("p50=3ms,max=9ms").expect("latency"),
+            report_latency: Latency::Constant(250_000),
+            queue: QueueModel::Probability { power: 2 },
+            seed: 11,
+            liquidation_fee: Rate(500_000),
+        }
+    );
+    let kernel = hean::setup::kernel_config(&settings, Vec::new()).expect("settings fit");
+    assert_eq!(kernel.positions, PositionMode::Hedge);
+    for (text, want) in [
+        ("latency = 5", "a string in quotes"),
+        ("latency = '5'", "such as 5ms"),
+        ("latency = '61s'", "from 0 to 60s"),
+        ("latency_ms = 5", "did you mean paper.latency?"),
+        ("queue_model = 'hopeful'", "conservative"),
+        ("position_mode = 'both'", "\"one_way\", \"hedge\""),
+        ("liquidation_fee = '0.2'", "a rate from"),
+    ] {
+        let got = problems_of(&format!("[paper]\n{text}\n"));
+        assert!(got.contains(want), "{text}: {got}");
+    }
+    for (text, want) in [
+        ("zone_minutes = 900", "from -720 to 840"),
+        ("daily_loss_max = '-1'", "zero or more"),
+        ("cool_down_s = 0", "(seconds)"),
+        ("drawdown_max = '1.5'", "a rate from"),
+        ("orders_per_second_max = -1", "from 0 to 100000"),
+    ] {
+        let got = problems_of(&format!("[risk]\n{text}\n"));
+        assert!(got.contains(want), "{text}: {got}");
+    }
 }
 
 #[test]

@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "http/account.rs"]
+mod account;
+#[path = "http/client.rs"]
+mod client;
 #[path = "http/commands.rs"]
 mod commands;
 #[path = "http/harness.rs"]
 mod harness;
+#[path = "http/kinds.rs"]
+mod kinds;
 #[path = "http/limits.rs"]
 mod limits;
 #[path = "http/metrics.rs"]

@@ -9,6 +9,7 @@ use std::io::Read as _;
 use hean::kernel::event::{Candle, History};
 use hean::kernel::indicators::{Bar, INDICATORS, Kept, Spec};
 use hean::kernel::market::Series;
+use hean::kernel::orders::Origin;
 use hean::kernel::strategies::View;
 use hean::kernel::types::{
     Instrument, InstrumentId, InstrumentName, Interval, MINUTE, Price, Scale, Time, VenueId,
@@ -149,6 +150,7 @@ fn a_series_keeps_any_indicator_for_a_strategy() {
     let view = View {
         instrument_id: InstrumentId(0),
         instrument: &instrument,
+        origin: Origin::Operator,
         series: &series,
         position: 0,
         orders_open: 0,

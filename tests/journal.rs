@@ -18,11 +18,15 @@ use hean::status::JournalStatus;
 
 fn record(seq: u64) -> Sequenced {
     let record = if seq.is_multiple_of(3) {
-        Record::Equity(Money(i128::from(seq) << 70))
+        Record::Equity {
+            equity: Money(i128::from(seq) << 70),
+            zone_minutes: 0,
+        }
     } else {
         Record::Transfer {
             asset: "USDT".repeat(usize::try_from(seq % 50).unwrap()),
             amount: Money(-i128::from(seq)),
+            value: Money(-i128::from(seq)),
         }
     };
     Sequenced {
@@ -260,6 +264,7 @@ fn a_record_that_does_not_fit_the_state_is_named() {
         record: Record::Transfer {
             asset: "USDT".to_owned(),
             amount: Money(i128::MAX),
+            value: Money(i128::MAX),
         },
         ..record(2)
     };

@@ -23,6 +23,8 @@ use hean::kernel::types::{
 };
 use hean::replay::{ReplayConfig, Replayed, replay};
 use hean::runtime::clock::Clock;
+use hean::venue::sim::paper::PaperConfig;
+use hean::venue::sim::paper::latency::Latency;
 use recordings::recordings;
 
 /// One level far from the market, at 200,000, has a sixth digit: older than today's lot size.
@@ -34,7 +36,10 @@ fn config(venue: VenueId, files: &[PathBuf]) -> ReplayConfig {
         venue,
         kernel: KernelConfig::default(),
         cash: ("USDT".to_owned(), Money::parse("100000").expect("amount")),
-        latency_ns: 5_000_000,
+        paper: PaperConfig {
+            order_latency: Latency::Constant(5_000_000),
+            ..PaperConfig::default()
+        },
         fees: (Rate(100_000), Rate(100_000)),
         depth: 50,
     }

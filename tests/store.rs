@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use hean::kernel::event::{Record, Seq, Sequenced};
 use hean::kernel::ledger::Ledger;
+use hean::kernel::orders::PositionSide;
 use hean::kernel::types::Money;
 use hean::store::StoreError;
 use store_support::{ORDERS_KEPT, Proxy, Server, World, server, settings};
@@ -60,7 +61,7 @@ async fn verify(world: &World, server: &Server, first_seq: u64) {
         let hash = redis
             .hash(&format!("hean:{{default}}:order:{}", order.id))
             .await;
-        let instrument = ledger.instrument(order.spec.instrument).unwrap();
+        let instrument = ledger.instrument(order.instrument).unwrap();
         let qty = |q: hean::kernel::types::Qty| q.display(instrument.qty_scale).to_string();
         assert_eq!(hash["status"], order.state.name());
         assert_eq!(hash["symbol"], instrument.name.symbol);
@@ -68,11 +69,11 @@ async fn verify(world: &World, server: &Server, first_seq: u64) {
         assert_eq!(hash["filled_quantity"], qty(order.filled));
         assert_eq!(hash["filled_notional"], order.filled_notional.to_string());
         assert_eq!(hash["fee"], order.fee.to_string());
-        assert_eq!(hash["seq"], order.last_seq.0.to_string());
-        assert_eq!(hash["reason"], order.reason);
+        assert_eq!(hash["reason"], order.reason());
     }
     for (index, instrument) in (0_u16..).zip(ledger.instruments()) {
-        let position = ledger.position(hean::kernel::types::InstrumentId(index));
+        let position =
+            ledger.position(hean::kernel::types::InstrumentId(index), PositionSide::Both);
         if !position.is_blank() {
             let key = format!("hean:{{default}}:position:{}", instrument.name);
             let hash = redis.hash(&key).await;
@@ -409,6 +410,7 @@ async fn a_store_that_is_not_ours_is_refused_and_left_alone() {
         record: Record::Transfer {
             asset: "USDT".to_owned(),
             amount: Money(1),
+            value: Money(1),
         },
     }]);
     older.append(200);

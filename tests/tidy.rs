@@ -37,6 +37,7 @@ const DETERMINISTIC: &[&str] = &[
     "src/kernel/",
     "src/venue/sim/matching.rs",
     "src/venue/sim/paper.rs",
+    "src/venue/sim/paper/",
     "src/venue/paper.rs",
 ];
 

@@ -4,9 +4,14 @@
 //! other layer. Data goes to stdout, logs to stderr; see [`Exit`] for exit codes.
 
 mod exit;
+mod trade;
 mod values;
 
 pub use exit::Exit;
+pub use trade::{
+    AmendArgs, CancelAllArgs, CancelArgs, CloseArgs, HaltArgs, OrderArgs, PositionSideArg,
+    ServerArgs, SideArg, TriggerByArg,
+};
 pub use values::{BaseUrl, Endpoint};
 
 use std::io::{self, Write};
@@ -85,6 +90,24 @@ pub enum Command {
     Replay(ReplayArgs),
     /// An indicator over a file of candles, or a list of all
     Indicators(IndicatorsArgs),
+    /// Buy: at the market unless told otherwise
+    Buy(OrderArgs),
+    /// Sell: at the market unless told otherwise
+    Sell(OrderArgs),
+    /// Cancel an order
+    Cancel(CancelArgs),
+    /// Cancel all open orders, or those of a symbol, a side, a strategy
+    CancelAll(CancelAllArgs),
+    /// Change price, trigger or quantity of an order
+    Amend(AmendArgs),
+    /// Cancel a position's orders and close it at the market
+    Close(CloseArgs),
+    /// The kill switch: cancel everything, and let only reductions pass
+    Halt(HaltArgs),
+    /// Let new risk pass again
+    Resume(ServerArgs),
+    /// Limits, their use, and the kill switch
+    Risk(ServerArgs),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -113,6 +113,19 @@ fn bad_values_are_refused_and_named() {
             "name=number",
         ),
         ("hean completions fortran", "fortran"),
+        ("hean buy BTCUSDT", "QUANTITY"),
+        ("hean buy BTCUSDT 1 --quote 5", "cannot be used with"),
+        (
+            "hean buy BTCUSDT 1 --stop 5 --trail 1",
+            "cannot be used with",
+        ),
+        ("hean buy BTCUSDT 1 --activation 5", "--trail"),
+        ("hean sell BTCUSDT 1 --oco-stop 5", "--limit"),
+        ("hean sell BTCUSDT 1 --position-side up", "long"),
+        ("hean amend 7", "--price"),
+        ("hean amend x --price 1", "x"),
+        ("hean halt --flatten --keep", "cannot be used with"),
+        ("hean risk --server localhost", "--server"),
     ] {
         let text = refusal(line);
         assert!(text.contains(word), "{line}: {text}");
@@ -157,6 +170,114 @@ fn values_with_a_syntax_of_their_own() {
         assert!(parse(&line).is_ok(), "{line}");
     }
     assert!(parse("hean indicators --list --json").is_ok());
+}
+
+/// The request that a line means.
+fn asked(line: &str) -> (&'static str, String, String) {
+    let ask = match parse(line).map(|cli| cli.command) {
+        Ok(Command::Buy(args)) => args.ask(SideArg::Buy),
+        Ok(Command::Sell(args)) => args.ask(SideArg::Sell),
+        Ok(Command::Cancel(args)) => args.ask(),
+        Ok(Command::CancelAll(args)) => args.ask(),
+        Ok(Command::Amend(args)) => args.ask(),
+        Ok(Command::Close(args)) => args.ask(),
+        Ok(Command::Halt(args)) => args.ask(),
+        other => panic!("{line}: {other:?}"),
+    };
+    let body = String::from_utf8(ask.body.unwrap_or_default()).expect("text");
+    (ask.method, ask.target, body)
+}
+
+#[test]
+fn an_order_is_typed_as_it_is_sent() {
+    for (line, fields) in [
+        (
+            "hean buy BTCUSDT 0.010",
+            r#""side":"buy","type":"market","quantity":"0.010""#,
+        ),
+        (
+            "hean sell BTCUSDT --quote 50 --limit 7 --time-in-force GTD --expires 9 --post-only",
+            r#""side":"sell","type":"limit","quote_quantity":"50","price":"7","time_in_force":"GTD","expires":"9","post_only":true"#,
+        ),
+        (
+            "hean sell BTCUSDT --close-position --stop 5 --trigger-by mark --position-side long",
+            r#""side":"sell","type":"stop_market","stop_price":"5","trigger_by":"mark","position_side":"long","close_position":true"#,
+        ),
+        (
+            "hean sell BTCUSDT 1 --stop 5 --limit 4 --reduce-only",
+            r#""side":"sell","type":"stop_limit","quantity":"1","price":"4","stop_price":"5","reduce_only":true"#,
+        ),
+        (
+            "hean sell BTCUSDT 1 --take-profit-at 9",
+            r#""side":"sell","type":"take_profit_market","quantity":"1","stop_price":"9""#,
+        ),
+        (
+            "hean sell BTCUSDT 1 --take-profit-at 9 --limit 8",
+            r#""side":"sell","type":"take_profit_limit","quantity":"1","price":"8","stop_price":"9""#,
+        ),
+        (
+            "hean sell BTCUSDT 1 --trail 1.5 --activation 9",
+            r#""side":"sell","type":"trailing_stop","quantity":"1","trail_percent":"1.5","activation_price":"9""#,
+        ),
+        (
+            "hean buy BTCUSDT 1 --take-profit 9 --stop-loss 5:4 --strategy x --client-order-id k",
+            r#""side":"buy","type":"market","quantity":"1","strategy":"x","client_order_id":"k","take_profit":{"trigger_price":"9"},"stop_loss":{"trigger_price":"5","price":"4"}"#,
+        ),
+        (
+            "hean sell BTCUSDT 1 --limit 9 --oco-stop 5:4",
+            r#""side":"sell","type":"limit","quantity":"1","oco":{"price":"9","stop_price":"5","stop_limit_price":"4"}"#,
+        ),
+    ] {
+        let body = format!(r#"{{"symbol":"BTCUSDT",{fields}}}"#);
+        let want = ("POST", "/api/v1/orders".to_owned(), body);
+        assert_eq!(asked(line), want, "{line}");
+    }
+}
+
+#[test]
+fn other_commands_are_the_requests_that_they_mean() {
+    for (line, method, target, body) in [
+        ("hean cancel 7", "DELETE", "/api/v1/orders/7", ""),
+        ("hean cancel-all", "DELETE", "/api/v1/orders", ""),
+        (
+            "hean cancel-all btc/usdt --side sell --strategy x",
+            "DELETE",
+            "/api/v1/orders?symbol=btc%2Fusdt&side=sell&strategy=x",
+            "",
+        ),
+        (
+            "hean amend 7 --price 1 --quantity 2",
+            "PATCH",
+            "/api/v1/orders/7",
+            r#"{"price":"1","quantity":"2"}"#,
+        ),
+        (
+            "hean close sim:X --position-side short",
+            "POST",
+            "/api/v1/positions/sim:X/close?position_side=short",
+            "",
+        ),
+        ("hean halt", "POST", "/api/v1/halt", ""),
+        (
+            "hean halt --flatten",
+            "POST",
+            "/api/v1/halt",
+            r#"{"flatten":true}"#,
+        ),
+        (
+            "hean halt --keep",
+            "POST",
+            "/api/v1/halt",
+            r#"{"flatten":false}"#,
+        ),
+    ] {
+        let want = (method, target.to_owned(), body.to_owned());
+        assert_eq!(asked(line), want, "{line}");
+    }
+    let Ok(Command::Risk(at)) = parse("hean risk --server [::1]:9").map(|c| c.command) else {
+        panic!("risk");
+    };
+    assert_eq!(at.server.map(|a| a.port()), Some(9));
 }
 
 #[test]

@@ -1,16 +1,16 @@
 //! The table of keys: parser, printer, completeness test and suggestions all read it.
 //!
 //! To add a setting: a field with its default in `settings.rs`, a row here, a line in
-//! `config/hean.toml`.
+//! `config/hean.toml`. What is about trading has its rows in `trading_keys.rs`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::raw::{
-    Raw, Wrong, boolean, count, integer, list_of, millis, money_above_zero, one_of, parse_duration,
-    rate, text, word,
+    Raw, Wrong, boolean, count, integer, list_of, millis, one_of, parse_duration, text, word,
 };
 use super::settings::{DataDir, LogFormat, Settings, SyncPolicy, VenueSettings};
+use super::trading_keys::TRADING_KEYS;
 use super::url::{StoreUrl, base_url, check_host};
 use crate::kernel::types::{InstrumentName, Interval, VenueId};
 use crate::status::Mode;
@@ -57,10 +57,10 @@ const INTERVALS_MAX: usize = 16;
 /// Most strategies.
 const STRATEGIES_MAX: usize = 64;
 /// A day, in milliseconds: no timeout is longer.
-const DAY_MS: u64 = 86_400_000;
+pub(super) const DAY_MS: u64 = 86_400_000;
 
 /// A row whose value is one field: path, field, reader, printer.
-macro_rules! key {
+macro_rules! field {
     ($path:literal, $($field:ident).+, |$raw:ident| $read:expr, $get:expr) => {
         Key {
             path: $path,
@@ -73,9 +73,15 @@ macro_rules! key {
         }
     };
 }
+pub(super) use field;
 
-/// Every setting but those of venues and strategies, in the order of `config/hean.toml`.
-pub(super) const KEYS: &[Key] = &[
+/// Every setting but those of venues and strategies.
+pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(TRADING_KEYS)
+}
+
+/// What is not about trading; that is in `trading_keys.rs`.
+const KEYS: &[Key] = &[
     key(
         "run.mode",
         |s, raw| {
@@ -134,13 +140,13 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::texts(&s.run.intervals),
     ),
-    key!(
+    field!(
         "run.strategies",
         run.strategies,
         |raw| list_of(raw, STRATEGIES_MAX, strategy_name)?,
         |s| Raw::texts(&s.run.strategies)
     ),
-    key!("run.demo", run.demo, |raw| boolean(raw)?, |s| Raw::Bool(
+    field!("run.demo", run.demo, |raw| boolean(raw)?, |s| Raw::Bool(
         s.run.demo
     )),
     key(
@@ -152,7 +158,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::Integer(i128::from(s.run.seed)),
     ),
-    key!(
+    field!(
         "http.listen",
         http.listen,
         |raw| {
@@ -162,7 +168,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::Text(s.http.listen.to_string())
     ),
-    key!(
+    field!(
         "http.allowed_hosts",
         http.allowed_hosts,
         |raw| list_of(raw, 64, host_name)?,
@@ -177,118 +183,55 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::Integer(i128::from(s.http.connections_max)),
     ),
-    key!(
+    field!(
         "http.head_bytes_max",
         http.head_bytes_max,
         |raw| count(raw, 8_192, 1 << 20)?,
         |s| size(s.http.head_bytes_max)
     ),
-    key!(
+    field!(
         "http.body_bytes_max",
         http.body_bytes_max,
         |raw| count(raw, 1_024, 16 << 20)?,
         |s| size(s.http.body_bytes_max)
     ),
-    key!(
+    field!(
         "http.header_timeout_ms",
         http.header_timeout,
         |raw| millis(raw, 1, DAY_MS)?,
         |s| Raw::millis(s.http.header_timeout)
     ),
-    key!(
+    field!(
         "http.body_timeout_ms",
         http.body_timeout,
         |raw| millis(raw, 1, DAY_MS)?,
         |s| Raw::millis(s.http.body_timeout)
     ),
-    key!(
+    field!(
         "http.idle_timeout_ms",
         http.idle_timeout,
         |raw| millis(raw, 1, DAY_MS)?,
         |s| Raw::millis(s.http.idle_timeout)
     ),
-    key!(
+    field!(
         "http.write_timeout_ms",
         http.write_timeout,
         |raw| millis(raw, 1, DAY_MS)?,
         |s| Raw::millis(s.http.write_timeout)
     ),
-    key!(
+    field!(
         "http.answer_timeout_ms",
         http.answer_timeout,
         |raw| millis(raw, 1, DAY_MS)?,
         |s| Raw::millis(s.http.answer_timeout)
     ),
-    key!(
+    field!(
         "http.drain_timeout_ms",
         http.drain_timeout,
         |raw| millis(raw, 1, DAY_MS)?,
         |s| Raw::millis(s.http.drain_timeout)
     ),
-    key!(
-        "paper.cash",
-        paper.cash,
-        |raw| money_above_zero(raw)?,
-        |s| Raw::Text(s.paper.cash.to_string())
-    ),
-    key!(
-        "paper.currency",
-        paper.currency,
-        |raw| word(raw, 16, |c| c.is_ascii_alphanumeric())?.to_ascii_uppercase(),
-        |s| Raw::Text(s.paper.currency.clone())
-    ),
-    key!(
-        "paper.maker_fee",
-        paper.maker_fee,
-        |raw| rate(raw, "-0.01", "0.1")?,
-        |s| rate_text(s.paper.maker_fee.0)
-    ),
-    key!(
-        "paper.taker_fee",
-        paper.taker_fee,
-        |raw| rate(raw, "0", "0.1")?,
-        |s| rate_text(s.paper.taker_fee.0)
-    ),
-    key!(
-        "paper.latency_ms",
-        paper.latency,
-        |raw| millis(raw, 0, 60_000)?,
-        |s| Raw::millis(s.paper.latency)
-    ),
-    key!(
-        "risk.order_notional_max",
-        risk.order_notional_max,
-        |raw| money_above_zero(raw)?,
-        |s| Raw::Text(s.risk.order_notional_max.to_string())
-    ),
-    key!(
-        "risk.position_notional_max",
-        risk.position_notional_max,
-        |raw| money_above_zero(raw)?,
-        |s| Raw::Text(s.risk.position_notional_max.to_string())
-    ),
-    key!(
-        "risk.orders_open_max",
-        risk.orders_open_max,
-        |raw| count(raw, 1, 100_000)?,
-        |s| size(s.risk.orders_open_max)
-    ),
-    key!(
-        "risk.price_collar",
-        risk.price_collar,
-        |raw| rate(raw, "0.00000001", "1")?,
-        |s| rate_text(s.risk.price_collar.0)
-    ),
-    key(
-        "risk.stale_after_ms",
-        |s, raw| {
-            let limit = millis(raw, 1, DAY_MS)?;
-            s.risk.stale_after_ns = i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX);
-            Ok(())
-        },
-        |s| Raw::millis(Duration::from_nanos(s.risk.stale_after_ns.unsigned_abs())),
-    ),
-    key!(
+    field!(
         "journal.dir",
         journal.dir,
         |raw| match text(raw)? {
@@ -304,25 +247,25 @@ pub(super) const KEYS: &[Key] = &[
             })
         }
     ),
-    key!(
+    field!(
         "journal.sync",
         journal.sync,
         |raw| one_of(raw, &SYNCS)?,
         |s| name_of(&SYNCS, s.journal.sync)
     ),
-    key!(
+    field!(
         "journal.interval_ms",
         journal.interval,
         |raw| millis(raw, 1, 60_000)?,
         |s| Raw::millis(s.journal.interval)
     ),
-    key!(
+    field!(
         "journal.segment_mib",
         journal.segment_bytes,
         |raw| integer(raw, 1, 1_024)? << 20,
         |s| Raw::Integer(i128::from(s.journal.segment_bytes >> 20))
     ),
-    key!(
+    field!(
         "journal.queue",
         journal.queue,
         |raw| count(raw, 1, 1 << 20)?,
@@ -348,13 +291,13 @@ pub(super) const KEYS: &[Key] = &[
             )
         },
     },
-    key!(
+    field!(
         "store.timeout_ms",
         store.timeout,
         |raw| millis(raw, 10, 600_000)?,
         |s| Raw::millis(s.store.timeout)
     ),
-    key!(
+    field!(
         "store.batch_max",
         store.batch_max,
         |raw| count(raw, 1, 4_096)?,
@@ -371,7 +314,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::Text(s.store.prefix.clone()),
     ),
-    key!(
+    field!(
         "record.dir",
         record.dir,
         |raw| match text(raw)? {
@@ -383,61 +326,61 @@ pub(super) const KEYS: &[Key] = &[
             Raw::Text(dir.map(|d| d.display().to_string()).unwrap_or_default())
         }
     ),
-    key!(
+    field!(
         "record.max_bytes",
         record.max_bytes,
         |raw| integer(raw, 64 << 20, 1 << 50)?,
         |s| Raw::Integer(i128::from(s.record.max_bytes))
     ),
-    key!(
+    field!(
         "record.rotate_bytes",
         record.rotate_bytes,
         |raw| integer(raw, 1 << 20, 64 << 30)?,
         |s| Raw::Integer(i128::from(s.record.rotate_bytes))
     ),
-    key!(
+    field!(
         "record.rotate_interval",
         record.rotate_interval,
         |raw| parse_duration(text(raw)?).map_err(Wrong)?,
         |s| Raw::Text(format!("{}s", s.record.rotate_interval.as_secs()))
     ),
-    key!(
+    field!(
         "kernel.queue_market",
         kernel.capacities.market,
         |raw| count(raw, 64, 1 << 24)?,
         |s| size(s.kernel.capacities.market)
     ),
-    key!(
+    field!(
         "kernel.queue_reports",
         kernel.capacities.reports,
         |raw| count(raw, 64, 1 << 24)?,
         |s| size(s.kernel.capacities.reports)
     ),
-    key!(
+    field!(
         "kernel.queue_commands",
         kernel.capacities.commands,
         |raw| count(raw, 64, 1 << 24)?,
         |s| size(s.kernel.capacities.commands)
     ),
-    key!(
+    field!(
         "kernel.spin_us",
         kernel.spin,
         |raw| Duration::from_micros(integer(raw, 0, 1_000_000)?),
         |s| Raw::Integer(i128::try_from(s.kernel.spin.as_micros()).unwrap_or(i128::MAX))
     ),
-    key!(
+    field!(
         "kernel.candles_kept",
         kernel.candles_kept,
         |raw| count(raw, 100, 100_000)?,
         |s| size(s.kernel.candles_kept)
     ),
-    key!(
+    field!(
         "kernel.orders_kept",
         kernel.orders_kept,
         |raw| count(raw, 100, 10_000_000)?,
         |s| size(s.kernel.orders_kept)
     ),
-    key!(
+    field!(
         "kernel.book_levels_max",
         kernel.book_levels_max,
         |raw| count(raw, 100, 100_000)?,
@@ -453,7 +396,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         |s| Raw::Text(s.log.level.clone()),
     ),
-    key!(
+    field!(
         "log.format",
         log.format,
         |raw| one_of(raw, &FORMATS)?,
@@ -496,7 +439,7 @@ pub(super) const VENUE_KEYS: &[VenueKey] = &[
 
 /// Names of all keys, those of every venue included, as `section.key`.
 pub fn key_names() -> Vec<String> {
-    let fixed = KEYS.iter().map(|key| key.path.to_owned());
+    let fixed = keys().map(|key| key.path.to_owned());
     let venues = VenueId::ALL.into_iter().flat_map(|venue| {
         VENUE_KEYS
             .iter()
@@ -505,7 +448,7 @@ pub fn key_names() -> Vec<String> {
     fixed.chain(venues).collect()
 }
 
-const fn key(
+pub(super) const fn key(
     path: &'static str,
     set: fn(&mut Settings, &Raw) -> Result<(), Wrong>,
     get: fn(&Settings) -> Raw,
@@ -518,16 +461,11 @@ const fn key(
     }
 }
 
-fn size(value: usize) -> Raw {
+pub(super) fn size(value: usize) -> Raw {
     Raw::Integer(i128::try_from(value).unwrap_or(i128::MAX))
 }
 
-fn rate_text(value: i64) -> Raw {
-    use crate::kernel::types::{Rate, format_fixed};
-    Raw::Text(format_fixed(i128::from(value), Rate::SCALE).to_string())
-}
-
-fn name_of<T: Copy + PartialEq>(table: &[(&str, T)], value: T) -> Raw {
+pub(super) fn name_of<T: Copy + PartialEq>(table: &[(&str, T)], value: T) -> Raw {
     let name = table
         .iter()
         .find(|(_, v)| *v == value)

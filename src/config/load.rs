@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::error::{ConfigError, Origin, Problem};
 use super::file::{self, DEFAULT_FILE};
-use super::keys::KEYS;
+use super::keys::keys;
 use super::names::{Slot, check_table, resolve, slot};
 use super::raw::{Raw, Wrong, decimal};
 use super::settings::{DataDir, Settings};
@@ -129,7 +129,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut origins = BTreeMap::new();
     let demo = winner(&entries, "run.demo").and_then(|entry| {
         let mut probe = Settings::default();
-        let key = KEYS.iter().find(|key| key.path == "run.demo")?;
+        let key = keys().find(|key| key.path == "run.demo")?;
         (key.set)(&mut probe, &entry.raw).ok()?;
         probe.run.demo.then(|| entry.origin.clone())
     });
@@ -415,9 +415,16 @@ fn settle_data_dir(
 }
 
 fn warn(settings: &Settings, warnings: &mut Vec<String>) {
-    if settings.risk.position_notional_max < settings.risk.order_notional_max {
+    let limits = &settings.risk.limits;
+    if limits.position_notional_max < limits.order_notional_max {
         warnings.push(
             "risk.position_notional_max is below risk.order_notional_max: the larger limit has no effect"
+                .to_owned(),
+        );
+    }
+    if limits.exposure_notional_max < limits.position_notional_max {
+        warnings.push(
+            "risk.exposure_notional_max is below risk.position_notional_max: the larger limit has no effect"
                 .to_owned(),
         );
     }

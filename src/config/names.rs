@@ -1,7 +1,7 @@
 //! Which names exist: keys, sections, venues, strategies, and the nearest one to a misspelt name.
 
 use super::error::{Origin, Problem};
-use super::keys::{KEYS, Key, VENUE_KEYS, VenueKey, key_names};
+use super::keys::{Key, VENUE_KEYS, VenueKey, key_names, keys};
 use super::load::{Entry, Sources};
 use super::raw;
 use crate::kernel::types::VenueId;
@@ -51,7 +51,7 @@ pub(super) fn resolve(
 }
 
 pub(super) fn slot(path: &str) -> Option<Slot> {
-    if let Some(key) = KEYS.iter().find(|key| key.path == path) {
+    if let Some(key) = keys().find(|key| key.path == path) {
         return Some(Slot::Key(key));
     }
     let mut parts = path.splitn(3, '.');
@@ -77,8 +77,7 @@ fn venue_named(name: &str) -> Option<VenueId> {
 }
 
 fn sections() -> Vec<String> {
-    let mut names: Vec<String> = KEYS
-        .iter()
+    let mut names: Vec<String> = keys()
         .filter_map(|key| key.path.split_once('.'))
         .map(|(section, _)| section.to_owned())
         .collect();

@@ -118,6 +118,18 @@ pub(super) fn integer(raw: &Raw, min: u64, max: u64) -> Result<u64, Wrong> {
     }
 }
 
+/// An integer from `min` to `max` that may be below zero.
+pub(super) fn signed(raw: &Raw, min: i16, max: i16) -> Result<i16, Wrong> {
+    let value = match raw {
+        Raw::Integer(value) => i16::try_from(*value).ok(),
+        Raw::Bare(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    value
+        .filter(|v| (min..=max).contains(v))
+        .ok_or_else(|| Wrong(format!("expected an integer from {min} to {max}")))
+}
+
 /// An integer that counts things in memory.
 pub(super) fn count(raw: &Raw, min: u32, max: u32) -> Result<usize, Wrong> {
     let value = integer(raw, u64::from(min), u64::from(max))?;
@@ -226,6 +238,14 @@ pub(super) fn money_above_zero(raw: &Raw) -> Result<Money, Wrong> {
     } else {
         Err(wrong(&"not above zero"))
     }
+}
+
+/// An amount of zero or more.
+pub(super) fn money(raw: &Raw) -> Result<Money, Wrong> {
+    Money::parse(&decimal(raw)?)
+        .ok()
+        .filter(|value| *value >= Money::ZERO)
+        .ok_or_else(|| Wrong::from("expected an amount of zero or more, such as \"1000\""))
 }
 
 /// A rate within bounds, which are given as text so that errors can show them.

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use super::url::StoreUrl;
 use crate::http::HttpConfig;
+use crate::kernel::portfolio::PositionMode;
 use crate::kernel::risk::RiskLimits;
-use crate::kernel::types::{InstrumentName, Interval, Money, Rate, VenueId};
+use crate::kernel::types::{InstrumentName, Interval, MILLISECOND, Money, Rate, VenueId};
 use crate::runtime::mailbox::Capacities;
 use crate::status::Mode;
+use crate::venue::sim::paper::PaperConfig;
+use crate::venue::sim::paper::latency::Latency;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +24,10 @@ pub struct Settings {
     pub http: HttpConfig,
     /// The paper account.
     pub paper: PaperSettings,
-    /// Limits for every order.
-    pub risk: RiskLimits,
+    /// Limits for every order, and what stops new risk.
+    pub risk: RiskSettings,
+    /// Orders on their way.
+    pub orders: OrderSettings,
     /// The journal and the data directory.
     pub journal: JournalSettings,
     /// The projection into KeyDB.
@@ -69,8 +74,28 @@ pub struct PaperSettings {
     pub maker_fee: Rate,
     /// Fee of an order that takes.
     pub taker_fee: Rate,
-    /// Time from order to venue.
-    pub latency: Duration,
+    /// How positions in derivatives are held. Fixed with the first start on a data directory.
+    pub position_mode: PositionMode,
+    /// How the paper venue behaves.
+    pub venue: PaperConfig,
+}
+
+/// `[risk]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RiskSettings {
+    /// Limits for every order.
+    pub limits: RiskLimits,
+    /// Minutes that the account's day begins before UTC's.
+    pub zone_minutes: i16,
+    /// Whether the kill switch closes positions too, unless it is told otherwise.
+    pub halt_flattens: bool,
+}
+
+/// `[orders]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderSettings {
+    /// How long an order may go without an answer before its state counts as unknown.
+    pub answer_timeout: Duration,
 }
 
 /// `[journal]`
@@ -260,9 +285,20 @@ impl Default for Settings {
                 currency: "USDT".to_owned(),
                 maker_fee: Rate(100_000), // 0.1 %, Binance spot without a discount
                 taker_fee: Rate(100_000),
-                latency: Duration::from_millis(5),
+                position_mode: PositionMode::OneWay,
+                venue: PaperConfig {
+                    order_latency: Latency::Constant(5 * MILLISECOND),
+                    ..PaperConfig::default()
+                },
             },
-            risk: RiskLimits::default(),
+            risk: RiskSettings {
+                limits: RiskLimits::default(),
+                zone_minutes: 0,
+                halt_flattens: false,
+            },
+            orders: OrderSettings {
+                answer_timeout: Duration::from_secs(10),
+            },
             journal: JournalSettings {
                 dir: DataDir::Auto,
                 sync: SyncPolicy::Always,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{KEYS, VENUE_KEYS};
+use super::keys::{VENUE_KEYS, keys};
 use super::load::Loaded;
 use super::raw::Raw;
 
@@ -42,9 +42,7 @@ impl Loaded {
 
     fn rows(&self) -> Vec<(String, Raw)> {
         let settings = &self.settings;
-        let fixed = KEYS
-            .iter()
-            .map(|key| (key.path.to_owned(), (key.get)(settings)));
+        let fixed = keys().map(|key| (key.path.to_owned(), (key.get)(settings)));
         let venues = settings.venues.iter().flat_map(|(venue, of_venue)| {
             VENUE_KEYS
                 .iter()

@@ -13,13 +13,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{DataDir, Settings};
 use crate::engine::Engine;
 use crate::http::{self, AppState, Build};
 use crate::journal::{self, JournalError};
-use crate::kernel::event::Effects;
+use crate::kernel::event::{CommandKind, Effects};
 use crate::kernel::ledger::{Ledger, LedgerError};
 use crate::kernel::snapshot::Published;
 use crate::kernel::strategies::StrategyError;
@@ -30,7 +31,7 @@ use crate::recording::RecordError;
 use crate::recording::Recorder;
 use crate::runtime::clock::{Clock, wall};
 use crate::runtime::kernel_thread::{self, Wiring};
-use crate::runtime::mailbox::{TaskQueue, kernel_queues};
+use crate::runtime::mailbox::{KernelHandle, TaskQueue, kernel_queues};
 use crate::runtime::observe::observe;
 use crate::runtime::supervise::{End, Supervisor};
 use crate::setup::{self, SetupError};
@@ -47,6 +48,8 @@ use crate::venue::tls::TlsError;
 const NOTICES: usize = 4_096;
 /// Snapshot requests that may wait for a feed, for each instrument.
 const RESYNCS_EACH: usize = 4;
+/// How soon the kill switch tries again when the queue of commands is full.
+const HALT_RETRY: Duration = Duration::from_millis(5);
 /// How long requests and sessions may take to end.
 pub(in crate::daemon) const FRONT_DRAIN: Duration = Duration::from_millis(1_500);
 /// How long the kernel and the journal may take.
@@ -124,6 +127,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let prometheus = metrics::install().map_err(|e| DaemonError::Metrics(e.to_string()))?;
     let clock = Clock::start();
     let data = DataDirectory::prepare(&settings.journal.dir);
+    // Before anything else: without a handler the signal would end the process.
+    let halts = signal(SignalKind::user_defined1()).map_err(io("cannot listen to SIGUSR1"))?;
     let mut front = Supervisor::default();
     let mut back = Supervisor::default();
 
@@ -171,8 +176,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
 
     // The engine.
     let kernel = Kernel::new(kernel_config, ledger)?;
-    let latency_ns = i64::try_from(settings.paper.latency.as_nanos()).unwrap_or(i64::MAX);
-    let mut engine = Engine::new(kernel, latency_ns, true);
+    let mut engine = Engine::new(kernel, setup::paper(&settings), true);
     let mut first = Effects::new();
     let start = Start {
         time: clock.now(),
@@ -271,6 +275,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         build: Build::THIS,
         prometheus,
         indicator: parts::indicator,
+        limits: settings.risk.limits.clone(),
+        halt_flattens: settings.risk.halt_flattens,
     });
     let config = parts::http(&settings);
     let listen = config.listen;
@@ -299,6 +305,9 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     };
     let thread = kernel_thread::spawn(engine, first, wiring)
         .map_err(io("cannot start the kernel thread"))?;
+    let stop = front.stopping();
+    let switch = halt_on_signal(halts, handle.clone(), settings.risk.halt_flattens);
+    front.spawn("kill switch", until(stop, switch));
     let stop = front.stopping();
     front.spawn(
         "watchdog",
@@ -346,6 +355,25 @@ async fn discipline(clock: Clock) {
     loop {
         every.tick().await;
         clock.discipline();
+    }
+}
+
+/// SIGUSR1 is the kill switch of those who have no other way in. It is not lost in a full queue.
+async fn halt_on_signal(mut halts: Signal, kernel: KernelHandle, flatten: bool) {
+    while halts.recv().await.is_some() {
+        tracing::warn!(flatten, "SIGUSR1: the kill switch");
+        let wish = || CommandKind::Halt {
+            flatten,
+            by: "SIGUSR1".to_owned(),
+        };
+        let outcome = loop {
+            match kernel.command(wish()) {
+                Ok(outcome) => break outcome,
+                Err(_) => tokio::time::sleep(HALT_RETRY).await,
+            }
+        };
+        // Without an answer the process is on its way down.
+        drop(outcome.await);
     }
 }
 

@@ -64,9 +64,45 @@ impl<'a> Fields<'a> {
         Ok(Self { fields })
     }
 
-    /// The names of the fields that are there.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.fields.iter().map(|(name, _)| *name)
+    /// Whether a field is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.raw(name).is_some()
+    }
+
+    /// An object within this one, with the fields `known`.
+    pub(crate) fn object(
+        &self,
+        name: &'static str,
+        known: &[&'static str],
+    ) -> Result<Option<Fields<'a>>, Box<Problem>> {
+        let Some(raw) = self.raw(name) else {
+            return Ok(None);
+        };
+        if !raw.starts_with('{') {
+            let wanted = format!("an object with {}", known.join(", "));
+            return Err(invalid(name, raw, &wanted));
+        }
+        Self::parse(raw.as_bytes(), known)
+            .map(Some)
+            .map_err(|problem| problem.within(name))
+    }
+
+    /// An integer from `min` to `max`.
+    pub(crate) fn integer(
+        &self,
+        name: &'static str,
+        min: i64,
+        max: i64,
+    ) -> Result<Option<i64>, Box<Problem>> {
+        let Some(text) = self.number(name)? else {
+            return Ok(None);
+        };
+        let legal = |n: &i64| (min..=max).contains(n);
+        let number = text.parse().ok().filter(legal);
+        number.map(Some).ok_or_else(|| {
+            let wanted = format!("a whole number from {min} to {max}");
+            invalid(name, &text, &wanted)
+        })
     }
 
     /// The raw text of a field.
@@ -136,6 +172,11 @@ pub(crate) fn invalid(name: &'static str, value: &str, wanted: &str) -> Box<Prob
         format!("{name} is {shown:?}; it must be {wanted}"),
     )
     .member("field", name)
+}
+
+/// The problem of a field that does not go together with others.
+pub(crate) fn conflict(name: &'static str, detail: &str) -> Box<Problem> {
+    Problem::new(Code::InvalidCombination, detail).member("field", name)
 }
 
 /// The problem of a field that is not there.

@@ -74,6 +74,8 @@ codes! {
     MissingField = "missing_field", BAD_REQUEST, "Missing field";
     /// A JSON field with a value that it cannot have.
     InvalidValue = "invalid_value", BAD_REQUEST, "Invalid value";
+    /// Fields that do not go together.
+    InvalidCombination = "invalid_combination", UNPROCESSABLE_ENTITY, "These fields do not go together";
     /// Part of the contract, but not of this build.
     Unsupported = "unsupported", UNPROCESSABLE_ENTITY, "Not supported by this version";
     /// A price off the instrument's tick grid.
@@ -88,6 +90,10 @@ codes! {
     IdempotencyConflict = "idempotency_conflict", UNPROCESSABLE_ENTITY, "The client_order_id was used for another order";
     /// The order has ended.
     OrderDone = "order_done", CONFLICT, "The order has ended already";
+    /// The order cannot be changed as it is.
+    NotAmendable = "not_amendable", CONFLICT, "The order cannot be changed now";
+    /// There is no such position.
+    NoPosition = "no_position", NOT_FOUND, "There is no such position";
     /// The command queue is full, or the daemon is going down.
     Busy = "busy", SERVICE_UNAVAILABLE, "Too many commands are waiting";
     /// The kernel did not answer.
@@ -162,6 +168,17 @@ impl Problem {
         value: impl Into<String>,
     ) -> Box<Self> {
         self.members.push((name, Member::Text(value.into())));
+        self
+    }
+
+    /// The same about a field of the object `parent`.
+    pub(crate) fn within(mut self: Box<Self>, parent: &str) -> Box<Self> {
+        self.detail = format!("{parent}: {}", self.detail);
+        for (name, member) in &mut self.members {
+            if let ("field", Member::Text(field)) = (*name, member) {
+                *field = format!("{parent}.{field}");
+            }
+        }
         self
     }
 

@@ -9,7 +9,9 @@ use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, HeaderValue};
 
-use super::api::{account, control, feeds, health, indicators, market, orders};
+use super::api::{
+    account, amend, control, feeds, health, indicators, market, orders, positions, risk,
+};
 use super::problem::{Code, Problem, nearest};
 use super::query::{Query, percent_decode};
 use super::reply::Reply;
@@ -17,7 +19,7 @@ use super::state::App;
 
 /// One endpoint.
 pub struct Route {
-    /// GET (which answers HEAD too), POST or DELETE.
+    /// GET (which answers HEAD too), POST, PATCH or DELETE.
     pub method: Method,
     /// The path; `{name}` stands for one segment, of which there is one at most.
     pub path: &'static str,
@@ -107,6 +109,22 @@ const fn command(
     }
 }
 
+const fn with_body(
+    method: Method,
+    path: &'static str,
+    about: &'static str,
+    query: &'static [&'static str],
+    handler: fn(Call, Bytes) -> Answering,
+) -> Route {
+    Route {
+        method,
+        path,
+        about,
+        query,
+        handler: Handler::WithBody(handler),
+    }
+}
+
 /// Every endpoint.
 pub static ROUTES: &[Route] = &[
     show(
@@ -159,13 +177,13 @@ pub static ROUTES: &[Route] = &[
         indicators::QUERY,
         indicators::indicators,
     ),
-    Route {
-        method: Method::POST,
-        path: "/api/v1/orders",
-        about: "Place an order",
-        query: &["wait", "numbers"],
-        handler: Handler::WithBody(orders::place),
-    },
+    with_body(
+        Method::POST,
+        "/api/v1/orders",
+        "Place an order",
+        &["wait", "numbers"],
+        orders::place,
+    ),
     read(
         "/api/v1/orders",
         "Orders, newest first",
@@ -182,8 +200,8 @@ pub static ROUTES: &[Route] = &[
     command(
         Method::DELETE,
         "/api/v1/orders",
-        "Cancel all open orders, of one symbol or of all",
-        &["symbol", "numbers"],
+        "Cancel all open orders, or those of a symbol, a side, a strategy",
+        &["symbol", "side", "strategy", "numbers"],
         orders::cancel_all,
     ),
     read(
@@ -191,6 +209,13 @@ pub static ROUTES: &[Route] = &[
         "One order",
         &["numbers"],
         orders::get,
+    ),
+    with_body(
+        Method::PATCH,
+        "/api/v1/orders/{id}",
+        "Change price, stop_price or quantity of an order",
+        &["numbers"],
+        amend::amend,
     ),
     command(
         Method::DELETE,
@@ -203,13 +228,53 @@ pub static ROUTES: &[Route] = &[
         "/api/v1/positions",
         "Positions, open or with a history",
         &["symbol", "limit", "cursor", "numbers"],
-        account::positions,
+        positions::positions,
+    ),
+    command(
+        Method::POST,
+        "/api/v1/positions/{symbol}/close",
+        "Cancel a position's orders and close it at the market",
+        &["position_side", "numbers"],
+        positions::close,
+    ),
+    with_body(
+        Method::POST,
+        "/api/v1/positions/{symbol}/margin",
+        "Leverage and margin mode of a derivative",
+        &["numbers"],
+        positions::margin,
     ),
     show(
         "/api/v1/account",
         "Money, profit and loss, statistics",
         &["numbers"],
         account::account,
+    ),
+    read(
+        "/api/v1/equity",
+        "Equity over time, newest first",
+        &["limit", "cursor", "numbers"],
+        account::equity,
+    ),
+    show(
+        "/api/v1/risk",
+        "Limits, their use, and the kill switch",
+        &["numbers"],
+        risk::risk,
+    ),
+    with_body(
+        Method::POST,
+        "/api/v1/halt",
+        "The kill switch: cancel everything, refuse new risk; with flatten also close every position",
+        &["numbers"],
+        risk::halt,
+    ),
+    command(
+        Method::POST,
+        "/api/v1/resume",
+        "Let new risk pass again",
+        &["numbers"],
+        risk::resume,
     ),
     show(
         "/api/v1/strategies",

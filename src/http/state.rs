@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::guard::Guard;
 use super::problem::{Code, Problem, either, nearest};
 use crate::kernel::market::CandleLog;
+use crate::kernel::risk::RiskLimits;
 use crate::kernel::snapshot::{Published, PublishedInstrument};
 use crate::kernel::types::{Instrument, InstrumentId, Interval, Time, VenueId, normalise_symbol};
 use crate::runtime::clock::Clock;
@@ -132,6 +133,10 @@ pub struct AppState {
     pub prometheus: PrometheusHandle,
     /// Computes indicators that are not kept.
     pub indicator: IndicatorFn,
+    /// Risk limits in force.
+    pub limits: RiskLimits,
+    /// Whether the kill switch closes positions too, unless it is told otherwise.
+    pub halt_flattens: bool,
 }
 
 /// What handlers see: the state and what the server made of it.

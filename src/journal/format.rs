@@ -23,10 +23,10 @@ use super::installation::InstallationId;
 use crate::kernel::event::{Seq, Sequenced};
 
 /// The newest format that this program reads and the one that it writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 /// The oldest format that this program reads: version 1 described instruments without contract,
 /// price limits and bands.
-pub(super) const FORMAT_OLDEST: u32 = 2;
+pub(super) const FORMAT_OLDEST: u32 = 3;
 /// Bytes of a segment's header.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 64;
 /// Bytes of a batch's header.

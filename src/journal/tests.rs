@@ -28,6 +28,7 @@ fn record(seq: u64, size: usize) -> Sequenced {
         record: Record::Transfer {
             asset: "a".repeat(size),
             amount: Money(-i128::from(seq)),
+            value: Money(-i128::from(seq)),
         },
     }
 }

@@ -1,34 +1,55 @@
 //! What callers can ask of the kernel, and the one way in which an order comes to be.
 
 use super::event::{
-    Command, CommandKind, Correlation, Effect, Effects, Notice, Outcome, Record, VenueCommand, Wait,
+    CancelFilter, Command, CommandKind, Correlation, Effect, Effects, Notice, Outcome, Record,
+    VenueCommand, Wait,
 };
-use super::orders::{Order, OrderId, OrderSpec, OrderState};
-use super::risk::{self, Refusal, Rule};
-use super::types::InstrumentId;
+use super::orders::{
+    Amend, Link, Order, OrderId, OrderSpec, OrderState, OrderType, Origin, PositionSide, Size,
+};
+use super::portfolio::MarginMode;
+use super::risk::{self, Refusal, RiskEvent, Rule};
+use super::types::{Contract, Instrument, InstrumentId, Price, Qty, Side};
 use super::{Kernel, Seq};
 
 impl Kernel {
     pub(super) fn on_command(&mut self, command: &Command, effects: &mut Effects) {
         let correlation = command.correlation;
-        match &command.kind {
+        let outcome = match &command.kind {
             CommandKind::Place { order, wait } => {
-                self.on_place(correlation, order, *wait, effects);
+                return self.on_place(correlation, order, *wait, effects);
             }
-            CommandKind::Cancel { order } => {
-                let outcome = self.on_cancel(*order, effects);
-                self.reply(correlation, outcome, effects);
+            CommandKind::Close {
+                instrument,
+                position_side,
+            } => return self.on_close(correlation, *instrument, *position_side, effects),
+            CommandKind::Amend {
+                order,
+                price,
+                trigger,
+                qty,
+            } => self.on_amend(*order, (*price, *trigger, *qty), effects),
+            CommandKind::Cancel { order } => self.on_cancel(*order, effects),
+            CommandKind::CancelAll(filter) => {
+                Outcome::Cancelling(self.cancel_where(|o| filter.matches(o), effects))
             }
-            CommandKind::CancelAll { instrument } => {
-                let concerned = |o: &&Order| instrument.is_none_or(|i| o.spec.instrument == i);
-                let count = self.cancel_where(concerned, effects);
-                self.reply(correlation, Outcome::Cancelling(count), effects);
+            CommandKind::Margin {
+                instrument,
+                leverage,
+                mode,
+            } => self.on_margin(*instrument, *leverage, *mode, effects),
+            CommandKind::Strategy { name, run } => self.on_strategy(name, *run, effects),
+            CommandKind::Halt { flatten, by } => {
+                self.halt(*flatten, by, effects);
+                Outcome::Done
             }
-            CommandKind::Strategy { name, run } => {
-                let outcome = self.on_strategy(name, *run, effects);
-                self.reply(correlation, outcome, effects);
+            CommandKind::Resume { by } => {
+                let event = RiskEvent::Resumed { by: by.clone() };
+                self.risk_event(&event, effects);
+                Outcome::Done
             }
-        }
+        };
+        self.reply(correlation, outcome, effects);
     }
 
     fn on_place(
@@ -44,8 +65,7 @@ impl Kernel {
             .and_then(|k| self.ledger.orders().by_key(k))
         {
             let id = first.id;
-            let same = first.spec == *spec;
-            let outcome = if same {
+            let outcome = if first.is_asked_by(spec) {
                 Outcome::Duplicate(id)
             } else {
                 Outcome::Conflict(id)
@@ -55,73 +75,90 @@ impl Kernel {
         }
         match self.place(spec.clone(), None, effects) {
             Ok(id) if self.waiters.len() < self.config.waiters_max => {
-                self.waiters.insert(id, (correlation, wait));
+                self.waiters.push(id, correlation, wait);
             }
             Ok(id) => self.reply(correlation, Outcome::Placed(id), effects),
             Err(refusal) => self.reply(correlation, Outcome::Refused(refusal), effects),
         }
     }
 
+    /// What risk looks at for an instrument.
+    fn risk_context(&self, id: InstrumentId) -> Option<risk::Context<'_>> {
+        Some(risk::Context {
+            limits: &self.config.limits,
+            ledger: &self.ledger,
+            valuation: &self.valuation,
+            rate: &self.rate,
+            market: self.markets.get(id.index())?,
+            id,
+            instrument: self.ledger.instrument(id)?,
+            holding: self.ledger.holding(id)?,
+            now: self.now,
+            trading: self.config.trading,
+            journal_full: self.journal_full,
+        })
+    }
+
     /// Risk, then the intent, then the command to the venue. A refusal is journaled too, unless it
     /// only repeats `known`.
     pub(super) fn place(
         &mut self,
-        spec: OrderSpec,
+        mut spec: OrderSpec,
         known: Option<Rule>,
         effects: &mut Effects,
     ) -> Result<OrderId, Refusal> {
         let id = spec.instrument;
-        let (Some(market), Some(instrument)) =
-            (self.markets.get(id.index()), self.ledger.instrument(id))
-        else {
+        let Some(context) = self.risk_context(id) else {
             return Err(unknown_instrument(id));
         };
-        let context = risk::Context {
-            limits: &self.config.limits,
-            ledger: &self.ledger,
-            market,
-            instrument,
-            now: self.now,
-            trading: self.config.trading,
-            journal_full: self.journal_full,
-        };
-        let approval = match risk::check(&context, spec.clone()) {
+        let approval = match risk::check(&context, &spec) {
             Ok(approval) => approval,
             Err(refusal) => {
-                // A full journal must not grow by what it refuses.
-                if known != Some(refusal.rule) && !self.journal_full {
-                    let order = Box::new(spec);
-                    self.must_commit(
-                        Record::Refused {
-                            order,
-                            refusal: refusal.clone(),
-                        },
-                        effects,
-                    );
-                }
-                let notice = Notice::OrderRefused {
-                    instrument: id,
-                    refusal: refusal.clone(),
-                };
-                effects.push(Effect::Notice(notice));
+                self.refused(spec, &refusal, known, effects);
                 return Err(refusal);
             }
         };
+        spec.reduce_only = approval.reduce_only;
+        if approval.adds_risk {
+            self.rate
+                .count(self.now, self.config.limits.orders_per_second_max);
+        }
+        let order = OrderId(self.ledger.seq().0.saturating_add(1));
+        let command = VenueCommand::Place(approval.into_order(order, spec.clone()));
         let intent = Record::Intent {
-            order: Box::new(approval.spec().clone()),
-            qty: approval.qty(),
-            reserved: approval.reserved(),
+            order: spec,
+            qty: approval.qty,
+            hold: approval.hold,
         };
         self.must_commit(intent, effects);
-        let seq = self.ledger.seq();
-        let order = OrderId(seq.0);
-        self.undurable.push_back(order);
-        let command = VenueCommand::Place(approval.into_order(order));
+        self.undurable.push_back((Seq(order.0), order));
         effects.push(Effect::Submit {
-            after: seq,
+            after: Seq(order.0),
             command,
         });
         Ok(order)
+    }
+
+    fn refused(
+        &mut self,
+        spec: OrderSpec,
+        refusal: &Refusal,
+        known: Option<Rule>,
+        effects: &mut Effects,
+    ) {
+        let instrument = spec.instrument;
+        // A full journal must not grow by what it refuses.
+        if known != Some(refusal.rule) && !self.journal_full {
+            let record = Record::Refused {
+                order: Box::new(spec),
+                refusal: refusal.clone(),
+            };
+            self.must_commit(record, effects);
+        }
+        effects.push(Effect::Notice(Notice::OrderRefused {
+            instrument,
+            refusal: refusal.clone(),
+        }));
     }
 
     fn on_cancel(&mut self, id: OrderId, effects: &mut Effects) -> Outcome {
@@ -135,15 +172,20 @@ impl Kernel {
         Outcome::Cancelling(1)
     }
 
-    /// Cancels all open orders that match; returns how many.
-    fn cancel_where(&mut self, matches: impl Fn(&&Order) -> bool, effects: &mut Effects) -> u32 {
-        let ids: Vec<OrderId> = self
+    /// Cancels all open orders that match, oldest first; returns how many.
+    pub(super) fn cancel_where(
+        &mut self,
+        matches: impl Fn(&Order) -> bool,
+        effects: &mut Effects,
+    ) -> u32 {
+        let mut ids: Vec<OrderId> = self
             .ledger
             .orders()
             .open()
-            .filter(matches)
+            .filter(|o| matches(o))
             .map(|o| o.id)
             .collect();
+        ids.sort_unstable();
         for id in &ids {
             self.cancel(*id, effects);
         }
@@ -151,14 +193,14 @@ impl Kernel {
     }
 
     /// Sends a cancel unless one is on its way.
-    fn cancel(&mut self, id: OrderId, effects: &mut Effects) {
+    pub(super) fn cancel(&mut self, id: OrderId, effects: &mut Effects) {
         let Some(order) = self.ledger.orders().get(id) else {
             return;
         };
-        if order.state == OrderState::CancelPending {
+        if order.state == OrderState::CancelPending || order.state.is_terminal() {
             return;
         }
-        let instrument = order.spec.instrument;
+        let instrument = order.instrument;
         self.must_commit(Record::CancelRequested(id), effects);
         let command = VenueCommand::Cancel {
             order: id,
@@ -169,6 +211,163 @@ impl Kernel {
             after: Seq(0),
             command,
         });
+        self.await_answer(id);
+    }
+
+    fn on_amend(
+        &mut self,
+        id: OrderId,
+        wish: (Option<Price>, Option<Price>, Option<Qty>),
+        effects: &mut Effects,
+    ) -> Outcome {
+        let Some(order) = self.ledger.orders().get(id) else {
+            return Outcome::NotFound;
+        };
+        if order.state.is_terminal() {
+            return Outcome::AlreadyDone(id);
+        }
+        let (price, trigger, _) = wish;
+        if price.is_some() && order.limit().is_none() {
+            return Outcome::NotAmendable(id, "an order without a limit has no price to change");
+        }
+        if trigger.is_some() && order.kind().trigger().is_none() {
+            return Outcome::NotAmendable(id, "an order without a trigger has none to change");
+        }
+        if trigger.is_some() && order.triggered {
+            return Outcome::NotAmendable(id, "its trigger was reached already");
+        }
+        match self.amend(id, wish, effects) {
+            Ok(true) => Outcome::Amending(id),
+            Ok(false) => {
+                Outcome::NotAmendable(id, "a request is under way, or its state is unknown")
+            }
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    /// Risk, then the record, then the command to the venue. Whether the order can be changed now.
+    pub(super) fn amend(
+        &mut self,
+        id: OrderId,
+        (price, trigger, qty): (Option<Price>, Option<Price>, Option<Qty>),
+        effects: &mut Effects,
+    ) -> Result<bool, Refusal> {
+        let Some(order) = self.ledger.orders().get(id) else {
+            return Ok(false);
+        };
+        let can = matches!(
+            order.state,
+            OrderState::Untriggered | OrderState::Acked | OrderState::PartiallyFilled
+        );
+        let instrument = order.instrument;
+        let Some(context) = self.risk_context(instrument).filter(|_| can) else {
+            return Ok(false);
+        };
+        let kind = order.kind().with_prices(price, trigger);
+        let approval = risk::check_amend(&context, order, kind, qty.unwrap_or(order.qty));
+        let approval = match approval {
+            Ok(approval) => approval,
+            Err(refusal) => {
+                effects.push(Effect::Notice(Notice::OrderRefused {
+                    instrument,
+                    refusal: refusal.clone(),
+                }));
+                return Err(refusal);
+            }
+        };
+        if approval.adds_risk {
+            self.rate
+                .count(self.now, self.config.limits.orders_per_second_max);
+        }
+        let amend = Amend {
+            price,
+            trigger,
+            qty,
+            hold: approval.hold,
+        };
+        self.must_commit(Record::AmendRequested { order: id, amend }, effects);
+        let command = VenueCommand::Amend(approval.into_amend(id, instrument, amend));
+        effects.push(Effect::Submit {
+            after: self.ledger.seq(),
+            command,
+        });
+        self.undurable.push_back((self.ledger.seq(), id));
+        Ok(true)
+    }
+
+    /// Closes a position at the market, once its open orders are out of the way.
+    fn on_close(
+        &mut self,
+        correlation: Correlation,
+        instrument: InstrumentId,
+        position_side: PositionSide,
+        effects: &mut Effects,
+    ) {
+        let concerned = |o: &Order| o.instrument == instrument && o.position_side == position_side;
+        let cancelled = self.cancel_where(concerned, effects);
+        if cancelled > 0 {
+            self.closing.insert((instrument, position_side));
+            self.reply(correlation, Outcome::Cancelling(cancelled), effects);
+            return;
+        }
+        let outcome = match self.place_close(instrument, position_side, Origin::Operator, effects) {
+            None => Outcome::NotFound,
+            Some(Ok(id)) if self.waiters.len() < self.config.waiters_max => {
+                self.waiters.push(id, correlation, Wait::Venue);
+                return;
+            }
+            Some(Ok(id)) => Outcome::Placed(id),
+            Some(Err(refusal)) => Outcome::Refused(refusal),
+        };
+        self.reply(correlation, outcome, effects);
+    }
+
+    /// A market order for a whole position; `None` without one.
+    pub(super) fn place_close(
+        &mut self,
+        instrument: InstrumentId,
+        position_side: PositionSide,
+        origin: Origin,
+        effects: &mut Effects,
+    ) -> Option<Result<OrderId, Refusal>> {
+        let qty = self.ledger.position(instrument, position_side).qty;
+        let side = match qty {
+            0 => return None,
+            1.. => Side::Sell,
+            _ => Side::Buy,
+        };
+        let spec = OrderSpec {
+            position_side,
+            reduce_only: true,
+            origin,
+            ..OrderSpec::new(instrument, side, OrderType::Market, Size::Position)
+        };
+        Some(self.place(spec, None, effects))
+    }
+
+    fn on_margin(
+        &mut self,
+        instrument: InstrumentId,
+        leverage: u16,
+        mode: MarginMode,
+        effects: &mut Effects,
+    ) -> Outcome {
+        let Some(context) = self.risk_context(instrument) else {
+            return Outcome::NotFound;
+        };
+        if let Err(refusal) = margin_fits(&context, leverage, mode) {
+            return Outcome::Refused(refusal);
+        }
+        self.must_commit(
+            Record::Margin {
+                instrument,
+                leverage,
+                mode,
+            },
+            effects,
+        );
+        self.refresh(instrument);
+        Outcome::Done
     }
 
     fn on_strategy(&mut self, name: &str, run: bool, effects: &mut Effects) -> Outcome {
@@ -187,11 +386,76 @@ impl Kernel {
             running.last_decision = format!("{word} by the operator");
             running.decided_at = self.now;
         }
-        if !run {
-            self.cancel_where(|o| o.spec.origin.strategy() == Some(name), effects);
+        let id = self.ledger.strategy(name);
+        if !run && id.is_some() {
+            self.cancel_where(|o| o.origin.strategy() == id, effects);
         }
         Outcome::Done
     }
+}
+
+impl CancelFilter {
+    fn matches(&self, order: &Order) -> bool {
+        self.instrument.is_none_or(|i| order.instrument == i)
+            && self.side.is_none_or(|s| order.side == s)
+            && self
+                .strategy
+                .is_none_or(|s| order.origin.strategy() == Some(s))
+    }
+}
+
+/// Whether positions may be margined in this way.
+fn margin_fits(
+    context: &risk::Context<'_>,
+    leverage: u16,
+    mode: MarginMode,
+) -> Result<(), Refusal> {
+    let refuse = |limit: String, value: String, hint: &str| {
+        Err(Refusal {
+            rule: Rule::Leverage,
+            limit,
+            value,
+            hint: hint.to_owned(),
+        })
+    };
+    let Instrument { contract, name, .. } = context.instrument;
+    if *contract == Contract::Spot {
+        return refuse(
+            "derivatives".to_owned(),
+            name.to_string(),
+            "spot is traded without leverage",
+        );
+    }
+    let holding = context.holding;
+    let exposed = holding.positions().iter().any(|p| p.qty != 0) || holding.open_orders() > 0;
+    if exposed && mode != holding.margin().mode {
+        return refuse(
+            "no position and no open order".to_owned(),
+            name.to_string(),
+            "close the position and cancel its orders before the margin mode changes",
+        );
+    }
+    let worth: super::types::Money = holding
+        .positions()
+        .iter()
+        .filter_map(|p| p.cost.magnitude().ok())
+        .max()
+        .unwrap_or_default();
+    let allowed = context.ledger.brackets().leverage_max(worth).unwrap_or(0);
+    if leverage == 0 || leverage > allowed {
+        return refuse(
+            format!("1 to {allowed}"),
+            leverage.to_string(),
+            "the margin bracket of the position bounds its leverage",
+        );
+    }
+    Ok(())
+}
+
+/// Whether an order can only make a position smaller.
+pub(super) fn only_reduces(order: &Order, instrument: &Instrument) -> bool {
+    let spot_sell = instrument.contract == Contract::Spot && order.side == Side::Sell;
+    order.reduce_only || spot_sell || matches!(order.link(), Link::Exit { .. })
 }
 
 fn unknown_instrument(id: InstrumentId) -> Refusal {

@@ -1,9 +1,11 @@
 //! The closed vocabulary: who reads this file knows everything that can happen.
 //!
 //! [`Input`] goes into [`super::Kernel::step`], [`Effect`] comes out, [`Record`] is what the journal
-//! keeps. None has a catch-all variant. What can change on a public market is in `event/market.rs`.
+//! keeps. None has a catch-all variant. What can change on a public market is in `event/market.rs`, what
+//! a venue says of us in `event/report.rs`.
 
 mod market;
+mod report;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +13,15 @@ pub use market::{
     Candle, DayStats, DepthDelta, DepthSnapshot, Derivative, History, Kline, Level, Liquidation,
     LossReason, Lost, MarketData, MarketEvent, Quote, Trade,
 };
+pub use report::{AccountReport, AccountReportKind, FeeAsset, Fill, ReportKind, VenueReport};
 
-use super::orders::{ApprovedOrder, OrderId, OrderSpec};
-use super::risk::Refusal;
-use super::types::{Instrument, InstrumentId, Interval, Money, Price, Qty, Time};
+use super::margin::Brackets;
+use super::orders::{
+    Amend, ApprovedAmend, ApprovedOrder, OrderId, OrderSpec, PositionSide, StrategyId,
+};
+use super::portfolio::{MarginMode, PositionMode};
+use super::risk::{Refusal, RiskEvent};
+use super::types::{Instrument, InstrumentId, Interval, Money, Price, Qty, Side, Time};
 
 /// Journal sequence: 1 for the first record of an installation, then up by one without a hole.
 #[derive(
@@ -38,6 +45,8 @@ pub enum Input {
     Market(MarketEvent),
     /// What a venue says about one of our orders.
     Report(VenueReport),
+    /// What a venue says about the account.
+    Account(AccountReport),
     /// What a caller wants.
     Command(Command),
     /// Every record up to `through` is as durable as the sync policy asks for.
@@ -49,66 +58,6 @@ pub enum Input {
     JournalFull(bool),
     /// [`super::Kernel::deadline`] has passed.
     Tick,
-}
-
-/// What a venue says about one of our orders. A fact: it goes to the journal as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct VenueReport {
-    /// Our order.
-    pub order: OrderId,
-    /// The venue's time of the event.
-    pub time: Time,
-    /// What it says.
-    pub kind: ReportKind,
-}
-
-/// The kinds of order reports.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum ReportKind {
-    /// The order is at the venue, under this id.
-    Acked {
-        /// The venue's order id.
-        venue_order_id: String,
-    },
-    /// The venue refused the order; it never existed there.
-    Rejected {
-        /// The venue's words.
-        reason: String,
-    },
-    /// A part of the order was executed.
-    Fill(Fill),
-    /// The order was cancelled with what remained of it.
-    Cancelled {
-        /// Why.
-        reason: String,
-    },
-    /// The venue ended the order (IOC remainder, FOK, no liquidity).
-    Expired {
-        /// Why.
-        reason: String,
-    },
-    /// The cancel was refused; the order lives on (or had ended already).
-    CancelRejected {
-        /// The venue's words.
-        reason: String,
-    },
-    /// The venue has proved that it never got the order.
-    NotFound,
-}
-
-/// An execution of one of our orders.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Fill {
-    /// The venue's trade id, unique per (venue, account, instrument, order).
-    pub trade_id: u64,
-    /// Execution price.
-    pub price: Price,
-    /// Executed quantity, > 0.
-    pub qty: Qty,
-    /// Fee in the quote asset, ≥ 0 unless it is a rebate.
-    pub fee: Money,
-    /// Whether the order was resting.
-    pub maker: bool,
 }
 
 /// Ties a reply to the caller that waits for it; unique within a run.
@@ -134,15 +83,39 @@ pub enum CommandKind {
         /// When to answer.
         wait: Wait,
     },
+    /// Change an order. What is `None` stays as it is.
+    Amend {
+        /// Which.
+        order: OrderId,
+        /// New limit price.
+        price: Option<Price>,
+        /// New trigger price.
+        trigger: Option<Price>,
+        /// New quantity, with what is executed.
+        qty: Option<Qty>,
+    },
     /// Cancel one order.
     Cancel {
         /// Which.
         order: OrderId,
     },
-    /// Cancel all open orders, of one instrument or of all.
-    CancelAll {
-        /// Which instrument; `None` is all.
-        instrument: Option<InstrumentId>,
+    /// Cancel all open orders that match.
+    CancelAll(CancelFilter),
+    /// Close a position at the market: its open orders are cancelled first.
+    Close {
+        /// Which instrument.
+        instrument: InstrumentId,
+        /// Which position.
+        position_side: PositionSide,
+    },
+    /// How the positions of a derivative are margined from now on.
+    Margin {
+        /// Which instrument.
+        instrument: InstrumentId,
+        /// Leverage, from 1 to what the brackets allow.
+        leverage: u16,
+        /// Cross or isolated.
+        mode: MarginMode,
     },
     /// Let a strategy trade, or stop it (its open orders are cancelled).
     Strategy {
@@ -151,6 +124,29 @@ pub enum CommandKind {
         /// Start (`true`) or stop.
         run: bool,
     },
+    /// The kill switch: cancel everything, and refuse whatever adds risk until [`CommandKind::Resume`].
+    Halt {
+        /// Also close every position at the market.
+        flatten: bool,
+        /// Who or what asked.
+        by: String,
+    },
+    /// Back to normal; latched limits start anew.
+    Resume {
+        /// Who asked.
+        by: String,
+    },
+}
+
+/// Which orders [`CommandKind::CancelAll`] means. What is `None` matches everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CancelFilter {
+    /// Of this instrument.
+    pub instrument: Option<InstrumentId>,
+    /// Of this side.
+    pub side: Option<Side>,
+    /// Of this strategy.
+    pub strategy: Option<StrategyId>,
 }
 
 /// When a placed order is answered.
@@ -186,6 +182,10 @@ pub enum Outcome {
     Refused(Refusal),
     /// A cancel was sent for so many orders.
     Cancelling(u32),
+    /// The change was sent.
+    Amending(OrderId),
+    /// The order cannot be changed now, for this reason.
+    NotAmendable(OrderId, &'static str),
     /// The order had ended already.
     AlreadyDone(OrderId),
     /// No such order, or no such strategy.
@@ -219,12 +219,26 @@ pub enum Effect {
 pub enum VenueCommand {
     /// Place the order.
     Place(ApprovedOrder),
+    /// Change the order.
+    Amend(ApprovedAmend),
     /// Cancel it. Never refused, never waits for the disk.
     Cancel {
         /// The order.
         order: OrderId,
         /// Its instrument.
         instrument: InstrumentId,
+    },
+    /// Say all that there is about the order: every report of it once more, or that it never came.
+    Query {
+        /// The order.
+        order: OrderId,
+        /// Its instrument.
+        instrument: InstrumentId,
+    },
+    /// Say what the venue holds for us: [`AccountReportKind::Standing`].
+    Standing {
+        /// Comes back in the answer.
+        asked: Seq,
     },
 }
 
@@ -263,14 +277,28 @@ pub enum Notice {
         /// Why.
         refusal: Refusal,
     },
-    /// An order changed its state.
-    OrderChanged(OrderId),
-    /// The venue spoke of an order for the first time.
-    Answered(OrderId),
-    /// One of our orders was (partly) executed.
-    Filled(OrderId),
-    /// A venue's report did not fit the order's state; the order is marked disputed.
-    Disputed(OrderId),
+    /// An order changed.
+    Order {
+        /// Which.
+        order: OrderId,
+        /// The venue spoke of it for the first time.
+        answered: bool,
+        /// It was (partly) executed.
+        filled: bool,
+        /// The report did not fit what we know; the order is marked disputed.
+        disputed: bool,
+    },
+    /// A venue's report makes no sense here and changed nothing.
+    Disputed(&'static str),
+    /// The risk state changed.
+    Risk(RiskEvent),
+    /// The kill switch has done its work: no order is left, at the venue neither, and every position that
+    /// was to be closed is.
+    Flat,
+    /// A position has no protective order at the venue although one was asked for.
+    Unprotected(InstrumentId),
+    /// The venue closed a position of ours.
+    Liquidated(InstrumentId),
 }
 
 /// Why a book cannot be trusted.
@@ -322,7 +350,7 @@ pub struct Sequenced {
 
 /// What the journal keeps: facts (venue reports, transfers) and decisions (intents, refusals).
 ///
-/// Variants are only ever appended: the position of a variant is its number on disk.
+/// The position of a variant is its number on disk: within one format version, variants are only appended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// A process started on this journal.
@@ -339,21 +367,37 @@ pub enum Record {
         /// What the venue says of it.
         instrument: Box<Instrument>,
     },
+    /// From here on, records of this index mean the strategy of this name.
+    StrategyDefined {
+        /// Index in later records.
+        id: StrategyId,
+        /// Its name.
+        name: String,
+    },
+    /// How the account's derivatives are margined from here on.
+    AccountDefined {
+        /// One-way or hedge mode.
+        positions: PositionMode,
+        /// Margin brackets; an instrument without some of its own uses these.
+        brackets: Box<Brackets>,
+    },
     /// Money came into (or left) the account from outside; not a profit or loss.
     Transfer {
-        /// Asset name.
+        /// Asset name. The first one is the account's currency.
         asset: String,
         /// Signed amount.
         amount: Money,
+        /// What it is worth in the account's currency.
+        value: Money,
     },
     /// An order passed risk. Its id is the sequence of this record.
     Intent {
         /// The order as asked for.
-        order: Box<OrderSpec>,
+        order: OrderSpec,
         /// Its quantity in the base asset, on the lot grid.
         qty: Qty,
-        /// What a buy order holds of the account's money: its worth with the taker fee.
-        reserved: Money,
+        /// The price at which it is paid for in advance; zero: nothing is held for it.
+        hold: Price,
     },
     /// An order was refused.
     Refused {
@@ -364,10 +408,37 @@ pub enum Record {
     },
     /// A cancel was asked for.
     CancelRequested(OrderId),
+    /// A change passed risk.
+    AmendRequested {
+        /// Of this order.
+        order: OrderId,
+        /// What is to change.
+        amend: Amend,
+    },
+    /// Too long without an answer: nobody knows what became of the order.
+    Unanswered(OrderId),
     /// A venue said something about an order.
     Report(VenueReport),
+    /// A venue said something about the account.
+    Account(AccountReport),
+    /// How an instrument's positions are margined from here on.
+    Margin {
+        /// Which instrument.
+        instrument: InstrumentId,
+        /// Leverage.
+        leverage: u16,
+        /// Cross or isolated.
+        mode: MarginMode,
+    },
+    /// The risk state changed.
+    Risk(RiskEvent),
     /// The portfolio was valued, in the quote asset (once a minute).
-    Equity(Money),
+    Equity {
+        /// Money and positions at mark.
+        equity: Money,
+        /// Minutes that the account's day begins before UTC's.
+        zone_minutes: i16,
+    },
     /// A strategy was started or stopped by the operator.
     Strategy {
         /// Its name.

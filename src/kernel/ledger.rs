@@ -1,4 +1,4 @@
-//! The durable state: orders, positions, money, and which strategies run.
+//! The durable state: orders, positions, money, the risk state, and which strategies run.
 //!
 //! It changes only through [`Ledger::apply`], by journal records. The live kernel, recovery from the
 //! journal and the projection into the store apply the same records and so reach the same state, which
@@ -10,18 +10,27 @@
     clippy::indexing_slicing
 )]
 
+mod booking;
+mod holding;
+mod rescale;
+mod sums;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash as _, Hasher as _};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::event::{Fill, Record, ReportKind, Seq, Sequenced, VenueReport};
-use super::orders::{Applied, Order, OrderId, OrderState, OrderTable, OrderType, Size};
+pub use holding::{Holding, MarginSetting, hold};
+
+use self::holding::Weight;
+use self::rescale::Rescale;
+use super::event::{Record, Seq, Sequenced};
+use super::margin::Brackets;
+use super::orders::{Order, OrderId, OrderState, OrderTable, PositionSide, StrategyId};
 use super::portfolio::{Account, Position};
+use super::risk::RiskState;
 use super::statistics::Statistics;
-use super::types::{
-    Instrument, InstrumentId, InstrumentName, Money, MoneyError, Price, Qty, Scale, Time,
-};
+use super::types::{Instrument, InstrumentId, InstrumentName, Money, MoneyError};
 
 /// Why a record cannot be applied: the journal is not of this program, or is damaged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,11 +43,13 @@ pub enum LedgerError {
         /// The one that came.
         got: u64,
     },
-    /// An instrument index without definition.
-    #[error("record {seq} speaks of instrument {id}, which no record before it defines")]
-    UnknownInstrument {
+    /// An index without definition.
+    #[error("record {seq} speaks of {what} {id}, which no record before it defines")]
+    Undefined {
         /// Sequence of the record.
         seq: u64,
+        /// What kind of thing.
+        what: &'static str,
         /// The index.
         id: u16,
     },
@@ -62,14 +73,20 @@ pub enum LedgerError {
 /// What the last applied records changed: the store writes these, readers see these.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// Orders. One that is forgotten since is in `forgotten` too.
-    pub orders: BTreeSet<OrderId>,
+    /// Orders, each once. One that is forgotten since is in `forgotten` too.
+    pub orders: Vec<OrderId>,
     /// Orders that are no longer kept.
-    pub forgotten: BTreeSet<OrderId>,
-    /// Positions.
+    pub forgotten: Vec<OrderId>,
+    /// Instruments whose positions changed, each once.
     pub positions: BTreeSet<InstrumentId>,
-    /// Whether money or statistics changed.
+    /// Whether money, statistics or the risk state changed.
     pub account: bool,
+}
+
+impl Changes {
+    fn position(&mut self, id: InstrumentId) {
+        self.positions.insert(id);
+    }
 }
 
 /// What one record did.
@@ -81,8 +98,18 @@ pub struct Effect {
     pub answered: bool,
     /// Whether an execution was booked.
     pub filled: bool,
+    /// Whether the order ended.
+    pub ended: bool,
     /// Whether the report contradicted what we know.
     pub disputed: bool,
+}
+
+/// A strategy as the journal knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct KnownStrategy {
+    name: String,
+    /// Started or stopped by the operator; `None` if neither.
+    runs: Option<bool>,
 }
 
 /// The durable state.
@@ -91,12 +118,19 @@ pub struct Ledger {
     seq: Seq,
     instruments: Vec<Instrument>,
     orders: OrderTable,
-    positions: Vec<Position>,
+    /// By instrument.
+    holdings: Vec<Holding>,
     /// Positions attributed to strategies: a ledger over fills.
-    attributed: BTreeMap<(String, InstrumentId), Position>,
+    attributed: BTreeMap<(StrategyId, InstrumentId, PositionSide), Position>,
     account: Account,
+    brackets: Brackets,
     statistics: Statistics,
-    strategies: BTreeMap<String, bool>,
+    risk: RiskState,
+    strategies: Vec<KnownStrategy>,
+    /// What open orders hold of the account's money.
+    held: Money,
+    /// What positions in derivatives bind of it.
+    bound: Money,
     changes: Changes,
 }
 
@@ -107,11 +141,15 @@ impl Ledger {
             seq: Seq(0),
             instruments: Vec::new(),
             orders: OrderTable::new(orders_kept),
-            positions: Vec::new(),
+            holdings: Vec::new(),
             attributed: BTreeMap::new(),
             account: Account::default(),
+            brackets: Brackets::dated_default(),
             statistics: Statistics::default(),
-            strategies: BTreeMap::new(),
+            risk: RiskState::default(),
+            strategies: Vec::new(),
+            held: Money::ZERO,
+            bound: Money::ZERO,
             changes: Changes::default(),
         }
     }
@@ -142,15 +180,35 @@ impl Ledger {
         &self.orders
     }
 
+    /// What the account has and wants of an instrument.
+    pub fn holding(&self, id: InstrumentId) -> Option<&Holding> {
+        self.holdings.get(id.index())
+    }
+
+    /// All of them, by id.
+    pub fn holdings(&self) -> impl Iterator<Item = (InstrumentId, &Instrument, &Holding)> {
+        (0_u16..)
+            .map(InstrumentId)
+            .zip(self.instruments.iter().zip(&self.holdings))
+            .map(|(id, (instrument, holding))| (id, instrument, holding))
+    }
+
     /// A position; blank when nothing was ever traded.
-    pub fn position(&self, id: InstrumentId) -> Position {
-        self.positions.get(id.index()).copied().unwrap_or_default()
+    pub fn position(&self, id: InstrumentId, side: PositionSide) -> Position {
+        self.holding(id)
+            .map(|h| *h.position(side))
+            .unwrap_or_default()
     }
 
     /// The part of a position that a strategy's own fills make.
-    pub fn attributed(&self, strategy: &str, id: InstrumentId) -> Position {
+    pub fn attributed(
+        &self,
+        strategy: StrategyId,
+        id: InstrumentId,
+        side: PositionSide,
+    ) -> Position {
         self.attributed
-            .get(&(strategy.to_owned(), id))
+            .get(&(strategy, id, side))
             .copied()
             .unwrap_or_default()
     }
@@ -160,34 +218,76 @@ impl Ledger {
         &self.account
     }
 
+    /// The margin brackets.
+    pub fn brackets(&self) -> &Brackets {
+        &self.brackets
+    }
+
     /// The statistics.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
     }
 
+    /// The risk state.
+    pub fn risk(&self) -> &RiskState {
+        &self.risk
+    }
+
+    /// What open orders hold of the account's money.
+    pub fn held(&self) -> Money {
+        self.held
+    }
+
+    /// What positions in derivatives bind of the account's money.
+    pub fn bound(&self) -> Money {
+        self.bound
+    }
+
+    /// The name of a strategy.
+    pub fn strategy_name(&self, id: StrategyId) -> Option<&str> {
+        let known = self.strategies.get(usize::from(id.0))?;
+        Some(&known.name)
+    }
+
+    /// The id of a strategy.
+    pub fn strategy(&self, name: &str) -> Option<StrategyId> {
+        let index = self.strategies.iter().position(|s| s.name == name)?;
+        u16::try_from(index).ok().map(StrategyId)
+    }
+
+    /// How many strategies have an id.
+    pub fn strategies_len(&self) -> usize {
+        self.strategies.len()
+    }
+
     /// Whether a strategy was started (`true`) or stopped by the operator; `None` if neither.
     pub fn strategy_runs(&self, name: &str) -> Option<bool> {
-        self.strategies.get(name).copied()
+        self.strategies.iter().find(|s| s.name == name)?.runs
     }
 
     /// What changed since the last call.
     pub fn take_changes(&mut self) -> Changes {
-        std::mem::take(&mut self.changes)
+        let mut changes = std::mem::take(&mut self.changes);
+        (changes.orders, changes.forgotten) = self.orders.take_changes();
+        changes
+    }
+
+    /// Whether anything changed since [`Ledger::take_changes`].
+    pub fn has_changes(&self) -> bool {
+        self.changes.account || !self.changes.positions.is_empty() || self.orders.has_changes()
     }
 
     /// The gateway has an order: a step that is not journaled.
     pub fn sent(&mut self, id: OrderId) {
         self.orders.sent(id);
-        self.touch_order(id);
     }
 
-    /// A restart: intents without a venue's word become unknown. Returns them.
-    pub fn lose_unanswered(&mut self) -> Vec<OrderId> {
-        let lost = self.orders.lose_unanswered();
-        for id in &lost {
-            self.touch_order(*id);
-        }
-        lost
+    /// Orders that the venue has not answered, oldest first: after a restart nobody knows what became of them.
+    pub fn unanswered(&self) -> Vec<OrderId> {
+        let silent = |o: &&Order| matches!(o.state, OrderState::Intent | OrderState::Sent);
+        let mut ids: Vec<OrderId> = self.orders.open().filter(silent).map(|o| o.id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// Applies the next record. On an error nothing has changed, and the record must not be skipped.
@@ -202,40 +302,100 @@ impl Ledger {
         let range = |_: MoneyError| LedgerError::Range { seq: seq.0 };
         let mut effect = Effect::default();
         match &record.record {
-            Record::RunStarted { .. } => {}
+            Record::RunStarted { .. } | Record::Refused { .. } => {}
             Record::InstrumentDefined { id, instrument } => self.define(seq, *id, instrument)?,
-            Record::Transfer { asset, amount } => {
-                self.account.transfer(asset, *amount).map_err(range)?;
-                self.statistics.transfer(*amount);
+            Record::StrategyDefined { id, name } => {
+                if usize::from(id.0) != self.strategies.len() {
+                    return Err(undefined(seq, "strategy", id.0));
+                }
+                self.strategies.push(KnownStrategy {
+                    name: name.clone(),
+                    runs: None,
+                });
+            }
+            Record::AccountDefined {
+                positions,
+                brackets,
+            } => {
+                self.account.positions = *positions;
+                self.brackets.clone_from(brackets);
                 self.changes.account = true;
             }
-            Record::Intent {
-                order,
-                qty,
-                reserved,
+            Record::Transfer {
+                asset,
+                amount,
+                value,
             } => {
-                self.known(seq, order.instrument)?;
-                let id = self
-                    .orders
-                    .insert(seq, record.time, (**order).clone(), *qty, *reserved);
-                self.touch_order(id);
-                effect.order = Some(id);
+                self.account
+                    .transfer(asset, *amount, *value)
+                    .map_err(range)?;
+                self.statistics.transfer(*value).map_err(range)?;
+                self.changes.account = true;
             }
-            Record::Refused { .. } => {}
+            Record::Intent { order, qty, hold } => {
+                let id = order.instrument;
+                self.known(seq, id)?;
+                let (side, position) = (order.side, order.position_side);
+                let order = self
+                    .orders
+                    .insert(OrderId(seq.0), record.time, order, *qty, *hold);
+                let (order, after) = (order.id, Weight::of(order));
+                self.weigh(id, position, side, &Weight::NONE, &after)
+                    .map_err(range)?;
+                effect.order = Some(order);
+            }
             Record::CancelRequested(id) => {
-                if self.orders.cancel_requested(*id, seq, record.time) {
-                    self.touch_order(*id);
+                let change = |order: &mut Order| order.cancel_requested(record.time);
+                if self.change(*id, record.time, change).map_err(range)? == Some(true) {
+                    effect.order = Some(*id);
+                }
+            }
+            Record::AmendRequested { order, amend } => {
+                let change = |o: &mut Order| o.amend_requested(*amend, record.time);
+                if self.change(*order, record.time, change).map_err(range)? == Some(true) {
+                    effect.order = Some(*order);
+                }
+            }
+            Record::Unanswered(id) => {
+                if self.change(*id, record.time, Order::lost).map_err(range)? == Some(true) {
                     effect.order = Some(*id);
                 }
             }
             Record::Report(report) => effect = self.report(report, seq, record.time)?,
-            Record::Equity(equity) => {
+            Record::Account(report) => self.account_report(report, seq)?,
+            Record::Margin {
+                instrument,
+                leverage,
+                mode,
+            } => {
+                self.known(seq, *instrument)?;
+                let setting = MarginSetting {
+                    leverage: (*leverage).max(1),
+                    mode: *mode,
+                };
+                self.set_margin(*instrument, setting).map_err(range)?;
+            }
+            Record::Risk(event) => {
+                self.risk.apply(event);
+                if event.forgives() {
+                    self.statistics.reset_peak();
+                    self.holdings.iter_mut().for_each(|h| h.suspect = false);
+                }
+                self.changes.account = true;
+            }
+            Record::Equity {
+                equity,
+                zone_minutes,
+            } => {
                 self.statistics
-                    .equity(record.time, *equity, self.account.transfers);
+                    .equity(record.time, *equity, self.account.transfers, *zone_minutes)
+                    .map_err(range)?;
                 self.changes.account = true;
             }
             Record::Strategy { name, run } => {
-                self.strategies.insert(name.clone(), *run);
+                if let Some(known) = self.strategies.iter_mut().find(|s| s.name == *name) {
+                    known.runs = Some(*run);
+                }
             }
         }
         self.seq = seq;
@@ -244,43 +404,36 @@ impl Ledger {
 
     /// Hash of the durable state: equal for the kernel, its recovery and the store's copy.
     ///
-    /// What is not journaled (that an intent was sent, or lost in a restart) does not enter.
+    /// What is not journaled (that an intent was sent) does not enter, and neither do
+    /// sums that follow from the orders.
     pub fn durable_hash(&self) -> u64 {
         let mut state = Xxh3::new();
         self.seq.hash(&mut state);
         self.instruments.hash(&mut state);
         for order in self.orders.iter() {
-            let unanswered = matches!(
-                order.state,
-                OrderState::Sent | OrderState::Unknown | OrderState::Intent
-            );
-            if unanswered {
-                Order {
-                    state: OrderState::Intent,
-                    ..order.clone()
-                }
-                .hash(&mut state);
+            if order.state == OrderState::Sent {
+                let mut order = order.clone();
+                order.state = OrderState::Intent;
+                order.hash(&mut state);
             } else {
                 order.hash(&mut state);
             }
         }
-        self.positions.hash(&mut state);
+        for holding in &self.holdings {
+            (holding.positions(), holding.margin, holding.suspect).hash(&mut state);
+        }
         self.attributed.hash(&mut state);
         self.account.hash(&mut state);
+        self.brackets.hash(&mut state);
         self.strategies.hash(&mut state);
+        self.risk.hash(&mut state);
         self.statistics.hash_bits(&mut state);
         state.finish()
     }
 
     fn known(&self, seq: Seq, id: InstrumentId) -> Result<&Instrument, LedgerError> {
-        self.instrument(id).ok_or(LedgerError::UnknownInstrument {
-            seq: seq.0,
-            id: id.0,
-        })
-    }
-
-    fn touch_order(&mut self, id: OrderId) {
-        self.changes.orders.insert(id);
+        self.instrument(id)
+            .ok_or_else(|| undefined(seq, "instrument", id.0))
     }
 
     fn define(
@@ -291,207 +444,52 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         if id.index() == self.instruments.len() {
             self.instruments.push(instrument.clone());
-            self.positions.push(Position::default());
+            self.holdings.push(Holding::default());
             return Ok(());
         }
+        let range = |_: MoneyError| LedgerError::Range { seq: seq.0 };
         let known = self.known(seq, id)?;
+        let name = instrument.name.to_string();
         let scales = |i: &Instrument| (i.price_scale, i.qty_scale);
-        if scales(known) != scales(instrument) {
-            let convert = Rescale::between(known, instrument);
-            let name = instrument.name.to_string();
-            rescale(
-                &mut self.orders,
-                &mut self.positions,
-                &mut self.attributed,
-                id,
-                convert,
-            )
-            .ok_or(LedgerError::Scale { name })?;
+        let same = scales(known) == scales(instrument);
+        let convert = Rescale::between(known, instrument);
+        // Everything of the instrument leaves the sums at its old numbers and comes back at the new ones.
+        let open: Vec<OrderId> = self
+            .orders
+            .open()
+            .filter(|o| o.instrument == id)
+            .map(|o| o.id)
+            .collect();
+        for order in &open {
+            self.reweigh(*order, false).map_err(range)?;
+        }
+        if !same {
+            let mut whole = || {
+                convert.orders(&mut self.orders, id)?;
+                convert.holding(self.holdings.get_mut(id.index())?)?;
+                for ((_, of, _), position) in &mut self.attributed {
+                    if *of == id {
+                        position.qty = convert.signed(position.qty)?;
+                    }
+                }
+                Some(())
+            };
+            whole().ok_or(LedgerError::Scale { name })?;
         }
         if let Some(known) = self.instruments.get_mut(id.index()) {
             known.clone_from(instrument);
         }
+        for order in &open {
+            self.reweigh(*order, true).map_err(range)?;
+        }
         Ok(())
     }
-
-    fn report(
-        &mut self,
-        report: &VenueReport,
-        seq: Seq,
-        time: Time,
-    ) -> Result<Effect, LedgerError> {
-        let Some(order) = self.orders.get(report.order) else {
-            return Ok(Effect::default());
-        };
-        let id = order.spec.instrument;
-        let answered = order.answered.is_none();
-        let instrument = self.known(seq, id)?;
-        let range = |_: MoneyError| LedgerError::Range { seq: seq.0 };
-        // Everything that can leave the range is computed before anything changes.
-        let booking = match &report.kind {
-            ReportKind::Fill(fill) => Some(self.book(order, fill, instrument).map_err(range)?),
-            _ => None,
-        };
-        let instrument = instrument.clone();
-        let applied = self
-            .orders
-            .report(report, seq, time, &instrument)
-            .map_err(range)?;
-        self.changes.forgotten.extend(self.orders.take_forgotten());
-        let (filled, disputed) = match applied {
-            Applied::Changed => (false, false),
-            Applied::Filled => (true, false),
-            Applied::Disputed { filled } => (filled, true),
-            Applied::Duplicate | Applied::Unknown => return Ok(Effect::default()),
-        };
-        self.touch_order(report.order);
-        if let Some(booking) = booking.filter(|_| filled) {
-            if let Some(position) = self.positions.get_mut(id.index()) {
-                *position = booking.position;
-            }
-            if let Some((key, position)) = booking.attributed {
-                self.attributed.insert(key, position);
-            }
-            self.account = booking.account;
-            self.statistics.fill(booking.realized);
-            self.changes.positions.insert(id);
-            self.changes.account = true;
-        }
-        Ok(Effect {
-            order: Some(report.order),
-            answered,
-            filled,
-            disputed,
-        })
-    }
-
-    /// What an execution makes of positions and money.
-    fn book(
-        &self,
-        order: &Order,
-        fill: &Fill,
-        instrument: &Instrument,
-    ) -> Result<Booking, MoneyError> {
-        let (id, side) = (order.spec.instrument, order.spec.side);
-        let notional = instrument.notional(fill.price, fill.qty)?;
-        let mut position = self.position(id);
-        let realized = position.book(side, fill.price, fill.qty, fill.fee, instrument)?;
-        let mut account = self.account.clone();
-        account.book(side, notional, fill.fee, realized)?;
-        let attributed = match order.spec.origin.strategy() {
-            Some(name) => {
-                let mut own = self.attributed(name, id);
-                own.book(side, fill.price, fill.qty, fill.fee, instrument)?;
-                Some(((name.to_owned(), id), own))
-            }
-            None => None,
-        };
-        Ok(Booking {
-            position,
-            account,
-            attributed,
-            realized,
-        })
-    }
 }
 
-/// The outcome of an execution, before it is entered.
-struct Booking {
-    position: Position,
-    account: Account,
-    attributed: Option<((String, InstrumentId), Position)>,
-    realized: Option<Money>,
-}
-
-/// Moves integers from one pair of scales to another, exactly or not at all.
-#[derive(Debug, Clone, Copy)]
-struct Rescale {
-    price: (Scale, Scale),
-    qty: (Scale, Scale),
-}
-
-impl Rescale {
-    fn between(old: &Instrument, new: &Instrument) -> Self {
-        Self {
-            price: (old.price_scale, new.price_scale),
-            qty: (old.qty_scale, new.qty_scale),
-        }
+fn undefined(seq: Seq, what: &'static str, id: u16) -> LedgerError {
+    LedgerError::Undefined {
+        seq: seq.0,
+        what,
+        id,
     }
-
-    fn price(self, price: Price) -> Option<Price> {
-        shift(price.0, self.price).map(Price)
-    }
-
-    fn qty(self, qty: Qty) -> Option<Qty> {
-        shift(qty.0, self.qty).map(Qty)
-    }
-}
-
-impl Rescale {
-    fn cut(self, order: &mut Order) {
-        let cut = |value: i64, (from, to): (Scale, Scale)| {
-            shift(value, (from, to)).unwrap_or_else(|| {
-                let unit = from.unit().checked_div(to.unit()).unwrap_or(1);
-                value.checked_div(unit).unwrap_or(0)
-            })
-        };
-        order.qty = Qty(cut(order.qty.0, self.qty));
-        order.filled = Qty(cut(order.filled.0, self.qty));
-        if let Size::Base(qty) = order.spec.size {
-            order.spec.size = Size::Base(Qty(cut(qty.0, self.qty)));
-        }
-        if let OrderType::Limit { price } = order.spec.kind {
-            let price = Price(cut(price.0, self.price));
-            order.spec.kind = OrderType::Limit { price };
-        }
-    }
-}
-
-fn shift(value: i64, (from, to): (Scale, Scale)) -> Option<i64> {
-    if to >= from {
-        value.checked_mul(to.unit().checked_div(from.unit())?)
-    } else {
-        let unit = from.unit().checked_div(to.unit())?;
-        (value.checked_rem(unit)? == 0)
-            .then(|| value.checked_div(unit))
-            .flatten()
-    }
-}
-
-fn rescale(
-    orders: &mut OrderTable,
-    positions: &mut [Position],
-    attributed: &mut BTreeMap<(String, InstrumentId), Position>,
-    id: InstrumentId,
-    convert: Rescale,
-) -> Option<()> {
-    orders.rescale(
-        |o| o.spec.instrument == id,
-        |o| {
-            if !o.is_open() {
-                // History: its numbers are shown, not traded; what does not fit is cut off.
-                convert.cut(o);
-                return Some(());
-            }
-            o.qty = convert.qty(o.qty)?;
-            o.filled = convert.qty(o.filled)?;
-            if let Size::Base(qty) = o.spec.size {
-                o.spec.size = Size::Base(convert.qty(qty)?);
-            }
-            if let OrderType::Limit { price } = o.spec.kind {
-                o.spec.kind = OrderType::Limit {
-                    price: convert.price(price)?,
-                };
-            }
-            Some(())
-        },
-    )?;
-    let own = attributed
-        .iter_mut()
-        .filter(|((_, i), _)| *i == id)
-        .map(|(_, p)| p);
-    for position in positions.get_mut(id.index()).into_iter().chain(own) {
-        position.qty = convert.qty(Qty(position.qty))?.0;
-    }
-    Some(())
 }

@@ -8,6 +8,7 @@ pub mod types;
 pub mod event;
 pub mod orders;
 pub mod portfolio;
+pub mod margin;
 pub mod statistics;
 pub mod ledger;
 pub mod market;
@@ -16,7 +17,13 @@ pub mod strategies;
 pub mod risk;
 pub mod snapshot;
 mod commands;
+mod exits;
+mod feed;
+mod guard;
 mod publish;
+mod running;
+mod valuation;
+mod waiters;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
@@ -24,16 +31,21 @@ use std::hash::{Hash as _, Hasher as _};
 use xxhash_rust::xxh3::Xxh3;
 
 use event::{
-    BookFault, Correlation, Effect, Effects, Input, LossReason, MarketEvent, Notice, Outcome,
-    Record, Reply, Seq, Sequenced, Stamped, VenueReport, Wait,
+    Correlation, Effect, Effects, Input, Notice, Outcome, Record, Reply, ReportKind, Seq,
+    Sequenced, Stamped, VenueReport, Wait,
 };
-use indicators::{Kept, Spec};
+use indicators::Spec;
 use ledger::{Changes, Ledger, LedgerError};
-use market::{Market, Series, Step};
-use orders::OrderId;
-use risk::{RiskLimits, Rule};
-use strategies::{Strategy, StrategyConfig, StrategyError, View};
-use types::{Instrument, InstrumentId, Interval, Money, Time};
+use margin::Brackets;
+use market::Market;
+use orders::{OrderId, OrderState, Origin, PositionSide, Role};
+use portfolio::PositionMode;
+use risk::{OrderRate, RiskLimits};
+use running::Running;
+use strategies::{StrategyConfig, StrategyError};
+use types::{Instrument, InstrumentId, Interval, Money, Qty, SECOND, Time};
+use valuation::Valuation;
+use waiters::Waiters;
 
 /// What a kernel is built from. Every capacity has its number here.
 #[derive(Debug, Clone)]
@@ -54,6 +66,14 @@ pub struct KernelConfig {
     pub waiters_max: usize,
     /// Risk limits.
     pub limits: RiskLimits,
+    /// Minutes that the account's day begins before UTC's.
+    pub zone_minutes: i16,
+    /// How long an order may go without an answer before it counts as unknown, in nanoseconds.
+    pub answer_timeout_ns: i64,
+    /// How the account holds positions in derivatives.
+    pub positions: PositionMode,
+    /// Margin brackets of derivatives.
+    pub brackets: Brackets,
     /// Strategies; each runs on every instrument.
     pub strategies: Vec<StrategyConfig>,
 }
@@ -73,6 +93,10 @@ impl Default for KernelConfig {
             book_levels_max: 5_000,
             waiters_max: 4_096,
             limits: RiskLimits::default(),
+            zone_minutes: 0,
+            answer_timeout_ns: 10 * SECOND,
+            positions: PositionMode::OneWay,
+            brackets: Brackets::dated_default(),
             strategies: Vec::new(),
         }
     }
@@ -98,10 +122,26 @@ pub struct Kernel {
     ledger: Ledger,
     markets: Vec<Market>,
     strategies: Vec<Running>,
-    /// Callers whose order is not answered yet.
-    waiters: BTreeMap<OrderId, (Correlation, Wait)>,
-    /// Orders whose intent is not durable yet, oldest first.
-    undurable: VecDeque<OrderId>,
+    /// What positions and open orders are worth and risk at mark.
+    valuation: Valuation,
+    rate: OrderRate,
+    waiters: Waiters,
+    /// Orders that were sent and perhaps not answered yet, oldest first, with when they were.
+    awaited: VecDeque<(Time, OrderId)>,
+    /// Positions to close as soon as their open orders have ended.
+    closing: BTreeSet<(InstrumentId, PositionSide)>,
+    /// The kill switch's question to the venue that is not answered yet.
+    asked: Option<Seq>,
+    /// When the kill switch tries again.
+    retry_at: Option<Time>,
+    /// Losing closes in a row at the last look.
+    streak: u32,
+    /// Exits whose change the venue has refused.
+    stubborn: BTreeSet<OrderId>,
+    /// Exits that risk has refused, and for what quantity.
+    refused_exits: BTreeMap<(OrderId, Role), Qty>,
+    /// Intents and changes that are not durable yet, and so not sent, oldest first.
+    undurable: VecDeque<(Seq, OrderId)>,
     durable: Seq,
     journal_full: bool,
     now: Time,
@@ -109,18 +149,6 @@ pub struct Kernel {
     /// Whether the last market event was news: a new trade, a changed book.
     applied: bool,
     dirty: Dirty,
-}
-
-/// A strategy on one instrument.
-#[derive(Debug)]
-struct Running {
-    name: String,
-    instrument: InstrumentId,
-    strategy: Box<dyn Strategy>,
-    last_decision: String,
-    decided_at: Time,
-    /// The rule that refused its last order: a repeated refusal is not journaled again.
-    refused_by: Option<Rule>,
 }
 
 /// What changed since the last publication.
@@ -146,7 +174,16 @@ impl Kernel {
             ledger,
             markets: Vec::new(),
             strategies: Vec::new(),
-            waiters: BTreeMap::new(),
+            valuation: Valuation::default(),
+            rate: OrderRate::default(),
+            waiters: Waiters::default(),
+            awaited: VecDeque::new(),
+            closing: BTreeSet::new(),
+            asked: None,
+            retry_at: None,
+            streak: 0,
+            stubborn: BTreeSet::new(),
+            refused_exits: BTreeMap::new(),
             undurable: VecDeque::new(),
             durable: Seq(0),
             journal_full: false,
@@ -166,7 +203,8 @@ impl Kernel {
     ) -> Result<Vec<InstrumentId>, LedgerError> {
         self.now = start.time;
         self.durable = self.ledger.seq();
-        self.ledger.lose_unanswered();
+        let lost = self.ledger.unanswered();
+        self.streak = self.ledger.statistics().losing_streak;
         let run_id = start.time.0;
         self.commit(
             Record::RunStarted {
@@ -175,6 +213,9 @@ impl Kernel {
             },
             effects,
         )?;
+        for id in &lost {
+            self.commit(Record::Unanswered(*id), effects)?;
+        }
         let mut active = Vec::new();
         for instrument in start.instruments {
             let known = self.ledger.find(&instrument.name);
@@ -188,28 +229,80 @@ impl Kernel {
         }
         if self.ledger.account().currency.is_empty() {
             let (asset, amount) = start.cash;
-            self.commit(Record::Transfer { asset, amount }, effects)?;
+            let value = amount;
+            self.commit(
+                Record::Transfer {
+                    asset,
+                    amount,
+                    value,
+                },
+                effects,
+            )?;
         }
+        self.define_account(effects)?;
+        self.define_strategies(effects)?;
         self.equity_due = Some(Interval::MINUTE.next_open(self.now));
         self.markets = (0..self.ledger.instruments().len())
             .map(|_| self.market())
             .collect();
-        for id in &active {
-            for config in &self.config.strategies {
-                let Ok(strategy) = strategies::build(config) else {
-                    continue;
-                };
-                self.strategies.push(Running {
-                    name: config.name.clone(),
-                    instrument: *id,
-                    strategy,
-                    last_decision: "waiting for the first candle".to_owned(),
-                    decided_at: self.now,
-                    refused_by: None,
-                });
-            }
+        self.build_strategies(&active);
+        for index in 0..self.markets.len() {
+            self.refresh(InstrumentId(u16::try_from(index).unwrap_or(u16::MAX)));
+        }
+        let unknown = |o: &&orders::Order| o.state == OrderState::Unknown;
+        let unknown = self.ledger.orders().open().filter(unknown);
+        let mut unknown: Vec<_> = unknown.map(|o| (o.id, o.instrument)).collect();
+        unknown.sort_unstable();
+        for (id, instrument) in unknown {
+            self.ask(id, instrument, effects);
+        }
+        // Requests whose answers the restart has lost: asked about, unless they come after all.
+        let open = self.ledger.orders().open();
+        let asked = open.filter(|o| guard::is_asked(o.state) && o.state != OrderState::Unknown);
+        let mut asked: Vec<OrderId> = asked.map(|o| o.id).collect();
+        asked.sort_unstable();
+        for id in asked {
+            self.await_answer(id);
+        }
+        let parents: Vec<OrderId> = self.ledger.orders().parents().collect();
+        for parent in parents {
+            self.settle_exits(parent, effects);
         }
         Ok(active)
+    }
+
+    /// How the account is margined, if that changed since the journal's last word on it.
+    fn define_account(&mut self, effects: &mut Effects) -> Result<(), LedgerError> {
+        let (positions, brackets) = (self.config.positions, &self.config.brackets);
+        let known =
+            self.ledger.account().positions == positions && self.ledger.brackets() == brackets;
+        // A position in the wrong mode would be nobody's: the mode waits until everything is flat.
+        let derivative = |(id, side, _): &(InstrumentId, PositionSide, i64)| {
+            *side != PositionSide::Both
+                || self
+                    .ledger
+                    .instrument(*id)
+                    .is_some_and(|i| i.contract != types::Contract::Spot)
+        };
+        let busy =
+            self.open_positions().iter().any(derivative) || self.ledger.orders().open_len() > 0;
+        let positions = if busy {
+            self.ledger.account().positions
+        } else {
+            positions
+        };
+        if known || (busy && self.ledger.brackets() == brackets) {
+            return Ok(());
+        }
+        let brackets = Box::new(brackets.clone());
+        self.commit(
+            Record::AccountDefined {
+                positions,
+                brackets,
+            },
+            effects,
+        )?;
+        Ok(())
     }
 
     /// Applies one input.
@@ -218,6 +311,7 @@ impl Kernel {
         match &stamped.input {
             Input::Market(event) => self.on_market(event, effects),
             Input::Report(report) => self.on_report(report, effects),
+            Input::Account(report) => self.on_account(report, effects),
             Input::Command(command) => self.on_command(command, effects),
             Input::Journaled { through } => self.on_journaled(*through, effects),
             Input::JournalFull(full) => self.journal_full = *full,
@@ -231,12 +325,18 @@ impl Kernel {
             .iter()
             .filter_map(Market::deadline)
             .chain(self.equity_due)
+            .chain(self.guard_deadline())
             .min()
     }
 
     /// Whether the last market event was news: a new trade, a changed book.
     pub fn applied(&self) -> bool {
         self.applied
+    }
+
+    /// What changed since the last publication, for a shell that does not publish.
+    pub fn take_changes(&mut self) -> ledger::Changes {
+        self.ledger.take_changes()
     }
 
     /// The durable state.
@@ -263,60 +363,13 @@ impl Kernel {
             )
                 .hash(&mut state);
         }
-        (self.journal_full, self.now).hash(&mut state);
+        (self.journal_full, self.now, self.rate).hash(&mut state);
         state.finish()
     }
 
     /// Hash of the durable state.
     pub fn durable_hash(&self) -> u64 {
         self.ledger.durable_hash()
-    }
-
-    /// Cash plus positions at mark; positions without a mark count at cost.
-    pub fn equity(&self) -> Money {
-        let mut equity = self.ledger.account().cash;
-        for (index, instrument) in (0_u16..).zip(self.ledger.instruments()) {
-            let id = InstrumentId(index);
-            let position = self.ledger.position(id);
-            let mark = self.market_of(id).and_then(|m| m.mark(instrument));
-            let value = mark.map_or(Ok(position.cost), |m| position.value(m, instrument));
-            equity = value.and_then(|v| equity.plus(v)).unwrap_or(equity);
-        }
-        equity
-    }
-
-    /// Whether every open position has a price: a sample at cost would read as a jump.
-    fn all_marked(&self) -> bool {
-        let mut known = (0_u16..).zip(self.ledger.instruments());
-        known.all(|(index, instrument)| {
-            let id = InstrumentId(index);
-            let mark = || self.market_of(id)?.mark(instrument);
-            self.ledger.position(id).qty == 0 || mark().is_some()
-        })
-    }
-
-    fn market(&self) -> Market {
-        let series = |interval: &Interval| {
-            let needed = self
-                .config
-                .strategies
-                .iter()
-                .filter_map(|s| strategies::build(s).ok());
-            let needed = needed
-                .filter(|s| s.interval() == *interval)
-                .flat_map(|s| s.needs());
-            let mut kept: Vec<Kept> = Vec::new();
-            for spec in self.config.indicators.iter().cloned().chain(needed) {
-                if kept.iter().all(|k| k.name() != spec.to_string()) {
-                    kept.push(Kept::new(spec));
-                }
-            }
-            Series::new(*interval, self.config.candles_kept, kept)
-        };
-        Market::new(
-            self.config.book_levels_max,
-            self.config.intervals.iter().map(series).collect(),
-        )
     }
 
     /// Makes a record, applies it, and hands it to the journal.
@@ -334,204 +387,118 @@ impl Kernel {
         let effect = self.ledger.apply(&sequenced)?;
         effects.push(Effect::Record(sequenced));
         if let Some(order) = effect.order {
-            effects.push(Effect::Notice(Notice::OrderChanged(order)));
-            if effect.answered {
-                effects.push(Effect::Notice(Notice::Answered(order)));
-            }
-            if effect.filled {
-                effects.push(Effect::Notice(Notice::Filled(order)));
-            }
-            if effect.disputed {
-                effects.push(Effect::Notice(Notice::Disputed(order)));
+            effects.push(Effect::Notice(Notice::Order {
+                order,
+                answered: effect.answered,
+                filled: effect.filled,
+                disputed: effect.disputed,
+            }));
+            if let Some(order) = self.ledger.orders().get(order) {
+                self.refresh(order.instrument);
             }
         }
         Ok(effect)
     }
 
-    fn on_market(&mut self, event: &MarketEvent, effects: &mut Effects) {
-        let id = event.instrument;
-        if let event::MarketData::Listing(listing) = &event.data {
-            self.on_listing(id, listing, effects);
-        }
-        let (Some(market), Some(instrument)) =
-            (self.markets.get_mut(id.index()), self.ledger.instrument(id))
-        else {
-            return;
-        };
-        let outcome = market.apply(event, instrument);
-        self.applied = outcome.applied;
-        self.mark(event);
-        match outcome.step {
-            Some(Step::NeedsSnapshot(reason)) => {
-                self.dirty.books.insert(id);
-                effects.push(Effect::Notice(Notice::BookInvalid {
-                    instrument: id,
-                    reason,
-                }));
-                // After a lost connection the feed fetches a snapshot by itself once it is back.
-                if !matches!(
-                    reason,
-                    BookFault::Lost(LossReason::Disconnected | LossReason::Unsubscribed)
-                ) {
-                    effects.push(Effect::Resync(id));
-                }
-            }
-            Some(Step::BecameValid) => {
-                effects.push(Effect::Notice(Notice::BookValid(id)));
-            }
-            Some(Step::Changed | Step::Unchanged) | None => {}
-        }
-        for interval in outcome.mismatched {
-            effects.push(Effect::Notice(Notice::CandleMismatch {
-                instrument: id,
-                interval,
-            }));
-        }
-        self.candles_closed(id, &outcome.closed, effects);
-    }
-
-    /// The venue describes an instrument anew. Its scales stay as they are while the process runs.
-    fn on_listing(&mut self, id: InstrumentId, listing: &Instrument, effects: &mut Effects) {
-        let Some(known) = self.ledger.instrument(id) else {
-            return;
-        };
-        let same_scales = (known.price_scale, known.qty_scale, &known.name)
-            == (listing.price_scale, listing.qty_scale, &listing.name);
-        if !same_scales || known == listing {
-            return;
-        }
-        let instrument = Box::new(listing.clone());
-        // It fails for want of sequence numbers alone, and then nothing was changed.
-        if self
-            .commit(Record::InstrumentDefined { id, instrument }, effects)
-            .is_ok()
-        {
-            effects.push(Effect::Notice(Notice::Relisted(id)));
-        }
-    }
-
-    fn mark(&mut self, event: &MarketEvent) {
-        use event::MarketData as D;
-        let id = event.instrument;
-        match event.data {
-            D::Depth(_) | D::Snapshot(_) | D::Verified { .. } | D::Lost(..) => {
-                self.dirty.books.insert(id);
-            }
-            D::Trade(_) | D::Kline(_) | D::History(_) => {
-                self.dirty.series.insert(id);
-            }
-            D::Listing(_) => {
-                self.dirty.listings.insert(id);
-            }
-            D::Quote(_) | D::Stats(_) | D::Derivative(_) | D::Liquidation(_) | D::OffBook(_) => {}
-        }
-        self.dirty.tickers.insert(id);
-    }
-
-    fn candles_closed(&mut self, id: InstrumentId, closed: &[Interval], effects: &mut Effects) {
-        if closed.is_empty() {
-            return;
-        }
-        self.dirty.series.insert(id);
-        for interval in closed {
-            let notice = Notice::CandleClosed {
-                instrument: id,
-                interval: *interval,
-            };
-            effects.push(Effect::Notice(notice));
-        }
-        for index in 0..self.strategies.len() {
-            let Some(running) = self.strategies.get_mut(index) else {
-                continue;
-            };
-            let concerned =
-                running.instrument == id && closed.contains(&running.strategy.interval());
-            if concerned && self.ledger.strategy_runs(&running.name) != Some(false) {
-                self.decide(index, effects);
-            }
-        }
-    }
-
-    /// Lets a strategy look at a closed candle, and places what it asks for.
-    fn decide(&mut self, index: usize, effects: &mut Effects) {
-        let Some(running) = self.strategies.get_mut(index) else {
-            return;
-        };
-        let id = running.instrument;
-        let (Some(market), Some(instrument)) =
-            (self.markets.get(id.index()), self.ledger.instrument(id))
-        else {
-            return;
-        };
-        let Some(series) = market.series_of(running.strategy.interval()) else {
-            return;
-        };
-        let own = |o: &&orders::Order| {
-            o.spec.instrument == id && o.spec.origin.strategy() == Some(running.name.as_str())
-        };
-        let view = View {
-            instrument_id: id,
-            instrument,
-            series,
-            // What an operator has sold of it is not the strategy's any more.
-            position: self
-                .ledger
-                .attributed(&running.name, id)
-                .qty
-                .min(self.ledger.position(id).qty),
-            orders_open: self.ledger.orders().open().filter(own).count(),
-            tradable: market.book.valid().is_some(),
-        };
-        let decision = running.strategy.on_candle(&view);
-        running.last_decision = decision.why;
-        running.decided_at = self.now;
-        for spec in decision.orders {
-            let repeated = self.strategies.get(index).and_then(|r| r.refused_by);
-            let refused = self.place(spec, repeated, effects).err();
-            let Some(running) = self.strategies.get_mut(index) else {
-                return;
-            };
-            running.refused_by = refused.as_ref().map(|r| r.rule);
-            if let Some(refusal) = refused {
-                running.last_decision = format!("{}; refused: {refusal}", running.last_decision);
-            }
-        }
-    }
-
     fn on_report(&mut self, report: &VenueReport, effects: &mut Effects) {
         let id = report.order;
-        match self.commit(Record::Report(report.clone()), effects) {
-            Ok(_) => {}
+        let Some(order) = self.ledger.orders().get(id) else {
+            // Of an order that is forgotten, or of nobody: booked nowhere, but said.
+            effects.push(Effect::Notice(Notice::Disputed(
+                "a report of an order that we do not know",
+            )));
+            return;
+        };
+        let was_unknown = order.state == OrderState::Unknown;
+        let was_cancelled = order.state == OrderState::CancelPending;
+        let effect = match self.commit(Record::Report(report.clone()), effects) {
+            Ok(effect) => effect,
             Err(LedgerError::Range { .. }) => {
                 // Nothing was changed: a venue's impossible number must not stop the process.
-                effects.push(Effect::Notice(Notice::Disputed(id)));
+                effects.push(Effect::Notice(Notice::Disputed(
+                    "an order report out of range",
+                )));
                 return;
             }
             Err(bug) => panic!("a report of a known order cannot fail otherwise: {bug}"),
-        }
-        if let Some((correlation, _)) = self.waiters.remove(&id) {
+        };
+        if let Some((correlation, _)) = self.waiters.remove(id) {
             self.reply(correlation, Outcome::Placed(id), effects);
+        }
+        if matches!(report.kind, ReportKind::AmendRejected { .. }) {
+            self.amend_refused(id);
+        }
+        let Some(order) = self.ledger.orders().get(id) else {
+            return;
+        };
+        // A venue that knows nothing to cancel knows of an end that we do not.
+        let refused = was_cancelled
+            && order.is_open()
+            && matches!(report.kind, ReportKind::CancelRejected { .. });
+        if refused || (order.state == OrderState::Unknown && !was_unknown) {
+            let instrument = order.instrument;
+            self.ask(id, instrument, effects);
+            return;
+        }
+        // The cancel was lost on its way, and the order stands: it goes out once more.
+        if was_unknown && order.cancel_wanted && order.state != OrderState::Unknown {
+            self.cancel(id, effects);
+        }
+        let Some(order) = self.ledger.orders().get(id) else {
+            return;
+        };
+        if self.stands_in_the_way(order) {
+            self.retry_at.get_or_insert(self.now.plus(SECOND));
+        }
+        let failed = order.origin == Origin::KillSwitch && order.state != OrderState::Filled;
+        if effect.ended && failed {
+            self.retry_at = Some(self.now.plus(SECOND));
+        }
+        if effect.order.is_none() {
+            return;
+        }
+        self.follow(id, effects);
+        if effect.filled {
+            self.watch_streak(effects);
+            self.watch(effects);
+        }
+        if effect.ended {
+            self.go_on(effects);
         }
     }
 
     fn on_journaled(&mut self, through: Seq, effects: &mut Effects) {
         self.durable = self.durable.max(through);
-        while let Some(id) = self
+        while let Some((_, id)) = self
             .undurable
             .front()
             .copied()
-            .filter(|id| id.0 <= through.0)
+            .filter(|(seq, _)| *seq <= through)
         {
             self.undurable.pop_front();
             self.ledger.sent(id);
-            if let Some((correlation, Wait::Journal)) = self.waiters.get(&id).copied() {
-                self.waiters.remove(&id);
+            self.await_answer(id);
+            if let Some((correlation, Wait::Journal)) = self.waiters.get(id) {
+                self.waiters.remove(id);
                 self.reply(correlation, Outcome::Placed(id), effects);
             }
         }
     }
 
+    /// Notes that an order was sent, and forgets those in front that were answered.
+    pub(super) fn await_answer(&mut self, id: OrderId) {
+        self.awaited.push_back((self.now, id));
+        while let Some((_, first)) = self.awaited.front() {
+            let order = self.ledger.orders().get(*first);
+            if order.is_some_and(|o| guard::is_asked(o.state)) {
+                return;
+            }
+            self.awaited.pop_front();
+        }
+    }
+
     fn on_tick(&mut self, effects: &mut Effects) {
+        self.guard_tick(effects);
         for index in 0..self.markets.len() {
             let id = InstrumentId(u16::try_from(index).unwrap_or(u16::MAX));
             let (Some(market), Some(instrument)) =
@@ -547,9 +514,13 @@ impl Kernel {
         }
         if self.equity_due.is_some_and(|due| due <= self.now) {
             self.equity_due = Some(Interval::MINUTE.next_open(self.now));
-            if self.all_marked() {
-                let equity = self.equity();
-                self.must_commit(Record::Equity(equity), effects);
+            if self.valuation.all_marked() {
+                let record = Record::Equity {
+                    equity: self.equity(),
+                    zone_minutes: self.config.zone_minutes,
+                };
+                self.must_commit(record, effects);
+                self.watch(effects);
             }
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! Average cost is the book of record: a close releases `cost × closed / open`, rounded half to even,
 //! and the remainder stays in the position, so nothing is created or lost. At any moment
-//! `equity = transfers + realised + unrealised − fees`.
+//! `equity = transfers + realised + unrealised + funding − fees + insurance`, to the last digit.
+//!
+//! A spot position is the asset itself: buying it spends cash. A position in a linear derivative is a
+//! contract: it moves cash when it is closed, by what it has won or lost.
 
 #![deny(
     clippy::arithmetic_side_effects,
@@ -12,7 +15,46 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::types::{Instrument, Money, MoneyError, Price, Qty, Side};
+use std::collections::{BTreeMap, VecDeque};
+
+use super::event::FeeAsset;
+use super::margin;
+use super::types::{Contract, Instrument, InstrumentId, Money, MoneyError, Price, Qty, Side, Time};
+
+/// Liquidations and insurance payments that are remembered, to know a repeated report of one.
+const HEARD_KEPT: usize = 128;
+
+/// How an account holds positions of the same derivative in both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PositionMode {
+    /// One position: buying and selling net.
+    #[default]
+    OneWay,
+    /// A long and a short one, side by side.
+    Hedge,
+}
+
+/// What stands behind a position in a derivative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarginMode {
+    /// The whole account.
+    #[default]
+    Cross,
+    /// What was set aside when it was opened, and no more.
+    Isolated,
+}
+
+impl MarginMode {
+    /// The name in documents.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cross => "cross",
+            Self::Isolated => "isolated",
+        }
+    }
+}
 
 /// A position in one instrument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -25,6 +67,27 @@ pub struct Position {
     pub realized: Money,
     /// Fees paid.
     pub fees: Money,
+    /// Funding received, less what was paid.
+    pub funding: Money,
+    /// Margin set aside for it alone, in isolated mode.
+    pub isolated: Money,
+    /// The last funding time that was booked.
+    pub funded: Time,
+}
+
+/// An execution as the books need it.
+#[derive(Debug, Clone, Copy)]
+pub struct Execution<'a> {
+    /// Bought or sold.
+    pub side: Side,
+    /// At this price.
+    pub price: Price,
+    /// So much, > 0.
+    pub qty: Qty,
+    /// What the fee is worth in the quote asset.
+    pub fee: Money,
+    /// What it was paid in.
+    pub paid_in: &'a FeeAsset,
 }
 
 impl Position {
@@ -34,17 +97,16 @@ impl Position {
     }
 
     /// Books an execution; returns the profit or loss realised by it, `None` if it only opened.
-    /// A flip is split at zero.
+    /// A flip is split at zero. `leverage` is for isolated margin; zero sets none aside.
     pub fn book(
         &mut self,
-        side: Side,
-        price: Price,
-        qty: Qty,
-        fee: Money,
+        execution: &Execution<'_>,
+        leverage: u16,
         instrument: &Instrument,
     ) -> Result<Option<Money>, MoneyError> {
+        let (side, price, qty) = (execution.side, execution.price, execution.qty);
         let mut after = *self;
-        after.fees = after.fees.plus(fee)?;
+        after.fees = after.fees.plus(execution.fee)?;
         let closes = matches!(
             (side, after.qty.signum()),
             (Side::Buy, -1) | (Side::Sell, 1)
@@ -63,6 +125,7 @@ impl Position {
                 Side::Buy => released.negated()?.minus(value)?,
             };
             after.cost = after.cost.minus(released)?;
+            after.isolated = after.isolated.minus(after.isolated.share(closed, open)?)?;
             after.qty = signed_add(after.qty, side, closed)?;
             after.realized = after.realized.plus(profit)?;
             realized = Some(profit);
@@ -74,6 +137,16 @@ impl Position {
                 Side::Sell => after.cost.minus(value)?,
             };
             after.qty = signed_add(after.qty, side, opened)?;
+            if leverage > 0 {
+                after.isolated = after
+                    .isolated
+                    .plus(margin::initial_margin(value, leverage)?)?;
+            }
+        }
+        if let FeeAsset::Base(kept) = execution.paid_in {
+            // What the venue kept never arrived: it takes its cost, the fee, with it.
+            after.qty = signed_add(after.qty, Side::Sell, *kept)?;
+            after.cost = after.cost.minus(execution.fee)?;
         }
         *self = after;
         Ok(realized)
@@ -98,12 +171,23 @@ fn signed_add(qty: i64, side: Side, by: Qty) -> Result<i64, MoneyError> {
     .ok_or(MoneyError)
 }
 
+/// An asset beside the account's currency, such as a venue's own coin for fees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Asset {
+    /// How much of it.
+    pub amount: Money,
+    /// What it was worth, in the account's currency, when it came.
+    pub cost: Money,
+}
+
 /// The account's money and what trading did to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Account {
     /// Asset that all amounts are in; empty before the first transfer.
     pub currency: String,
-    /// Money not in positions.
+    /// How it holds positions in derivatives.
+    pub positions: PositionMode,
+    /// Money not in spot positions.
     pub cash: Money,
     /// Money brought in from outside, net.
     pub transfers: Money,
@@ -111,34 +195,133 @@ pub struct Account {
     pub realized: Money,
     /// Fees paid.
     pub fees: Money,
+    /// Funding received, less what was paid.
+    pub funding: Money,
+    /// What insurance funds have covered.
+    pub insurance: Money,
+    /// Other assets, by name.
+    pub assets: BTreeMap<String, Asset>,
+    heard: VecDeque<(Option<InstrumentId>, u64)>,
+}
+
+/// The account's money after an execution.
+#[derive(Debug)]
+pub(super) struct Booked {
+    cash: Money,
+    realized: Money,
+    fees: Money,
+    spent: Option<(String, Asset)>,
 }
 
 impl Account {
-    /// Books an execution that realised `realized`.
-    pub fn book(
-        &mut self,
-        side: Side,
+    /// What an execution that realised `realized` makes of the money. The asset of the fee realises what it has
+    /// won or lost since it came.
+    pub(super) fn booked(
+        &self,
+        execution: &Execution<'_>,
         notional: Money,
-        fee: Money,
         realized: Option<Money>,
-    ) -> Result<(), MoneyError> {
-        let moved = match side {
-            Side::Buy => self.cash.minus(notional)?,
-            Side::Sell => self.cash.plus(notional)?,
+        contract: Contract,
+    ) -> Result<Booked, MoneyError> {
+        let profit = realized.unwrap_or(Money::ZERO);
+        let mut cash = match (contract, execution.side) {
+            (Contract::Spot, Side::Buy) => self.cash.minus(notional)?,
+            (Contract::Spot, Side::Sell) => self.cash.plus(notional)?,
+            (Contract::LinearPerpetual | Contract::LinearFuture { .. }, _) => {
+                self.cash.plus(profit)?
+            }
         };
-        let realized = self.realized.plus(realized.unwrap_or(Money::ZERO))?;
-        let (cash, fees) = (moved.minus(fee)?, self.fees.plus(fee)?);
-        (self.cash, self.fees, self.realized) = (cash, fees, realized);
-        Ok(())
+        let mut realized = self.realized.plus(profit)?;
+        let fees = self.fees.plus(execution.fee)?;
+        let mut spent = None;
+        match execution.paid_in {
+            FeeAsset::Quote => cash = cash.minus(execution.fee)?,
+            FeeAsset::Base(_) => {}
+            FeeAsset::Other { asset, amount } => {
+                let held = self.assets.get(asset).copied().unwrap_or_default();
+                let released = held.cost.part(*amount, held.amount)?;
+                realized = realized.plus(execution.fee.minus(released)?)?;
+                let left = Asset {
+                    amount: held.amount.minus(*amount)?,
+                    cost: held.cost.minus(released)?,
+                };
+                spent = Some((asset.clone(), left));
+            }
+        }
+        Ok(Booked {
+            cash,
+            realized,
+            fees,
+            spent,
+        })
     }
 
-    /// Money comes in from outside, or leaves.
-    pub fn transfer(&mut self, asset: &str, amount: Money) -> Result<(), MoneyError> {
-        let (cash, transfers) = (self.cash.plus(amount)?, self.transfers.plus(amount)?);
+    pub(super) fn enter(&mut self, booked: Booked) {
+        self.cash = booked.cash;
+        self.realized = booked.realized;
+        self.fees = booked.fees;
+        if let Some((asset, left)) = booked.spent {
+            self.assets.insert(asset, left);
+        }
+    }
+
+    /// Money comes in from outside, or leaves. The first asset is the account's currency.
+    pub(super) fn transfer(
+        &mut self,
+        asset: &str,
+        amount: Money,
+        value: Money,
+    ) -> Result<(), MoneyError> {
+        let transfers = self.transfers.plus(value)?;
         if self.currency.is_empty() {
             asset.clone_into(&mut self.currency);
         }
-        (self.cash, self.transfers) = (cash, transfers);
+        if self.currency == asset {
+            self.cash = self.cash.plus(amount)?;
+        } else {
+            let held = self.assets.get(asset).copied().unwrap_or_default();
+            let now = Asset {
+                amount: held.amount.plus(amount)?,
+                cost: held.cost.plus(value)?,
+            };
+            self.assets.insert(asset.to_owned(), now);
+        }
+        self.transfers = transfers;
         Ok(())
+    }
+
+    /// Funding is paid or received.
+    pub(super) fn fund(&mut self, amount: Money) -> Result<(), MoneyError> {
+        let (cash, funding) = (self.cash.plus(amount)?, self.funding.plus(amount)?);
+        (self.cash, self.funding) = (cash, funding);
+        Ok(())
+    }
+
+    /// An insurance fund pays.
+    pub(super) fn insure(&mut self, amount: Money) -> Result<(), MoneyError> {
+        let (cash, insurance) = (self.cash.plus(amount)?, self.insurance.plus(amount)?);
+        (self.cash, self.insurance) = (cash, insurance);
+        Ok(())
+    }
+
+    /// Whether a liquidation (of an instrument) or an insurance payment is news; it is remembered then.
+    pub(super) fn is_news(&mut self, event: (Option<InstrumentId>, u64)) -> bool {
+        if self.heard.contains(&event) {
+            return false;
+        }
+        if self.heard.len() == HEARD_KEPT {
+            self.heard.pop_front();
+        }
+        self.heard.push_back(event);
+        true
+    }
+
+    /// Money and what other assets cost.
+    pub fn money_and_assets(&self) -> Result<Money, MoneyError> {
+        let mut total = self.cash;
+        for asset in self.assets.values() {
+            total = total.plus(asset.cost)?;
+        }
+        Ok(total)
     }
 }

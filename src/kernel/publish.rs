@@ -5,13 +5,12 @@ use std::sync::atomic::Ordering;
 
 use super::Kernel;
 use super::market::{Book, Market};
-use super::orders::{Order, OrderId, OrderState};
-use super::risk;
+use super::orders::{Link, Order, OrderId, OrderState, PositionSide, StrategyId};
 use super::snapshot::{
     AccountView, BOOK_LEVELS_PUBLISHED, BookView, IndicatorView, KernelView, PositionView,
     Published, PublishedInstrument, SeriesView, StatsView, StrategyView, TickerView,
 };
-use super::types::{InstrumentId, Money, Side};
+use super::types::{Contract, InstrumentId, Money, Side};
 
 impl Kernel {
     /// Publishes what changed since the last call. Once per batch of steps.
@@ -73,14 +72,8 @@ impl Kernel {
 
     /// Which instruments have positions or open orders.
     fn publish_exposure(&self, to: &Published) {
-        for (index, slot) in (0_u16..).zip(to.instruments.iter()) {
-            let held = self.ledger.position(InstrumentId(index)).qty != 0;
-            slot.exposed.store(held, Ordering::Relaxed);
-        }
-        for order in self.ledger.orders().open() {
-            if let Some(slot) = to.instruments.get(order.spec.instrument.index()) {
-                slot.exposed.store(true, Ordering::Relaxed);
-            }
+        for ((_, _, holding), slot) in self.ledger.holdings().zip(to.instruments.iter()) {
+            slot.exposed.store(holding.is_exposed(), Ordering::Relaxed);
         }
     }
 
@@ -124,36 +117,55 @@ impl Kernel {
         let pnl_total = equity.minus(account.transfers).unwrap_or_default();
         let mut unrealized = Money::ZERO;
         let mut positions = Vec::new();
-        for (index, instrument) in (0_u16..).zip(self.ledger.instruments()) {
-            let id = InstrumentId(index);
-            let position = self.ledger.position(id);
-            if position.is_blank() {
-                continue;
+        for (id, instrument, holding) in self.ledger.holdings() {
+            for side in PositionSide::of(account.positions, instrument.contract) {
+                let position = holding.position(*side);
+                if position.is_blank() {
+                    continue;
+                }
+                let mark = self.market_of(id).and_then(|m| m.mark(instrument));
+                let open = mark.and_then(|m| position.unrealized(m, instrument).ok());
+                let unrealized_pnl = open.unwrap_or_default();
+                unrealized = unrealized.plus(unrealized_pnl).unwrap_or(unrealized);
+                let derivative = instrument.contract != Contract::Spot;
+                let setting = Some(holding.margin()).filter(|_| derivative);
+                positions.push(PositionView {
+                    instrument: id,
+                    position_side: *side,
+                    qty: position.qty,
+                    cost: position.cost,
+                    mark,
+                    unrealized_pnl,
+                    realized_pnl: position.realized,
+                    fees: position.fees,
+                    funding: position.funding,
+                    leverage: setting.map(|s| s.leverage),
+                    margin_mode: setting.map(|s| s.mode),
+                    margin: holding.position_margin(instrument).unwrap_or_default(),
+                    liquidation_price: self.liquidation_price(id, *side),
+                });
             }
-            let mark = self.market_of(id).and_then(|m| m.mark(instrument));
-            let open = mark.and_then(|m| position.unrealized(m, instrument).ok());
-            let unrealized_pnl = open.unwrap_or_default();
-            unrealized = unrealized.plus(unrealized_pnl).unwrap_or(unrealized);
-            positions.push(PositionView {
-                instrument: id,
-                qty: position.qty,
-                cost: position.cost,
-                mark,
-                unrealized_pnl,
-                realized_pnl: position.realized,
-                fees: position.fees,
-            });
         }
         AccountView {
             currency: account.currency.clone(),
             time: self.now,
             cash: account.cash,
-            held: risk::held(&self.ledger).unwrap_or_default(),
+            held: self.ledger.held(),
+            margin: self.ledger.bound(),
+            available: self.valuation.available(&self.ledger).unwrap_or_default(),
             equity,
             transfers: account.transfers,
             realized_pnl: account.realized,
             unrealized_pnl: unrealized,
             fees: account.fees,
+            funding: account.funding,
+            insurance: account.insurance,
+            exposure: self.valuation.exposure(),
+            assets: account
+                .assets
+                .iter()
+                .map(|(name, asset)| (name.clone(), asset.amount))
+                .collect(),
             pnl_total,
             pnl_today: pnl_total.minus(stats.day_start_pnl).unwrap_or_default(),
             positions,
@@ -163,8 +175,14 @@ impl Kernel {
                 losses: stats.losses,
                 win_rate_percent: stats.win_rate_percent(),
                 sharpe_ratio: stats.sharpe_ratio(),
+                sortino_ratio: stats.sortino_ratio(),
+                profit_factor: stats.profit_factor(),
+                turnover: stats.turnover,
+                losing_streak: stats.losing_streak,
                 max_drawdown_percent: stats.max_drawdown_percent,
+                drawdown_percent: stats.drawdown_percent(),
             },
+            curve: Arc::clone(stats.curve()),
         }
     }
 
@@ -198,22 +216,39 @@ impl Kernel {
                 .count(),
             journal_full: self.journal_full,
             strategies,
+            strategy_names: (0_u16..)
+                .map_while(|id| self.ledger.strategy_name(StrategyId(id)))
+                .map(str::to_owned)
+                .collect(),
+            risk_mode: self.risk_mode(),
+            risk_cause: self.ledger.risk().cause(self.now),
+            risk: *self.ledger.risk(),
         }
     }
 }
 
 fn publish_order(to: &Published, order: &Order) {
-    if let Some(key) = &order.spec.client_order_id {
-        to.client_orders.insert(key.clone(), order.id);
+    if let Some(key) = order.client_order_id() {
+        to.client_orders.insert(*key, order.id);
+    }
+    if let Link::Exit { parent, role } = order.link() {
+        to.exits.insert((*parent, *role), order.id);
     }
     to.orders.insert(order.id, Arc::new(order.clone()));
 }
 
 fn forget(to: &Published, id: OrderId) {
-    if let Some(entry) = to.orders.remove(&id)
-        && let Some(key) = &entry.value().spec.client_order_id
-    {
+    let Some(entry) = to.orders.remove(&id) else {
+        return;
+    };
+    if let Some(key) = entry.value().client_order_id() {
         to.client_orders.remove(key);
+    }
+    if let Link::Exit { parent, role } = entry.value().link() {
+        let exit = (*parent, *role);
+        if to.exits.get(&exit).is_some_and(|e| *e.value() == id) {
+            to.exits.remove(&exit);
+        }
     }
 }
 

@@ -11,7 +11,10 @@ use crossbeam_skiplist::SkipMap;
 
 use super::event::{BookFault, Candle, DayStats, Derivative, Level, Liquidation, Seq, Trade};
 use super::market::CandleLog;
-use super::orders::{Order, OrderId};
+use super::orders::{ClientOrderId, Order, OrderId, PositionSide, Role, StrategyId};
+use super::portfolio::MarginMode;
+use super::risk::{RiskMode, RiskState};
+use super::statistics::EquityCurve;
 use super::types::{Instrument, InstrumentId, Interval, Money, Price, Qty, Time};
 
 /// Levels a side in a published book.
@@ -27,7 +30,9 @@ pub struct Published {
     /// All orders that are kept, by id.
     pub orders: SkipMap<OrderId, Arc<Order>>,
     /// Idempotency keys of callers.
-    pub client_orders: SkipMap<String, OrderId>,
+    pub client_orders: SkipMap<ClientOrderId, OrderId>,
+    /// The newest exit of a kind that was placed for an order (the stop of an OCO, the exits of a bracket).
+    pub exits: SkipMap<(OrderId, Role), OrderId>,
     /// Money, positions, statistics.
     pub account: ArcSwap<AccountView>,
     /// State of the kernel itself.
@@ -153,8 +158,20 @@ pub struct AccountView {
     pub time: Time,
     /// Money not in positions.
     pub cash: Money,
-    /// Part of `cash` that open buy orders hold.
+    /// Part of `cash` that open orders hold.
     pub held: Money,
+    /// Part of `cash` that positions in derivatives bind.
+    pub margin: Money,
+    /// What can still be committed: cash less holds, margin and unrealised losses.
+    pub available: Money,
+    /// Funding received, less what was paid.
+    pub funding: Money,
+    /// What insurance funds have covered.
+    pub insurance: Money,
+    /// Worst-case value of all positions with their open orders.
+    pub exposure: Money,
+    /// Other assets and how much of them.
+    pub assets: Vec<(String, Money)>,
     /// Cash plus positions at mark.
     pub equity: Money,
     /// Money brought in from outside, net.
@@ -173,6 +190,8 @@ pub struct AccountView {
     pub positions: Vec<PositionView>,
     /// Statistics.
     pub stats: StatsView,
+    /// Equity over time; shared with the kernel, not copied.
+    pub curve: Arc<EquityCurve>,
 }
 
 /// One position.
@@ -180,6 +199,8 @@ pub struct AccountView {
 pub struct PositionView {
     /// Of which instrument.
     pub instrument: InstrumentId,
+    /// Which position of it.
+    pub position_side: PositionSide,
     /// Signed quantity; negative is short.
     pub qty: i64,
     /// What the open quantity cost, signed like it.
@@ -192,6 +213,16 @@ pub struct PositionView {
     pub realized_pnl: Money,
     /// Fees paid.
     pub fees: Money,
+    /// Funding received, less what was paid.
+    pub funding: Money,
+    /// Leverage; of a derivative.
+    pub leverage: Option<u16>,
+    /// Cross or isolated; of a derivative.
+    pub margin_mode: Option<MarginMode>,
+    /// Margin that it binds.
+    pub margin: Money,
+    /// Where the venue would close it, if nothing else changes.
+    pub liquidation_price: Option<Price>,
 }
 
 /// Statistics of trading.
@@ -207,12 +238,22 @@ pub struct StatsView {
     pub win_rate_percent: Option<f64>,
     /// Annualised Sharpe ratio of the equity samples; `None` below two samples or without variance.
     pub sharpe_ratio: Option<f64>,
+    /// Annualised Sortino ratio; `None` below two samples or without a loss.
+    pub sortino_ratio: Option<f64>,
+    /// What winning closes brought for each unit that losing ones cost; `None` before the first loss.
+    pub profit_factor: Option<f64>,
+    /// Value of all executions.
+    pub turnover: Money,
+    /// Losing closes in a row.
+    pub losing_streak: u32,
     /// Largest fall of equity from its peak, in percent of the peak.
     pub max_drawdown_percent: f64,
+    /// The present fall.
+    pub drawdown_percent: f64,
 }
 
 /// State of the kernel itself.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct KernelView {
     /// Last sequence given to a record.
     pub seq: Seq,
@@ -226,6 +267,40 @@ pub struct KernelView {
     pub journal_full: bool,
     /// Strategies.
     pub strategies: Vec<StrategyView>,
+    /// Names of strategies by [`StrategyId`], those of earlier runs too.
+    pub strategy_names: Vec<String>,
+    /// What may pass now.
+    pub risk_mode: RiskMode,
+    /// What stops new risk, in a word.
+    pub risk_cause: Option<&'static str>,
+    /// The risk state.
+    pub risk: RiskState,
+}
+
+impl Default for KernelView {
+    fn default() -> Self {
+        Self {
+            seq: Seq(0),
+            durable: Seq(0),
+            orders_open: 0,
+            orders_unknown: 0,
+            journal_full: false,
+            strategies: Vec::new(),
+            strategy_names: Vec::new(),
+            risk_mode: RiskMode::Normal,
+            risk_cause: None,
+            risk: RiskState::default(),
+        }
+    }
+}
+
+impl KernelView {
+    /// The name of a strategy.
+    pub fn strategy_name(&self, id: StrategyId) -> Option<&str> {
+        self.strategy_names
+            .get(usize::from(id.0))
+            .map(String::as_str)
+    }
 }
 
 /// One strategy.
@@ -265,6 +340,7 @@ impl Published {
             instruments,
             orders: SkipMap::new(),
             client_orders: SkipMap::new(),
+            exits: SkipMap::new(),
             account: ArcSwap::from_pointee(AccountView::default()),
             kernel: ArcSwap::from_pointee(KernelView::default()),
         }

@@ -182,6 +182,24 @@ pub const METRICS: &[Metric] = &[
         &[],
         "1 while the kill switch is on.",
     ),
+    metric(
+        Gauge,
+        "hean_risk_mode",
+        &[],
+        "What may pass: 0 everything within the limits, 1 reductions of positions, 2 the same because of the kill switch.",
+    ),
+    metric(
+        Gauge,
+        "hean_exposure_usd",
+        &[],
+        "Worst-case value of all positions with their open orders.",
+    ),
+    metric(
+        Gauge,
+        "hean_margin_usd",
+        &[],
+        "Money that positions in derivatives bind.",
+    ),
     // Queues.
     metric(Gauge, "hean_queue_depth", &["queue"], "Messages waiting."),
     metric(

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use metrics::{counter, gauge};
 
 use crate::http::AppState;
+use crate::kernel::risk::RiskMode;
 use crate::kernel::snapshot::Published;
 use crate::kernel::types::{Time, VenueId};
 use crate::status::FeedStatus;
@@ -28,6 +29,8 @@ fn trading(published: &Published) {
     gauge!("trading_portfolio_value_usd").set(account.equity.to_f64());
     gauge!("trading_pnl_total_usd").set(account.pnl_total.to_f64());
     gauge!("trading_pnl_today_usd").set(account.pnl_today.to_f64());
+    gauge!("hean_exposure_usd").set(account.exposure.to_f64());
+    gauge!("hean_margin_usd").set(account.margin.to_f64());
     gauge!("trading_order_latency_ms").set(order_latency_ms(published));
     gauge!("trading_win_rate_percent").set(stats.win_rate_percent.unwrap_or(f64::NAN));
     gauge!("trading_sharpe_ratio").set(stats.sharpe_ratio.unwrap_or(f64::NAN));
@@ -44,7 +47,7 @@ fn order_latency_ms(published: &Published) -> f64 {
     for ns in newest
         .filter_map(|entry| {
             let order = entry.value();
-            Some(order.answered?.since(order.created))
+            Some(order.answered()?.since(order.created))
         })
         .take(ANSWERED_MAX)
     {
@@ -70,8 +73,12 @@ fn kernel(state: &AppState) {
         .set(age_seconds(state, state.kernel_status.heartbeat.get()));
     gauge!("hean_orders_open").set(view.orders_open as f64);
     gauge!("hean_orders_unknown").set(view.orders_unknown as f64);
-    // There is no switch to throw yet.
-    gauge!("hean_kill_switch").set(0.0);
+    gauge!("hean_kill_switch").set(flag(view.risk.halted));
+    gauge!("hean_risk_mode").set(match view.risk_mode {
+        RiskMode::Normal => 0.0,
+        RiskMode::ReduceOnly => 1.0,
+        RiskMode::Halted => 2.0,
+    });
     for (queue, depth) in state.kernel.depths() {
         gauge!("hean_queue_depth", "queue" => queue).set(depth as f64);
     }

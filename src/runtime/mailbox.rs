@@ -6,53 +6,17 @@
 //! [`Bell`] unparks the kernel thread, [`tokio::sync::Notify`] wakes a task.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::thread::Thread;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam::queue::ArrayQueue;
 use tokio::sync::{Notify, oneshot};
 
+pub use super::bell::Bell;
+use super::lost::LostMarks;
 use crate::kernel::event::{
     CommandKind, LossReason, Lost, MarketData, MarketEvent, Outcome, VenueReport,
 };
 use crate::kernel::types::InstrumentId;
-
-/// Wakes one parked thread.
-#[derive(Debug, Default)]
-pub struct Bell {
-    sleeper: OnceLock<Thread>,
-    asleep: AtomicBool,
-}
-
-impl Bell {
-    /// Names the calling thread as the one to wake. Once, before it sleeps for the first time.
-    pub fn adopt(&self) {
-        self.sleeper.get_or_init(std::thread::current);
-    }
-
-    /// Wakes the thread if it sleeps. Call after the push that it should see.
-    pub fn ring(&self) {
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed)
-            && self.asleep.swap(false, Ordering::AcqRel)
-            && let Some(thread) = self.sleeper.get()
-        {
-            thread.unpark();
-        }
-    }
-
-    /// Parks the adopted thread until a ring or `timeout`, unless `ready` says there is work.
-    pub fn wait(&self, timeout: Duration, ready: impl Fn() -> bool) {
-        self.asleep.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if !ready() {
-            std::thread::park_timeout(timeout);
-        }
-        self.asleep.store(false, Ordering::Relaxed);
-    }
-}
 
 /// A caller's command on its way to the kernel, with the place for the answer.
 #[derive(Debug)]
@@ -82,9 +46,8 @@ struct Shared {
     reports: ArrayQueue<VenueReport>,
     commands: ArrayQueue<Envelope>,
     report_space: Notify,
-    /// By instrument: data was dropped since the kernel looked last.
-    lost: Box<[AtomicBool]>,
-    any_lost: AtomicBool,
+    /// Whose data was dropped since the kernel looked last.
+    lost: LostMarks,
     market_dropped: AtomicU64,
     commands_refused: AtomicU64,
     closed: AtomicBool,
@@ -119,8 +82,7 @@ pub fn kernel_queues(capacities: Capacities, instruments: usize) -> (KernelHandl
         reports: ArrayQueue::new(capacities.reports),
         commands: ArrayQueue::new(capacities.commands),
         report_space: Notify::new(),
-        lost: (0..instruments).map(|_| AtomicBool::new(false)).collect(),
-        any_lost: AtomicBool::new(false),
+        lost: LostMarks::new(instruments),
         market_dropped: AtomicU64::new(0),
         commands_refused: AtomicU64::new(0),
         closed: AtomicBool::new(false),
@@ -138,10 +100,7 @@ impl KernelHandle {
             return true;
         }
         self.0.market_dropped.fetch_add(1, Ordering::Relaxed);
-        if let Some(lost) = self.0.lost.get(instrument.index()) {
-            lost.store(true, Ordering::Release);
-            self.0.any_lost.store(true, Ordering::Release);
-        }
+        self.0.lost.mark(instrument.index());
         false
     }
 
@@ -236,17 +195,12 @@ impl KernelInbox {
 
     /// Instruments whose data was dropped since the last call, as events for the kernel.
     pub fn take_lost(&self, mut each: impl FnMut(InstrumentId, MarketData)) {
-        if !self.0.any_lost.swap(false, Ordering::AcqRel) {
-            return;
-        }
-        for (index, lost) in (0_u16..).zip(self.0.lost.iter()) {
-            if lost.swap(false, Ordering::AcqRel) {
-                each(
-                    InstrumentId(index),
-                    MarketData::Lost(LossReason::QueueFull, Lost::All),
-                );
-            }
-        }
+        self.0.lost.take(|index| {
+            each(
+                InstrumentId(index),
+                MarketData::Lost(LossReason::QueueFull, Lost::All),
+            );
+        });
     }
 
     /// Whether [`KernelHandle::close`] was called.
@@ -259,7 +213,7 @@ impl KernelInbox {
         !self.0.market.is_empty()
             || !self.0.reports.is_empty()
             || !self.0.commands.is_empty()
-            || self.0.any_lost.load(Ordering::Acquire)
+            || self.0.lost.any()
     }
 }
 
@@ -314,6 +268,8 @@ impl<T> TaskQueue<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::kernel::types::Time;
 

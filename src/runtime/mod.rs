@@ -1,7 +1,10 @@
 //! The shell around the kernel: the only threads, the only clock, the only spawn.
 
+pub mod bell;
 pub mod clock;
 pub mod kernel_thread;
+mod lost;
 pub mod mailbox;
 pub mod observe;
 pub mod supervise;
+mod sync;

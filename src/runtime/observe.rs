@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::mailbox::TaskQueue;
 use crate::kernel::event::Notice;
-use crate::kernel::orders::OrderId;
+use crate::kernel::orders::Order;
 use crate::kernel::snapshot::Published;
 use crate::kernel::types::InstrumentId;
 
@@ -61,41 +61,57 @@ fn observe_one(notice: &Notice, published: &Published) {
                 .increment(1);
             tracing::info!(instrument = name(*instrument), %refusal, "order refused");
         }
-        Notice::OrderChanged(id) => order_changed(*id, published),
-        Notice::Answered(id) => {
-            if let Some(entry) = published.orders.get(id) {
-                let order = entry.value();
-                let latency = order.answered.map_or(0, |a| a.since(order.created));
+        Notice::Order {
+            order,
+            answered,
+            filled,
+            disputed,
+        } => {
+            let Some(entry) = published.orders.get(order) else {
+                return;
+            };
+            let order = entry.value();
+            order_changed(order, published);
+            if *answered {
+                let latency = order.answered().map_or(0, |a| a.since(order.created));
                 metrics::histogram!("hean_order_latency_seconds").record(latency as f64 / 1e9);
             }
-        }
-        Notice::Filled(id) => {
-            if let Some(entry) = published.orders.get(id) {
-                let order = entry.value();
-                let instrument = name(order.spec.instrument);
-                let (side, status) = (order.spec.side.name(), order.state.name());
-                tracing::info!(order = id.0, instrument, side, status, "fill");
+            if *filled {
+                let instrument = name(order.instrument);
+                let (side, status) = (order.side.name(), order.state.name());
+                tracing::info!(order = order.id.0, instrument, side, status, "fill");
+            }
+            if *disputed {
+                tracing::error!(
+                    order = order.id.0,
+                    "a venue's report contradicts what we know of the order"
+                );
             }
         }
-        Notice::Disputed(id) => {
+        Notice::Disputed(what) => tracing::error!("{what}"),
+        Notice::Risk(event) => tracing::warn!(?event, "risk: {}", event.name()),
+        Notice::Flat => tracing::warn!("the kill switch has done its work: nothing is left"),
+        Notice::Unprotected(instrument) => {
             tracing::error!(
-                order = id.0,
-                "a venue's report contradicts what we know of the order"
+                instrument = name(*instrument),
+                "a position has no protective order: it was refused"
+            );
+        }
+        Notice::Liquidated(instrument) => {
+            tracing::error!(
+                instrument = name(*instrument),
+                "the venue closed a position"
             );
         }
     }
 }
 
-fn order_changed(id: OrderId, published: &Published) {
-    let Some(entry) = published.orders.get(&id) else {
-        return;
-    };
-    let order = entry.value();
-    let Some(slot) = published.instruments.get(order.spec.instrument.index()) else {
+fn order_changed(order: &Order, published: &Published) {
+    let Some(slot) = published.instruments.get(order.instrument.index()) else {
         return;
     };
     let venue = slot.instrument.load().name.venue.name();
     let status = order.state.name();
     metrics::counter!("hean_orders_total", "venue" => venue, "status" => status).increment(1);
-    tracing::debug!(order = id.0, status, "order");
+    tracing::debug!(order = order.id.0, status, "order");
 }

@@ -15,7 +15,7 @@ use super::keys::{Keys, OPEN, ORDERS, POSITIONS};
 use crate::journal::{InstallationId, Tail};
 use crate::kernel::event::{Seq, Sequenced};
 use crate::kernel::ledger::{Changes, Ledger};
-use crate::kernel::orders::OrderId;
+use crate::kernel::orders::{OrderId, PositionSide};
 use crate::kernel::types::InstrumentId;
 
 /// Follows the journal and knows the state after the last record read.
@@ -81,9 +81,9 @@ impl Writes {
     pub(crate) fn order(&mut self, id: OrderId, ledger: &Ledger, keys: &Keys) {
         let (name, key) = (id.to_string(), format!("{}{id}", keys.order()));
         let order = ledger.orders().get(id);
-        let instrument = order.and_then(|o| ledger.instrument(o.spec.instrument));
+        let instrument = order.and_then(|o| ledger.instrument(o.instrument));
         if let (Some(order), Some(instrument)) = (order, instrument) {
-            self.hash(key, fields::order(order, instrument));
+            self.hash(key, fields::order(order, instrument, ledger));
             self.member(ORDERS, &name, true);
             self.member(OPEN, &name, order.is_open());
         } else {
@@ -95,9 +95,22 @@ impl Writes {
 
     /// A position as it is now.
     pub(crate) fn position(&mut self, id: InstrumentId, ledger: &Ledger, keys: &Keys) {
-        if let Some(instrument) = ledger.instrument(id) {
-            let name = instrument.name.to_string();
-            let fields = fields::position(&ledger.position(id), instrument);
+        let (Some(instrument), Some(holding)) = (ledger.instrument(id), ledger.holding(id)) else {
+            return;
+        };
+        for side in [PositionSide::Both, PositionSide::Long, PositionSide::Short] {
+            let mode = ledger.account().positions;
+            if !PositionSide::of(mode, instrument.contract).contains(&side) {
+                continue;
+            }
+            // One-way mode keeps the plain name; the legs of hedge mode add theirs.
+            let name = match side {
+                PositionSide::Both => instrument.name.to_string(),
+                PositionSide::Long | PositionSide::Short => {
+                    format!("{}:{}", instrument.name, side.name())
+                }
+            };
+            let fields = fields::position(holding.position(side), side, instrument);
             self.hash(format!("{}{name}", keys.position()), fields);
             self.member(POSITIONS, &name, true);
         }
@@ -110,7 +123,7 @@ impl Writes {
 
     /// Everything that changed, each once.
     fn changes(&mut self, changes: &Changes, ledger: &Ledger, keys: &Keys) {
-        for id in changes.orders.union(&changes.forgotten) {
+        for id in changes.orders.iter().chain(&changes.forgotten) {
             self.order(*id, ledger, keys);
         }
         for id in &changes.positions {

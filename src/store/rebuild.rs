@@ -8,7 +8,9 @@ use super::client::{Client, Scripts};
 use super::keydb::Trouble;
 use super::projection::{Projection, Writes, text};
 use crate::kernel::event::Seq;
+use crate::kernel::ledger::Holding;
 use crate::kernel::orders::OrderId;
+use crate::kernel::portfolio::Position;
 use crate::kernel::types::InstrumentId;
 
 /// Orders written or removed by one step.
@@ -47,7 +49,8 @@ impl Attempt<'_> {
         }
         let mut writes = Writes::default();
         for (id, _) in (0_u16..).zip(ledger.instruments()) {
-            if !ledger.position(InstrumentId(id)).is_blank() {
+            let blank = |h: &Holding| h.positions().iter().all(Position::is_blank);
+            if !ledger.holding(InstrumentId(id)).is_none_or(blank) {
                 writes.position(InstrumentId(id), ledger, keys);
             }
         }

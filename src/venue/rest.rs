@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::net::{Net, NetError};
 use super::url::BaseUrl;
 
-/// How venues see us.
-pub(super) const AGENT: &str = concat!("hean/", env!("CARGO_PKG_VERSION"));
+/// How others see us.
+pub(crate) const AGENT: &str = concat!("hean/", env!("CARGO_PKG_VERSION"));
 
 /// Ends of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +129,7 @@ async fn exchange(
 }
 
 /// Runs `work`, which needs `connection` to be polled, without a task of its own.
-pub(super) async fn drive<T>(
+pub(crate) async fn drive<T>(
     work: impl Future<Output = T>,
     connection: impl Future<Output = Result<(), hyper::Error>>,
 ) -> T {

@@ -10,6 +10,7 @@ use hean::kernel::types::Interval;
 use hean::replay::{ReplayConfig, replay};
 use hean::runtime::clock::Clock;
 use hean::setup;
+use hean::venue::sim::paper::PaperConfig;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -290,7 +291,7 @@ fn heavy_every_candle_of_a_replay_equals_the_known_one() {
         venue: args.exchange,
         kernel: setup::kernel_config(&settings, Vec::new()).expect("kernel"),
         cash: (settings.paper.currency.clone(), settings.paper.cash),
-        latency_ns: 0,
+        paper: PaperConfig::default(),
         fees: (settings.paper.maker_fee, settings.paper.taker_fee),
         depth: 0,
     };

@@ -2,9 +2,11 @@
 
 use hean::http::HttpConfig;
 use hean::kernel::event::{CommandKind, Outcome};
-use hean::kernel::orders::{OrderId, OrderState};
-use hean::kernel::snapshot::Published;
-use hean::kernel::types::InstrumentId;
+use hean::kernel::orders::{OrderId, OrderState, PositionSide, StrategyId};
+use hean::kernel::portfolio::MarginMode;
+use hean::kernel::risk::{Refusal, RiskMode, RiskState, Rule};
+use hean::kernel::snapshot::{KernelView, Published};
+use hean::kernel::types::{InstrumentId, Price, Qty, Side};
 use serde_json::json;
 
 use super::harness::{FIRST_MS, Harness, order, publish};
@@ -25,10 +27,16 @@ async fn cancelling_answers_with_the_order() {
                 order: id @ OrderId(3),
             } => Outcome::AlreadyDone(id),
             CommandKind::Cancel { .. } => Outcome::NotFound,
-            CommandKind::CancelAll { instrument: None } => Outcome::Cancelling(7),
-            CommandKind::CancelAll {
-                instrument: Some(InstrumentId(3)),
-            } => Outcome::Cancelling(1),
+            CommandKind::CancelAll(filter) => {
+                match (filter.instrument, filter.side, filter.strategy) {
+                    (None, None, None) => Outcome::Cancelling(7),
+                    (Some(InstrumentId(3)), None, None) => Outcome::Cancelling(1),
+                    (Some(InstrumentId(0)), Some(Side::Sell), Some(StrategyId(1))) => {
+                        Outcome::Cancelling(2)
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
             other => panic!("{other:?}"),
         })
     };
@@ -66,6 +74,22 @@ async fn cancelling_answers_with_the_order() {
         1
     );
     assert_eq!(
+        delete("/api/v1/orders?symbol=BTCUSDT&side=sell&strategy=grid")
+            .await
+            .json()["cancelling"],
+        2
+    );
+    let answer = delete("/api/v1/orders?strategy=gird").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (404, "unknown_strategy")
+    );
+    assert_eq!(answer.json()["hint"], "did you mean grid?");
+    assert_eq!(
+        delete("/api/v1/orders?side=long").await.code(),
+        "invalid_parameter"
+    );
+    assert_eq!(
         delete("/api/v1/orders?symbol=XYZ").await.code(),
         "unknown_symbol"
     );
@@ -82,7 +106,7 @@ async fn orders_are_listed_newest_first_in_pages() {
             OrderState::Acked
         };
         let mut order = order(id, state);
-        order.spec.instrument = InstrumentId(u16::from(id > 100));
+        order.instrument = InstrumentId(u16::from(id > 100));
         publish(published, order);
     }
     let ids = async |query: &str| {
@@ -154,4 +178,288 @@ async fn strategies_start_and_stop() {
         );
         assert_eq!(answer.json()["hint"], "did you mean grid?");
     }
+}
+
+fn refusal() -> Refusal {
+    Refusal {
+        rule: Rule::Leverage,
+        limit: "1 to 20".to_owned(),
+        value: "100".to_owned(),
+        hint: "lower it".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_changed_or_says_why_not() {
+    let answering = |kind, published: &Published| {
+        let CommandKind::Amend {
+            order: id,
+            price,
+            trigger,
+            qty,
+        } = kind
+        else {
+            panic!("{kind:?}");
+        };
+        Some(match id {
+            OrderId(1) => {
+                assert_eq!(
+                    (price, trigger, qty),
+                    (Some(Price(6_160_300)), None, Some(Qty(5)))
+                );
+                publish(published, order(1, OrderState::AmendPending));
+                Outcome::Amending(id)
+            }
+            OrderId(2) => Outcome::AlreadyDone(id),
+            OrderId(3) => {
+                assert_eq!((price, trigger, qty), (None, Some(Price(6_000_000)), None));
+                Outcome::NotAmendable(id, "it has no trigger")
+            }
+            OrderId(4) => Outcome::Refused(refusal()),
+            _ => return None,
+        })
+    };
+    let config = HttpConfig {
+        answer_timeout: std::time::Duration::from_millis(50),
+        ..HttpConfig::default()
+    };
+    let server = Harness::start(config, Box::new(answering)).await;
+    for (id, state) in [
+        (1, OrderState::Acked),
+        (2, OrderState::Filled),
+        (3, OrderState::Acked),
+        (4, OrderState::Acked),
+        (5, OrderState::Acked),
+    ] {
+        publish(&server.state.published, order(id, state));
+    }
+    let patch = async |id: u64, body: &str| {
+        let path = format!("/api/v1/orders/{id}");
+        server.ask("PATCH", &path, body).await
+    };
+    let answer = patch(1, r#"{"price": 61603, "quantity": "0.00005"}"#).await;
+    assert_eq!(
+        (answer.status, &answer.json()["status"]),
+        (202, &json!("amend_pending"))
+    );
+    let answer = patch(2, r#"{"price": 61603}"#).await;
+    assert_eq!((answer.status, answer.code().as_str()), (409, "order_done"));
+    assert_eq!(answer.json()["order"]["status"], "filled");
+    let answer = patch(3, r#"{"stop_price": 60000}"#).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (409, "not_amendable")
+    );
+    assert_eq!(answer.json()["reason"], "it has no trigger");
+    let answer = patch(4, r#"{"quantity": 1}"#).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (422, "risk_refused")
+    );
+    // Silence: the order as it is.
+    let answer = patch(5, r#"{"quantity": 1}"#).await;
+    assert_eq!(
+        (answer.status, &answer.json()["status"]),
+        (202, &json!("submitted"))
+    );
+    for (id, body, status, code) in [
+        (9, r#"{"quantity": 1}"#, 404, "unknown_order"),
+        (1, "", 400, "invalid_json"),
+        (1, "{}", 400, "missing_field"),
+        (1, r#"{"price": null}"#, 400, "missing_field"),
+        (1, r#"{"price": 61603.05}"#, 422, "off_tick"),
+        (1, r#"{"stop_price": 0.01}"#, 422, "off_tick"),
+        (1, r#"{"quantity": 0.000001}"#, 422, "off_lot"),
+        (1, r#"{"quantity": 0}"#, 400, "invalid_value"),
+        (1, r#"{"side": "buy"}"#, 400, "unknown_field"),
+    ] {
+        let answer = patch(id, body).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_position_is_closed_at_once_or_after_its_orders() {
+    let answering = |kind, published: &Published| {
+        let CommandKind::Close {
+            instrument,
+            position_side,
+        } = kind
+        else {
+            panic!("{kind:?}");
+        };
+        Some(match (instrument, position_side) {
+            (InstrumentId(0), PositionSide::Both) => {
+                publish(published, order(5, OrderState::Filled));
+                Outcome::Placed(OrderId(5))
+            }
+            (InstrumentId(1), PositionSide::Both) => Outcome::Cancelling(2),
+            (InstrumentId(3), PositionSide::Long) => Outcome::Refused(refusal()),
+            _ => Outcome::NotFound,
+        })
+    };
+    let server = Harness::start(HttpConfig::default(), Box::new(answering)).await;
+    let close = async |what: &str| {
+        let path = format!("/api/v1/positions/{what}");
+        server.ask("POST", &path, "").await
+    };
+    let answer = close("BTCUSDT/close").await;
+    assert_eq!(
+        (answer.status, &answer.json()["order_id"]),
+        (201, &json!("5"))
+    );
+    let answer = close("ETHUSDT/close").await;
+    assert_eq!(
+        (answer.status, &answer.json()["cancelling"]),
+        (202, &json!(2))
+    );
+    for (what, status, code) in [
+        ("SOLUSDT/close?position_side=long", 422, "risk_refused"),
+        ("SOLUSDT/close?position_side=short", 404, "no_position"),
+        ("SOLUSDT/close?position_side=up", 400, "invalid_parameter"),
+        ("XYZ/close", 404, "unknown_symbol"),
+    ] {
+        let answer = close(what).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn margin_is_set_for_an_instrument() {
+    let answering = |kind, _: &Published| {
+        let CommandKind::Margin {
+            instrument: InstrumentId(3),
+            leverage,
+            mode,
+        } = kind
+        else {
+            panic!("{kind:?}");
+        };
+        Some(match (leverage, mode) {
+            (10, MarginMode::Isolated) => Outcome::Done,
+            _ => Outcome::Refused(refusal()),
+        })
+    };
+    let server = Harness::start(HttpConfig::default(), Box::new(answering)).await;
+    let path = "/api/v1/positions/SOLUSDT/margin";
+    let answer = server
+        .ask("POST", path, r#"{"leverage": 10, "mode": "isolated"}"#)
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(
+        answer.json(),
+        json!({"symbol": "SOLUSDT", "venue": "sim", "leverage": 10, "margin_mode": "isolated"})
+    );
+    for (body, status, code) in [
+        (r#"{"leverage": 100, "mode": "cross"}"#, 422, "risk_refused"),
+        (r#"{"leverage": 0, "mode": "cross"}"#, 400, "invalid_value"),
+        (
+            r#"{"leverage": 1.5, "mode": "cross"}"#,
+            400,
+            "invalid_value",
+        ),
+        (r#"{"leverage": 5}"#, 400, "missing_field"),
+        (r#"{"mode": "cross"}"#, 400, "missing_field"),
+        (r#"{"leverage": 5, "mode": "half"}"#, 400, "invalid_value"),
+    ] {
+        let answer = server.ask("POST", path, body).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_kill_switch_is_pulled_and_let_go() {
+    let answering = |kind, published: &Published| {
+        let (risk_mode, risk) = match kind {
+            CommandKind::Halt { flatten, by } => {
+                assert_eq!(by, "API");
+                let state = RiskState {
+                    halted: true,
+                    flatten,
+                    ..RiskState::default()
+                };
+                (RiskMode::Halted, state)
+            }
+            CommandKind::Resume { by } => {
+                assert_eq!(by, "API");
+                (RiskMode::Normal, RiskState::default())
+            }
+            other => panic!("{other:?}"),
+        };
+        published.kernel.store(std::sync::Arc::new(KernelView {
+            risk_mode,
+            risk,
+            risk_cause: (risk_mode == RiskMode::Halted).then_some("kill_switch"),
+            ..KernelView::default()
+        }));
+        Some(Outcome::Done)
+    };
+    let server = Harness::start(HttpConfig::default(), Box::new(answering)).await;
+    let risk = server.get("/api/v1/risk").await.json();
+    // As its digits are read.
+    let held: serde_json::Value = serde_json::from_str("0.9999999999999999").unwrap();
+    assert_eq!(
+        risk,
+        json!({
+            "mode": "reduce_only", "cause": "losing_streak",
+            "kill_switch": {"on": false, "flatten": false, "flat": false, "flatten_by_default": true},
+            "daily_loss_until": null, "cool_down_until": FIRST_MS + 9, "drawdown": false,
+            "use": {
+                "exposure": 150.75, "held": held, "margin": 12.5,
+                "available": 99000, "orders_open": 4, "orders_unknown": 0, "pnl_today": -0.5,
+                "drawdown_percent": 0.75, "losing_streak": 2,
+            },
+            "limits": {
+                "order_notional_max": 25000, "position_notional_max": 100_000,
+                "exposure_notional_max": 250_000, "daily_loss_max": 1000, "orders_open_max": 200,
+                "orders_per_second_max": 100, "price_collar": 0.05, "stale_after_ms": 30000,
+                "drawdown_max": 0.2, "losing_streak_max": 0, "cool_down_s": 900,
+            },
+        })
+    );
+    // The configured default is to flatten; a body overrules it.
+    for (body, flatten) in [
+        ("", true),
+        ("{}", true),
+        (r#"{"flatten": false}"#, false),
+        (r#"{"flatten": true}"#, true),
+    ] {
+        let answer = server.ask("POST", "/api/v1/halt", body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let json = answer.json();
+        assert_eq!(
+            (&json["mode"], &json["cause"]),
+            (&json!("halted"), &json!("kill_switch"))
+        );
+        assert_eq!(
+            (&json["kill_switch"]["on"], &json["kill_switch"]["flatten"]),
+            (&json!(true), &json!(flatten)),
+            "{body}"
+        );
+    }
+    for (body, code) in [
+        (r#"{"flatten": 1}"#, "invalid_value"),
+        (r#"{"flat": true}"#, "unknown_field"),
+        ("yes", "invalid_json"),
+    ] {
+        let answer = server.ask("POST", "/api/v1/halt", body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, code));
+    }
+    let answer = server.ask("POST", "/api/v1/resume", "").await;
+    assert_eq!(
+        (answer.status, &answer.json()["mode"]),
+        (200, &json!("normal"))
+    );
 }

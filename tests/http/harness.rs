@@ -6,30 +6,37 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use hean::http::{AppState, Build, HttpConfig, IndicatorSeries, bind};
-use hean::kernel::event::{Candle, CommandKind, DayStats, Level, Outcome, Seq, Trade};
-use hean::kernel::orders::{
-    Order, OrderId, OrderSpec, OrderState, OrderType, Origin, Size, TimeInForce,
+use hean::kernel::event::{
+    Candle, CommandKind, DayStats, Level, Outcome, Record, ReportKind, Seq, Sequenced, Trade,
+    VenueReport,
 };
+use hean::kernel::ledger::Ledger;
+use hean::kernel::orders::{
+    Link, Order, OrderId, OrderSpec, OrderState, OrderType, PositionSide, Size, VenueOrderId,
+};
+use hean::kernel::portfolio::MarginMode;
+use hean::kernel::risk::{RiskLimits, RiskMode, RiskState};
 use hean::kernel::snapshot::{
     AccountView, BookView, IndicatorView, KernelView, PositionView, Published, SeriesView,
     StatsView, StrategyView, TickerView,
 };
+use hean::kernel::statistics::Statistics;
 use hean::kernel::types::{
-    Instrument, InstrumentId, InstrumentName, Interval, Money, Price, Qty, Scale, Side, Time,
-    VenueId,
+    Contract, Instrument, InstrumentId, InstrumentName, Interval, Money, Price, Qty, Scale, Side,
+    Time, VenueId,
 };
 use hean::runtime::clock::Clock;
 use hean::runtime::mailbox::{Capacities, KernelHandle, KernelInbox, kernel_queues};
 use hean::status::{FeedStatus, JournalStatus, KernelStatus, Mode, StoreStatus};
 use hean::venue::feed::streams::Feeding;
 use hean::venue::protocol::TopicKind;
+
+use super::client::{Answer, Client};
 
 /// Nothing here takes so long; a test that waits longer has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -83,43 +90,83 @@ pub(crate) fn candle(index: i64) -> Candle {
     }
 }
 
-pub(crate) fn order(id: u64, state: OrderState) -> Order {
-    Order {
-        id: OrderId(id),
-        spec: OrderSpec {
-            instrument: InstrumentId(0),
-            side: Side::Buy,
-            kind: OrderType::Limit {
-                price: Price(6_160_210),
-            },
-            size: Size::Base(Qty(3)),
-            time_in_force: TimeInForce::Gtc,
-            post_only: true,
-            reduce_only: false,
-            origin: Origin::Operator,
-            client_order_id: Some(format!("key-{id}")),
-        },
-        qty: Qty(3),
-        reserved: Money::ZERO,
-        state,
-        venue_order_ids: vec![format!("v{id}")],
-        filled: Qty(0),
-        filled_notional: Money::ZERO,
-        fee: Money::ZERO,
-        trade_ids: Vec::new(),
-        reason: String::new(),
-        disputed: false,
-        created: at(FIRST_MS),
-        updated: at(FIRST_MS + 5),
-        answered: Some(at(FIRST_MS + 2)),
-        last_seq: Seq(id),
+/// A limit order to buy that is post-only, with key `key-{id}`.
+pub(crate) fn limit_spec(id: u64) -> OrderSpec {
+    let kind = OrderType::Limit {
+        price: Price(6_160_210),
+    };
+    OrderSpec {
+        post_only: true,
+        client_order_id: format!("key-{id}").parse().ok(),
+        ..OrderSpec::new(InstrumentId(0), Side::Buy, kind, Size::Base(Qty(3)))
     }
+}
+
+pub(crate) fn order(id: u64, state: OrderState) -> Order {
+    order_of(id, state, limit_spec(id))
+}
+
+/// An order as the ledger makes it, which its venue answered after 2 ms, under another id and in another
+/// state.
+pub(crate) fn order_of(id: u64, state: OrderState, spec: OrderSpec) -> Order {
+    let mut ledger = Ledger::new(1);
+    let mut seq = 0;
+    let mut apply = |ms: i64, record: Record| {
+        seq += 1;
+        let record = Sequenced {
+            seq: Seq(seq),
+            time: at(FIRST_MS + ms),
+            record,
+        };
+        ledger.apply(&record).expect("a record that fits")
+    };
+    for index in 0..=spec.instrument.0 {
+        let base = format!("C{index}");
+        apply(
+            0,
+            Record::InstrumentDefined {
+                id: InstrumentId(index),
+                instrument: Box::new(instrument(VenueId::Binance, &base)),
+            },
+        );
+    }
+    let (qty, hold) = match spec.size {
+        Size::Base(qty) => (qty, spec.kind.limit().unwrap_or(Price(0))),
+        Size::Quote(_) | Size::Position => (Qty(3), Price(0)),
+    };
+    let made = apply(
+        0,
+        Record::Intent {
+            order: spec,
+            qty,
+            hold,
+        },
+    );
+    let made = made.order.expect("an order");
+    apply(
+        2,
+        Record::Report(VenueReport {
+            order: made,
+            time: at(FIRST_MS + 2),
+            kind: ReportKind::Acked {
+                venue_order_id: VenueOrderId(u128::from(id) + 900),
+            },
+        }),
+    );
+    let mut order = ledger.orders().get(made).expect("it is there").clone();
+    order.id = OrderId(id);
+    order.state = state;
+    order.updated = at(FIRST_MS + 5);
+    order
 }
 
 /// Publishes an order as the kernel does.
 pub(crate) fn publish(published: &Published, order: Order) {
-    if let Some(key) = &order.spec.client_order_id {
-        published.client_orders.insert(key.clone(), order.id);
+    if let Some(key) = order.client_order_id() {
+        published.client_orders.insert(*key, order.id);
+    }
+    if let Link::Exit { parent, role } = order.link() {
+        published.exits.insert((*parent, *role), order.id);
     }
     published.orders.insert(order.id, Arc::new(order));
 }
@@ -130,7 +177,10 @@ fn published() -> Arc<Published> {
         instrument(VenueId::Binance, "BTC"),
         instrument(VenueId::Binance, "ETH"),
         instrument(VenueId::Sim, "BTC"),
-        instrument(VenueId::Sim, "SOL"),
+        Instrument {
+            contract: Contract::LinearPerpetual,
+            ..instrument(VenueId::Sim, "SOL")
+        },
     ];
     let hour = "1h".parse().expect("interval");
     let published = Published::new(instruments, &[hour, Interval::MINUTE]);
@@ -200,6 +250,33 @@ fn published() -> Arc<Published> {
             ),
         ]),
     }));
+    let mut statistics = Statistics::default();
+    for minute in 0..150 {
+        let equity = money("100000").plus(Money::whole(minute)).expect("small");
+        statistics
+            .equity(
+                at(FIRST_MS + minute * MINUTE_MS),
+                equity,
+                money("100000"),
+                0,
+            )
+            .expect("in range");
+    }
+    let flat = PositionView {
+        instrument: InstrumentId(1),
+        position_side: PositionSide::Both,
+        qty: 0,
+        cost: Money::ZERO,
+        mark: None,
+        unrealized_pnl: Money::ZERO,
+        realized_pnl: money("7"),
+        fees: Money::ZERO,
+        funding: Money::ZERO,
+        leverage: None,
+        margin_mode: None,
+        margin: Money::ZERO,
+        liquidation_price: None,
+    };
     published.account.store(Arc::new(AccountView {
         currency: "USDT".to_owned(),
         time: at(FIRST_MS),
@@ -208,6 +285,11 @@ fn published() -> Arc<Published> {
         equity: money("100001.5"),
         pnl_total: money("1.5"),
         pnl_today: money("-0.5"),
+        available: money("99000"),
+        margin: money("12.5"),
+        funding: money("-0.25"),
+        exposure: money("150.75"),
+        assets: vec![("BNB".to_owned(), money("0.5"))],
         positions: vec![
             PositionView {
                 instrument: InstrumentId(0),
@@ -217,16 +299,29 @@ fn published() -> Arc<Published> {
                 unrealized_pnl: money("-0.1"),
                 realized_pnl: money("0.2"),
                 fees: money("0.01"),
+                ..flat.clone()
             },
             PositionView {
-                instrument: InstrumentId(1),
-                qty: 0,
-                cost: Money::ZERO,
-                mark: None,
-                unrealized_pnl: Money::ZERO,
-                realized_pnl: money("7"),
-                fees: Money::ZERO,
+                instrument: InstrumentId(3),
+                position_side: PositionSide::Long,
+                qty: 200_000,
+                cost: money("300"),
+                mark: Some(Price(15_100)),
+                unrealized_pnl: money("2"),
+                fees: money("0.3"),
+                funding: money("-0.25"),
+                leverage: Some(10),
+                margin_mode: Some(MarginMode::Isolated),
+                margin: money("30"),
+                liquidation_price: Some(Price(13_560)),
+                ..flat.clone()
             },
+            PositionView {
+                instrument: InstrumentId(3),
+                position_side: PositionSide::Short,
+                ..flat.clone()
+            },
+            flat,
         ],
         stats: StatsView {
             fills: 12,
@@ -234,8 +329,14 @@ fn published() -> Arc<Published> {
             losses: 2,
             win_rate_percent: Some(100.0 / 3.0),
             sharpe_ratio: None,
+            sortino_ratio: Some(0.5),
+            profit_factor: None,
+            turnover: money("1234.5"),
+            losing_streak: 2,
             max_drawdown_percent: 1.25,
+            drawdown_percent: 0.75,
         },
+        curve: Arc::clone(statistics.curve()),
         ..AccountView::default()
     }));
     published.kernel.store(Arc::new(KernelView {
@@ -247,6 +348,14 @@ fn published() -> Arc<Published> {
             last_decision: String::new(),
             decided_at: Time::ZERO,
         }],
+        strategy_names: vec!["ema_cross".to_owned(), "grid".to_owned()],
+        orders_open: 4,
+        risk_mode: RiskMode::ReduceOnly,
+        risk_cause: Some("losing_streak"),
+        risk: RiskState {
+            cool_down_until: Some(at(FIRST_MS + 9)),
+            ..RiskState::default()
+        },
         ..KernelView::default()
     }));
     Arc::new(published)
@@ -367,6 +476,8 @@ impl Harness {
             build: Build::THIS,
             prometheus: prometheus(),
             indicator,
+            limits: RiskLimits::default(),
+            halt_flattens: true,
         });
         let config = HttpConfig {
             listen: "127.0.0.1:0".parse().expect("address"),
@@ -388,10 +499,7 @@ impl Harness {
 
     pub(crate) async fn connect(&self) -> Client {
         let socket = TcpStream::connect(self.addr).await.expect("connect");
-        Client {
-            socket,
-            buffer: Vec::new(),
-        }
+        Client::new(socket)
     }
 
     /// One request on a connection of its own.
@@ -409,107 +517,5 @@ impl Harness {
 impl Drop for Harness {
     fn drop(&mut self) {
         self.state.kernel.close();
-    }
-}
-
-/// A raw connection.
-pub(crate) struct Client {
-    pub(crate) socket: TcpStream,
-    buffer: Vec<u8>,
-}
-
-/// A response.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: String,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (key, value) = line.split_once(": ")?;
-            key.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
-    }
-
-    /// The code of a problem document, after checking what every problem has.
-    pub(crate) fn code(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
-        let json = self.json();
-        assert_eq!(json["status"], self.status, "{self:?}");
-        for member in ["type", "title", "detail"] {
-            assert!(json[member].is_string(), "{member} in {self:?}");
-        }
-        json["code"].as_str().expect("code").to_owned()
-    }
-}
-
-impl Client {
-    pub(crate) async fn send(&mut self, bytes: &str) {
-        self.socket.write_all(bytes.as_bytes()).await.expect("send");
-    }
-
-    pub(crate) async fn request(&mut self, method: &str, target: &str, body: &str) {
-        let length = body.len();
-        self.send(&format!(
-            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
-        ))
-        .await;
-    }
-
-    /// The next response on this connection, with the body that its length says.
-    pub(crate) async fn answer(&mut self) -> Answer {
-        let mut answer = self.head().await;
-        let length = answer.header("content-length").expect("length");
-        let length: usize = length.parse().expect("number");
-        while self.buffer.len() < length {
-            assert!(self.more().await, "the connection ended within a body");
-        }
-        let rest = self.buffer.split_off(length);
-        answer.body = String::from_utf8(std::mem::replace(&mut self.buffer, rest)).expect("UTF-8");
-        answer
-    }
-
-    /// The next response's head, as of an answer without a body.
-    pub(crate) async fn head(&mut self) -> Answer {
-        let end = loop {
-            if let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
-                break end + 4;
-            }
-            assert!(
-                self.more().await,
-                "the connection ended within a head: {:?}",
-                String::from_utf8_lossy(&self.buffer)
-            );
-        };
-        let rest = self.buffer.split_off(end);
-        let head = String::from_utf8(std::mem::replace(&mut self.buffer, rest)).expect("UTF-8");
-        Answer {
-            status: head[9..12].parse().expect("status"),
-            head,
-            body: String::new(),
-        }
-    }
-
-    async fn more(&mut self) -> bool {
-        let read = self.socket.read_buf(&mut self.buffer);
-        let read = tokio::time::timeout(PATIENCE, read).await;
-        read.expect("the server does not answer").unwrap_or(0) > 0
-    }
-
-    /// Waits for the server to end the connection; nothing more may come before that.
-    pub(crate) async fn ended(&mut self) {
-        assert!(!self.more().await, "more came: {:?}", self.buffer);
-        assert!(self.buffer.is_empty(), "more came: {:?}", self.buffer);
     }
 }

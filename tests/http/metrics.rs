@@ -56,12 +56,16 @@ async fn every_row_of_the_table_is_exported() {
     for line in [
         "trading_total_trades 12",
         "trading_portfolio_value_usd 100001.5",
-        "trading_active_positions 1",
+        "trading_active_positions 2",
         "trading_sharpe_ratio NaN",
         "hean_book_gaps_total{venue=\"binance\",symbol=\"BTCUSDT\"} 2",
         "hean_book_valid{venue=\"binance\",symbol=\"ETHUSDT\"} 1",
         "hean_store_lag_records 2",
         "hean_journal_lag_records 1",
+        "hean_kill_switch 0",
+        "hean_risk_mode 1",
+        "hean_exposure_usd 150.75",
+        "hean_margin_usd 12.5",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} in {text}");
     }

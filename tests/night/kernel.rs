@@ -15,6 +15,7 @@ use hean::kernel::types::{
 use hean::kernel::{Kernel, KernelConfig, Start};
 use hean::runtime::clock::Clock;
 use hean::runtime::mailbox::{KernelInbox, TaskQueue};
+use hean::venue::sim::paper::PaperConfig;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -114,7 +115,7 @@ pub(crate) fn spawn(
             ..KernelConfig::default()
         };
         let kernel = Kernel::new(config, Ledger::new(10)).unwrap();
-        let mut engine = Engine::new(kernel, 0, false);
+        let mut engine = Engine::new(kernel, PaperConfig::default(), false);
         let mut effects = Effects::new();
         let verifies = |i: &Instrument| i.name.venue.quotes_verify_books();
         let naive = instruments

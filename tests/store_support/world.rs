@@ -11,8 +11,11 @@ use std::time::Duration;
 use fred::bytes_utils::Str;
 use fred::types::Resolve;
 use hean::journal::{self, JournalConfig, JournalHandle, SyncPolicy};
-use hean::kernel::event::{Fill, Record, ReportKind, Seq, Sequenced, VenueReport};
-use hean::kernel::orders::{OrderId, OrderSpec, OrderType, Origin, Size, TimeInForce};
+use hean::kernel::event::{FeeAsset, Fill, Record, ReportKind, Seq, Sequenced, VenueReport};
+use hean::kernel::orders::{
+    Link, OrderId, OrderSpec, OrderType, Origin, PositionSide, Size, StrategyId, TimeInForce,
+    VenueOrderId,
+};
 use hean::kernel::types::{
     Instrument, InstrumentId, InstrumentName, Money, Price, Qty, Rate, Scale, Side, Time, VenueId,
 };
@@ -234,7 +237,7 @@ fn instrument(symbol: &str, price: u8, qty: u8) -> Instrument {
     }
 }
 
-/// Records 1 to 4 set the scene; then every ten tell the story of two orders that differ.
+/// Records 1 to 5 set the scene; then every ten tell the story of two orders that differ.
 fn record(seq: u64) -> Sequenced {
     let record = match seq {
         1 => Record::RunStarted {
@@ -251,8 +254,13 @@ fn record(seq: u64) -> Sequenced {
         4 => Record::Transfer {
             asset: "USDT".to_owned(),
             amount: Money::parse("100000").expect("amount"),
+            value: Money::parse("100000").expect("amount"),
         },
-        _ => story(seq - 5),
+        5 => Record::StrategyDefined {
+            id: StrategyId(0),
+            name: "grid".to_owned(),
+        },
+        _ => story(seq - 6),
     };
     Sequenced {
         seq: Seq(seq),
@@ -262,7 +270,7 @@ fn record(seq: u64) -> Sequenced {
 }
 
 fn story(at: u64) -> Record {
-    let (base, step) = (at / 10 * 10 + 5, at % 10);
+    let (base, step) = (at / 10 * 10 + 6, at % 10);
     let (first, second) = (OrderId(base), OrderId(base + 1));
     let turn = at / 10;
     let report = |order, kind| {
@@ -278,19 +286,20 @@ fn story(at: u64) -> Record {
             price: Price(6_000_000 + (turn % 1_000) as i64 * 7),
             qty: Qty(qty),
             fee: Money(12_345_678_901),
+            paid_in: FeeAsset::Quote,
             maker: turn.is_multiple_of(2),
         })
     };
     match step {
         0 | 1 => Record::Intent {
-            order: Box::new(spec(turn, step)),
+            order: spec(turn, step),
             qty: Qty(300),
-            reserved: Money(1_000),
+            hold: Price(6_000_000),
         },
         2 => report(
             first,
             ReportKind::Acked {
-                venue_order_id: format!("v{base}"),
+                venue_order_id: VenueOrderId(u128::from(base)),
             },
         ),
         3 => report(first, fill(2 * turn, 100)),
@@ -308,7 +317,10 @@ fn story(at: u64) -> Record {
                 reason: "asked for".to_owned(),
             },
         ),
-        7 => Record::Equity(Money((100_000 + i128::from(turn % 13)) * 10_i128.pow(16))),
+        7 => Record::Equity {
+            equity: Money((100_000 + i128::from(turn % 13)) * 10_i128.pow(16)),
+            zone_minutes: 0,
+        },
         8 => Record::Strategy {
             name: "grid".to_owned(),
             run: turn.is_multiple_of(2),
@@ -339,13 +351,15 @@ fn spec(turn: u64, step: u64) -> OrderSpec {
             Size::Quote(Money::parse("180.5").expect("amount"))
         },
         time_in_force: TimeInForce::Gtc,
+        position_side: PositionSide::Both,
         post_only: false,
         reduce_only: false,
         origin: if step == 0 {
-            Origin::Strategy("grid".to_owned())
+            Origin::Strategy(StrategyId(0))
         } else {
             Origin::Operator
         },
+        link: Link::None,
         client_order_id: None,
     }
 }

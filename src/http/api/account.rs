@@ -1,76 +1,14 @@
-//! Positions and money.
+//! Money, and how it went.
 
-use std::collections::BTreeMap;
-
-use super::market::names;
-use super::{LIMIT_DEFAULT, LIMIT_MAX, page};
-use crate::http::query::invalid;
+use super::{LIMIT_DEFAULT, page};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
 use crate::json::Json;
-use crate::kernel::snapshot::{AccountView, average_price};
-use crate::kernel::types::{InstrumentId, Money};
+use crate::kernel::snapshot::AccountView;
+use crate::kernel::types::Contract;
 
-/// `GET /api/v1/positions`.
-pub(in crate::http) fn positions(call: &Call) -> Answer {
-    let app = &call.app;
-    let limit = call.query.count("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
-    let wanted = call
-        .query
-        .get("symbol")
-        .map(|symbol| app.instrument(symbol).map(|(id, _)| id))
-        .transpose()?;
-    let after = match call.query.get("cursor") {
-        Some(name) => Some(
-            app.instrument(name)
-                .map(|(id, _)| id)
-                .map_err(|_| invalid("cursor", name, "a next_cursor of this list"))?,
-        ),
-        None => None,
-    };
-    let account = app.state.published.account.load();
-    let in_order: BTreeMap<InstrumentId, _> = account
-        .positions
-        .iter()
-        .filter(|p| wanted.is_none_or(|id| p.instrument == id))
-        .filter(|p| after.is_none_or(|id| p.instrument > id))
-        .filter_map(|p| Some((p.instrument, (p, app.published(p.instrument)?))))
-        .collect();
-    let mut json = Json::new(call.strings);
-    page(
-        &mut json,
-        limit,
-        in_order.into_values(),
-        |j, (position, published)| {
-            let instrument = published.instrument.load();
-            j.object(|j| {
-                names(j, &instrument);
-                j.key("side").text(match position.qty {
-                    0 => "flat",
-                    1.. => "long",
-                    _ => "short",
-                });
-                j.key("quantity")
-                    .decimal(i128::from(position.qty), instrument.qty_scale.digits());
-                j.key("entry_price").money_or_null(average_price(
-                    position.cost,
-                    position.qty,
-                    &instrument,
-                ));
-                j.key("mark_price")
-                    .price_or_null(position.mark, &instrument);
-                j.key("cost").money(position.cost);
-                j.key("unrealized_pnl").money(position.unrealized_pnl);
-                j.key("realized_pnl").money(position.realized_pnl);
-                j.key("fees").money(position.fees);
-                // Spot has none; the field is part of the contract.
-                j.key("funding").money(Money::ZERO);
-            });
-            instrument.name.to_string()
-        },
-    );
-    Ok(Reply::json(json))
-}
+/// Most points of an equity curve: a day of minutes and a month of hours.
+const POINTS_MAX: usize = 2_160;
 
 /// `GET /api/v1/account`.
 pub(in crate::http) fn account(call: &Call) -> Reply {
@@ -84,17 +22,20 @@ pub(in crate::http) fn account(call: &Call) -> Reply {
             ("equity", account.equity),
             ("cash", account.cash),
             ("held", account.held),
+            ("margin", account.margin),
+            ("available", account.available),
             ("transfers", account.transfers),
             ("realized_pnl", account.realized_pnl),
             ("unrealized_pnl", account.unrealized_pnl),
             ("fees", account.fees),
+            ("funding", account.funding),
+            ("insurance", account.insurance),
+            ("exposure", account.exposure),
             ("pnl_total", account.pnl_total),
             ("pnl_today", account.pnl_today),
         ] {
             j.key(name).money(amount);
         }
-        j.key("available")
-            .money_or_null(account.cash.minus(account.held).ok());
         j.key("balances");
         balances(j, call, &account);
         let stats = account.stats;
@@ -105,6 +46,11 @@ pub(in crate::http) fn account(call: &Call) -> Reply {
             j.key("win_rate_percent")
                 .float_or_null(stats.win_rate_percent);
             j.key("sharpe_ratio").float_or_null(stats.sharpe_ratio);
+            j.key("sortino_ratio").float_or_null(stats.sortino_ratio);
+            j.key("profit_factor").float_or_null(stats.profit_factor);
+            j.key("turnover").money(stats.turnover);
+            j.key("losing_streak").int(stats.losing_streak);
+            j.key("drawdown_percent").float(stats.drawdown_percent);
             j.key("max_drawdown_percent")
                 .float(stats.max_drawdown_percent);
         });
@@ -114,18 +60,52 @@ pub(in crate::http) fn account(call: &Call) -> Reply {
     Reply::json(json)
 }
 
-/// The account's currency, and each asset that a position holds.
+/// `GET /api/v1/equity`: newest first, a point a minute for a day and a point an hour before.
+pub(in crate::http) fn equity(call: &Call) -> Answer {
+    let limit = call.query.count("limit", LIMIT_DEFAULT, POINTS_MAX)?;
+    let before = call.query.id("cursor")?;
+    let before = before.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+    let account = call.app.state.published.account.load();
+    let mut points: Vec<_> = account
+        .curve
+        .iter()
+        .filter(|point| before.is_none_or(|ms| point.time.millis() < ms))
+        .collect();
+    points.reverse();
+    let mut json = Json::new(call.strings);
+    page(&mut json, limit, points.into_iter(), |j, point| {
+        j.object(|j| {
+            j.key("timestamp").int(point.time.millis());
+            j.key("equity").money(point.equity);
+            j.key("pnl").money(point.pnl);
+        });
+        point.time.millis().to_string()
+    });
+    Ok(Reply::json(json))
+}
+
+/// The account's currency, other assets, and what is held of each spot instrument.
 fn balances(json: &mut Json, call: &Call, account: &AccountView) {
     json.array(|j| {
         j.object(|j| {
             j.key("asset").text(&account.currency);
             j.key("total").money(account.cash);
         });
+        for (asset, amount) in &account.assets {
+            j.object(|j| {
+                j.key("asset").text(asset);
+                j.key("total").money(*amount);
+            });
+        }
         for position in account.positions.iter().filter(|p| p.qty != 0) {
             let Some(published) = call.app.published(position.instrument) else {
                 continue;
             };
             let instrument = published.instrument.load();
+            // A position in a derivative is a contract, not an asset.
+            if instrument.contract != Contract::Spot {
+                continue;
+            }
             j.object(|j| {
                 j.key("asset").text(&instrument.base);
                 j.key("total")

@@ -73,6 +73,8 @@ fn switch(call: Call, run: bool) -> Answering {
                 outcome @ (Outcome::Placed(_)
                 | Outcome::Duplicate(_)
                 | Outcome::Conflict(_)
+                | Outcome::Amending(_)
+                | Outcome::NotAmendable(..)
                 | Outcome::AlreadyDone(_)),
             ) => Err(impossible(&outcome)),
             Told::Nothing(why) => Err(Problem::new(Code::NoAnswer, why)

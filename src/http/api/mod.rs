@@ -1,14 +1,18 @@
 //! The handlers, by subject. Each turns published views into a document or a command into an answer.
 
 pub(super) mod account;
+pub(super) mod amend;
 pub(super) mod control;
 pub(super) mod feeds;
+mod grid;
 pub(super) mod health;
 pub(super) mod indicators;
 pub(super) mod market;
 mod order_in;
 mod order_out;
 pub(super) mod orders;
+pub(super) mod positions;
+pub(super) mod risk;
 
 use crate::json::Json;
 

@@ -14,8 +14,8 @@ use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Answering, Call};
 use crate::http::state::App;
 use crate::json::Json;
-use crate::kernel::event::{CommandKind, Outcome, Wait};
-use crate::kernel::orders::{Order, OrderId, OrderState};
+use crate::kernel::event::{CancelFilter, CommandKind, Outcome, Wait};
+use crate::kernel::orders::{ClientOrderId, Order, OrderId, OrderState};
 
 /// What `status=` may be: the states of an order, and `open` for all that can still change.
 const STATUSES: &[&str] = &[
@@ -78,7 +78,7 @@ pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
             _ => Wait::Venue,
         };
         let spec = order_in::parse(app, &body)?;
-        let key = spec.client_order_id.clone();
+        let key = spec.client_order_id;
         let order = Box::new(spec);
         match tell(app, CommandKind::Place { order, wait }).await? {
             Told::Outcome(Outcome::Placed(id)) => placed(&call, id),
@@ -95,22 +95,24 @@ pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
                 outcome @ (Outcome::Cancelling(_)
                 | Outcome::AlreadyDone(_)
                 | Outcome::NotFound
+                | Outcome::Amending(_)
+                | Outcome::NotAmendable(..)
                 | Outcome::Done),
             ) => Err(impossible(&outcome)),
-            Told::Nothing(why) => Ok(unanswered(&call, key.as_deref(), &why)),
+            Told::Nothing(why) => Ok(unanswered(&call, key.as_ref(), &why)),
         }
     })
 }
 
 /// The answer about an order that was placed.
-fn placed(call: &Call, id: OrderId) -> Answer {
+pub(super) fn placed(call: &Call, id: OrderId) -> Answer {
     let Some(order) = lookup(&call.app, id) else {
         return Ok(unknown_status("the order is not published yet").status(StatusCode::ACCEPTED));
     };
     match order.state {
         OrderState::Rejected => Err(Problem::new(
             Code::VenueRejected,
-            format!("the venue rejected order {id}: {}", order.reason),
+            format!("the venue rejected order {id}: {}", order.reason()),
         )
         .member("order_id", id.to_string())
         .json("order", document(call, &order).into_bytes())),
@@ -120,7 +122,7 @@ fn placed(call: &Call, id: OrderId) -> Answer {
 }
 
 /// The answer when the kernel gave none: what is known of the order by its key.
-fn unanswered(call: &Call, key: Option<&str>, why: &str) -> Reply {
+fn unanswered(call: &Call, key: Option<&ClientOrderId>, why: &str) -> Reply {
     let published = &call.app.state.published;
     let order = key
         .and_then(|key| published.client_orders.get(key))
@@ -131,7 +133,7 @@ fn unanswered(call: &Call, key: Option<&str>, why: &str) -> Reply {
     }
 }
 
-fn unknown_status(reason: &str) -> Reply {
+pub(super) fn unknown_status(reason: &str) -> Reply {
     let mut json = Json::new(false);
     json.object(|j| {
         j.key("status").text("unknown");
@@ -154,25 +156,30 @@ fn document(call: &Call, order: &Order) -> Json {
     json
 }
 
-fn lookup(app: &App, id: OrderId) -> Option<Arc<Order>> {
+pub(super) fn lookup(app: &App, id: OrderId) -> Option<Arc<Order>> {
     let entry = app.state.published.orders.get(&id)?;
     Some(Arc::clone(entry.value()))
 }
 
 fn found(call: &Call, id: OrderId) -> Answer {
+    found_as(call, id, StatusCode::OK)
+}
+
+/// The order as it is now.
+pub(super) fn found_as(call: &Call, id: OrderId, status: StatusCode) -> Answer {
     match lookup(&call.app, id) {
-        Some(order) => Ok(Reply::json(document(call, &order))),
+        Some(order) => Ok(Reply::json(document(call, &order)).status(status)),
         None => Err(unknown_order(&id.to_string())),
     }
 }
 
-fn unknown_order(id: &str) -> Box<Problem> {
+pub(super) fn unknown_order(id: &str) -> Box<Problem> {
     let shown: String = id.chars().take(64).collect();
     Problem::new(Code::UnknownOrder, format!("there is no order {shown:?}"))
         .hint("GET /api/v1/orders lists orders; ?client_order_id= finds one by your own id")
 }
 
-fn path_id(call: &Call) -> Result<OrderId, Box<Problem>> {
+pub(super) fn path_id(call: &Call) -> Result<OrderId, Box<Problem>> {
     u64::from_str(&call.arg)
         .map(OrderId)
         .map_err(|_| unknown_order(&call.arg))
@@ -206,8 +213,10 @@ pub(in crate::http) fn list(call: &Call) -> Answer {
         .rev()
         .map(|entry| Arc::clone(entry.value()))
         .filter(|order| {
-            symbol.is_none_or(|id| order.spec.instrument == id)
-                && key.is_none_or(|key| order.spec.client_order_id.as_deref() == Some(key))
+            symbol.is_none_or(|id| order.instrument == id)
+                && key.is_none_or(|key| {
+                    order.client_order_id().map(ClientOrderId::as_str) == Some(key)
+                })
                 && match status {
                     None => true,
                     Some("open") => !order.state.is_terminal(),
@@ -236,26 +245,33 @@ pub(in crate::http) fn cancel(call: Call) -> Answering {
                 };
                 Ok(Reply::json(document(&call, &order)).status(status))
             }
-            Told::Outcome(Outcome::AlreadyDone(id)) => {
-                let order = lookup(&call.app, id);
-                let status = order.as_ref().map_or("ended", |order| order.state.name());
-                let problem = Problem::new(
-                    Code::OrderDone,
-                    format!("order {id} is {status}: there is nothing left to cancel"),
-                )
-                .member("order_id", id.to_string());
-                Err(match order {
-                    Some(order) => problem.json("order", document(&call, &order).into_bytes()),
-                    None => problem,
-                })
-            }
+            Told::Outcome(Outcome::AlreadyDone(id)) => Err(already_done(&call, id, "cancel")),
             Told::Outcome(Outcome::NotFound) => Err(unknown_order(&call.arg)),
             Told::Outcome(Outcome::Refused(refusal)) => Err(Problem::refused(refusal)),
             Told::Outcome(
-                outcome @ (Outcome::Placed(_) | Outcome::Duplicate(_) | Outcome::Conflict(_)),
+                outcome @ (Outcome::Placed(_)
+                | Outcome::Duplicate(_)
+                | Outcome::Conflict(_)
+                | Outcome::Amending(_)
+                | Outcome::NotAmendable(..)),
             ) => Err(impossible(&outcome)),
         }
     })
+}
+
+/// The problem of an order that has ended.
+pub(super) fn already_done(call: &Call, id: OrderId, verb: &str) -> Box<Problem> {
+    let order = lookup(&call.app, id);
+    let status = order.as_ref().map_or("ended", |order| order.state.name());
+    let problem = Problem::new(
+        Code::OrderDone,
+        format!("order {id} is {status}: there is nothing left to {verb}"),
+    )
+    .member("order_id", id.to_string());
+    match order {
+        Some(order) => problem.json("order", document(call, &order).into_bytes()),
+        None => problem,
+    }
 }
 
 /// `DELETE /api/v1/orders`.
@@ -266,8 +282,17 @@ pub(in crate::http) fn cancel_all(call: Call) -> Answering {
             .get("symbol")
             .map(|symbol| call.app.instrument(symbol).map(|(id, _)| id))
             .transpose()?;
+        let filter = CancelFilter {
+            instrument,
+            side: order_in::side(call.query.one_of("side", &["buy", "sell"])?),
+            strategy: call
+                .query
+                .get("strategy")
+                .map(|name| order_in::strategy(&call.app.state.published.kernel.load(), name))
+                .transpose()?,
+        };
         let (status, cancelling, reason) =
-            match tell(&call.app, CommandKind::CancelAll { instrument }).await? {
+            match tell(&call.app, CommandKind::CancelAll(filter)).await? {
                 Told::Outcome(Outcome::Cancelling(count)) => (StatusCode::OK, Some(count), None),
                 Told::Outcome(Outcome::Done) => (StatusCode::OK, Some(0), None),
                 Told::Outcome(Outcome::Refused(refusal)) => {

@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 
 use super::levels::Levels;
 use crate::kernel::event::Level;
-use crate::kernel::types::{Instrument, Money, MoneyError, Price, Qty, Side};
+use crate::kernel::types::{Price, Qty, Side};
 
 /// Both sides of a market, at most `levels_max` (plus a little slack) levels each.
 ///
@@ -91,40 +91,44 @@ impl Book {
         self.half(side).get(rank_of(side, price))
     }
 
+    /// The price of the last level that is known of a side; what lies beyond it nobody has told.
+    pub fn worst(&self, side: Side) -> Option<Price> {
+        let rank = self.half(side).worst()?;
+        Some(level_of(side, rank, Qty::ZERO).price)
+    }
+
+    /// The quantity displayed at a price, zero between levels; `None` beyond the last known one.
+    pub fn displayed(&self, side: Side, price: Price) -> Option<Qty> {
+        let rank = rank_of(side, price);
+        let half = self.half(side);
+        (rank >= half.worst()?).then(|| half.get(rank))
+    }
+
     fn half(&self, side: Side) -> &Levels {
         match side {
             Side::Buy => &self.bids,
             Side::Sell => &self.asks,
         }
     }
+
     /// Levels way between best bid and best ask, rounded down.
     pub fn mid(&self) -> Option<Price> {
         let (bid, ask) = (self.best_bid()?, self.best_ask()?);
         Some(Price(bid.price.0.checked_add(ask.price.0)?.div_euclid(2)))
     }
 
-    /// What a market order of `qty` would pay or bring: the walk over the known levels, the rest at
-    /// the last of them. `None` when that side is empty.
-    pub fn cost_to_take(
-        &self,
-        side: Side,
-        qty: Qty,
-        instrument: &Instrument,
-    ) -> Result<Option<Money>, MoneyError> {
+    /// The worst price that a market order of `qty` would meet now; beyond the last stored level its price.
+    pub fn worst_price_to_take(&self, side: Side, qty: Qty) -> Option<Price> {
         let mut left = qty;
-        let mut cost = Money::ZERO;
-        let mut last = None;
+        let mut worst = None;
         for level in self.levels(side.opposite()) {
-            let part = level.qty.min(left);
-            cost = cost.plus(instrument.notional(level.price, part)?)?;
-            left = left.checked_sub(part).unwrap_or(Qty::ZERO);
-            last = Some(level.price);
+            worst = Some(level.price);
+            left = left.checked_sub(level.qty).unwrap_or(Qty::ZERO);
             if left == Qty::ZERO {
                 break;
             }
         }
-        let Some(last) = last else { return Ok(None) };
-        cost.plus(instrument.notional(last, left)?).map(Some)
+        worst
     }
 }
 
@@ -238,6 +242,14 @@ mod tests {
             let levels: Vec<_> = book.levels(side).collect();
             assert_eq!(book.levels(side).len(), levels.len());
             assert_eq!(levels, naive.levels(side));
+            let worst = levels.last().map(|l| l.price);
+            assert_eq!(book.worst(side), worst);
+            if let Some(price) = worst {
+                assert!(book.displayed(side, price) > Some(Qty::ZERO));
+                let beyond = rank_of(side, price).checked_sub(1);
+                let beyond = beyond.map(|rank| level_of(side, rank, Qty::ZERO).price);
+                assert!(beyond.is_none_or(|p| book.displayed(side, p).is_none()));
+            }
             levels.iter().rev().for_each(|l| other.set(side, *l));
         }
         // Other blocks, the same levels.

@@ -103,6 +103,11 @@ impl Levels {
         Some((block.ranks[last], block.qtys[last]))
     }
 
+    /// The worst rank.
+    pub(super) fn worst(&self) -> Option<i64> {
+        self.blocks.first().map(|block| block.ranks[0])
+    }
+
     /// The block that a rank belongs to; zero when there is none.
     #[inline]
     fn block_of(&self, rank: i64) -> usize {

@@ -30,7 +30,7 @@ pub struct Outcome {
     pub closed: Vec<Interval>,
     /// Intervals whose venue candle contradicted ours.
     pub mismatched: Vec<Interval>,
-    /// Whether the trade was new, or the book changed.
+    /// Whether the trade was new, the book changed, or a derivative's figures came.
     pub applied: bool,
 }
 
@@ -49,6 +49,8 @@ pub struct Market {
     last_liquidation: Option<Liquidation>,
     /// When the book was last known to be the venue's: by an update, or by a look over REST.
     book_seen: Time,
+    /// Venue time of the newest difference or whole book that was heard.
+    book_time: Time,
     recent: VecDeque<Trade>,
     series: Vec<Series>,
     /// Trades seen.
@@ -79,6 +81,7 @@ impl Market {
             derivative: None,
             last_liquidation: None,
             book_seen: Time::ZERO,
+            book_time: Time::ZERO,
             recent: VecDeque::with_capacity(TRADES_PUBLISHED),
             series,
             trades: 0,
@@ -147,6 +150,13 @@ impl Market {
         self.book_seen
     }
 
+    /// The venue's time of the newest difference or whole book that was heard, valid or not: a trade that is
+    /// not after it may be in the book already. A book from REST counts as ours at its receipt, by the venue's
+    /// clock as [`Market::venue_now`] tells it.
+    pub fn book_time(&self) -> Time {
+        self.book_time
+    }
+
     /// All series.
     pub fn series(&self) -> &[Series] {
         &self.series
@@ -191,10 +201,16 @@ impl Market {
         match &event.data {
             MarketData::Depth(delta) => {
                 self.book_seen = self.book_seen.max(event.received);
+                self.book_time = self.book_time.max(event.venue_time);
                 outcome.step = Some(self.book.delta(delta));
             }
             MarketData::Snapshot(snapshot) => {
                 self.book_seen = self.book_seen.max(event.received);
+                let time = match snapshot.window {
+                    Some(_) => event.venue_time,
+                    None => self.venue_now(event.received),
+                };
+                self.book_time = self.book_time.max(time);
                 outcome.step = Some(self.book.snapshot(snapshot));
             }
             MarketData::Quote(quote) => {
@@ -231,6 +247,7 @@ impl Market {
             MarketData::Stats(stats) => self.day.get_or_insert_default().merge(stats),
             MarketData::Derivative(figures) => {
                 self.derivative.get_or_insert_default().merge(figures);
+                outcome.applied = true;
             }
             MarketData::Liquidation(liquidation) => {
                 self.last_liquidation = Some(*liquidation);
@@ -356,7 +373,8 @@ impl Hash for Market {
         )
             .hash(state);
         (self.day, self.derivative, self.last_liquidation).hash(state);
-        (self.liquidations, self.time, self.received, self.book_seen).hash(state);
+        (self.liquidations, self.time, self.received).hash(state);
+        (self.book_seen, self.book_time).hash(state);
         self.series.hash(state);
     }
 }

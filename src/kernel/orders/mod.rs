@@ -6,12 +6,23 @@
     clippy::indexing_slicing
 )]
 
+mod ids;
+mod order;
+mod slab;
 mod spec;
 mod state;
 mod table;
 
-pub use spec::{OrderId, OrderSpec, OrderType, Origin, Size, TimeInForce};
-pub use state::{Illegal, OrderEvent, OrderState};
-pub use table::{Applied, Order, OrderTable};
+pub use ids::{
+    BadClientOrderId, BadVenueOrderId, ClientOrderId, OrderId, StrategyId, VenueOrderId,
+};
+pub use order::{Amend, Order};
+pub use spec::{
+    Bracket, Exit, Link, OrderSpec, OrderType, Origin, PositionSide, Role, Size, TimeInForce,
+    Trigger, TriggerBy,
+};
+pub use state::{Illegal, OrderEvent, OrderState, Standing};
+pub(in crate::kernel) use table::Slot;
+pub use table::{Applied, Exits, OrderTable};
 
-pub use super::risk::ApprovedOrder;
+pub use super::risk::{ApprovedAmend, ApprovedOrder};

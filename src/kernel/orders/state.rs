@@ -10,12 +10,16 @@ pub enum OrderState {
     Intent,
     /// Durable; handed to the gateway, nothing heard yet.
     Sent,
-    /// The venue has it.
+    /// The venue has it, and waits for its trigger.
+    Untriggered,
+    /// The venue has it in its book.
     Acked,
     /// The venue has executed a part.
     PartiallyFilled,
     /// A cancel is on its way. Fills are still possible.
     CancelPending,
+    /// A change is on its way. Fills are still possible.
+    AmendPending,
     /// Nobody knows: lost connection, timeout, or a restart before the venue's answer. Never
     /// guessed and never re-sent.
     Unknown,
@@ -25,28 +29,35 @@ pub enum OrderState {
     Cancelled,
     /// Refused by the venue.
     Rejected,
-    /// Ended by the venue: IOC remainder, FOK, no liquidity.
+    /// Ended by the venue: IOC remainder, FOK, no liquidity, date.
     Expired,
 }
 
 /// What can happen to an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OrderEvent {
     /// The intent is durable and the order was handed to the gateway.
     Sent,
-    /// The venue has it.
+    /// The venue has it in its book (or is about to match it).
     Acked,
+    /// The venue has it and waits for the trigger.
+    Held,
+    /// The trigger was reached; from now on it is an order in the book.
+    Triggered,
     /// A part was executed, more remains.
     PartFilled,
     /// The last part was executed.
     FullyFilled,
     /// We asked to cancel.
     CancelSent,
-    /// The cancel was refused. `bool`: whether the order has fills.
-    CancelRefused {
-        /// Whether a part had been executed.
-        has_fills: bool,
-    },
+    /// The cancel was refused; the order stands where it stood.
+    CancelRefused(Standing),
+    /// We asked for a change.
+    AmendSent,
+    /// The venue changed it, because we asked or by itself (a reduce-only order that was cut).
+    Amended(Standing),
+    /// The change was refused.
+    AmendRefused(Standing),
     /// The venue cancelled it.
     Cancelled,
     /// The venue refused it.
@@ -55,6 +66,32 @@ pub enum OrderEvent {
     Expired,
     /// The outcome of a request was lost.
     Lost,
+    /// The venue was asked, and has it.
+    Found(Standing),
+}
+
+/// Where an order stands at the venue when no request is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// It waits for its trigger.
+    Untriggered,
+    /// In the book, without fills.
+    Acked,
+    /// In the book, with fills.
+    PartiallyFilled,
+    /// A change is still under way.
+    Amending,
+}
+
+impl Standing {
+    const fn state(self) -> OrderState {
+        match self {
+            Self::Untriggered => OrderState::Untriggered,
+            Self::Acked => OrderState::Acked,
+            Self::PartiallyFilled => OrderState::PartiallyFilled,
+            Self::Amending => OrderState::AmendPending,
+        }
+    }
 }
 
 /// An event that cannot happen in this state: our bug if it is our own event, a dispute if it is
@@ -69,6 +106,22 @@ pub struct Illegal {
 }
 
 impl OrderState {
+    /// Every state.
+    pub const ALL: [Self; 12] = [
+        Self::Intent,
+        Self::Sent,
+        Self::Untriggered,
+        Self::Acked,
+        Self::PartiallyFilled,
+        Self::CancelPending,
+        Self::AmendPending,
+        Self::Unknown,
+        Self::Filled,
+        Self::Cancelled,
+        Self::Rejected,
+        Self::Expired,
+    ];
+
     /// Whether nothing can happen any more.
     pub const fn is_terminal(self) -> bool {
         matches!(
@@ -82,8 +135,10 @@ impl OrderState {
         match self {
             Self::Intent => "pending",
             Self::Sent | Self::Acked => "submitted",
+            Self::Untriggered => "untriggered",
             Self::PartiallyFilled => "partially_filled",
             Self::CancelPending => "cancel_pending",
+            Self::AmendPending => "amend_pending",
             Self::Unknown => "unknown",
             Self::Filled => "filled",
             Self::Cancelled => "cancelled",
@@ -95,41 +150,77 @@ impl OrderState {
     /// The state after `event`.
     ///
     /// Reports of a venue may overtake each other, so a fill or an end is legal before the
-    /// acknowledgement. A late acknowledgement changes nothing.
+    /// acknowledgement. A late acknowledgement changes nothing. A cancel may be sent while a change is
+    /// under way, and then the order is pending its cancel whatever the change's answer is. An unknown
+    /// order stays unknown until the venue says what it is: the refusal of a cancel does not.
     pub const fn after(self, event: OrderEvent) -> Result<Self, Illegal> {
         use OrderEvent as E;
         use OrderState as S;
-        let illegal = Err(Illegal { state: self, event });
         match (self, event) {
+            (S::Filled | S::Cancelled | S::Rejected | S::Expired, _) => {
+                Err(Illegal { state: self, event })
+            }
             (S::Intent, E::Sent) => Ok(S::Sent),
             // Recovery replays reports without the Sent in between, which is not journaled.
-            (S::Intent | S::Sent | S::Unknown, E::Acked) => Ok(S::Acked),
-            (S::Acked | S::PartiallyFilled | S::CancelPending, E::Acked) => Ok(self),
-            (S::Intent | S::Sent | S::Acked | S::PartiallyFilled | S::Unknown, E::PartFilled)
-            | (S::CancelPending, E::CancelRefused { has_fills: true }) => Ok(S::PartiallyFilled),
-            (S::CancelPending, E::PartFilled) => Ok(S::CancelPending),
+            (S::Intent | S::Sent, E::Acked) => Ok(S::Acked),
+            (S::Intent | S::Sent, E::Held) => Ok(S::Untriggered),
             (
-                S::Intent | S::Sent | S::Acked | S::PartiallyFilled | S::CancelPending | S::Unknown,
-                E::FullyFilled,
-            ) => Ok(S::Filled),
-            (S::Intent | S::Sent | S::Acked | S::PartiallyFilled | S::Unknown, E::CancelSent) => {
-                Ok(S::CancelPending)
+                S::Untriggered | S::Acked | S::PartiallyFilled | S::CancelPending | S::AmendPending,
+                E::Acked | E::Held,
+            ) => Ok(self),
+            (S::Intent | S::Sent | S::Untriggered | S::Unknown, E::Triggered) => Ok(S::Acked),
+            (S::CancelPending | S::AmendPending | S::PartiallyFilled, E::Triggered) => Ok(self),
+            (S::CancelPending | S::AmendPending, E::PartFilled) => Ok(self),
+            (_, E::PartFilled) => Ok(S::PartiallyFilled),
+            (_, E::FullyFilled) => Ok(S::Filled),
+            (S::Unknown, E::CancelSent | E::CancelRefused(_)) => Ok(S::Unknown),
+            (S::Unknown, E::Found(Standing::Amending)) => Err(Illegal { state: self, event }),
+            (S::Unknown, E::Found(standing)) => Ok(standing.state()),
+            (S::CancelPending, E::CancelRefused(standing)) => Ok(standing.state()),
+            // A cancel that was sent before the order ended up where it is now.
+            (
+                S::Untriggered | S::Acked | S::PartiallyFilled | S::AmendPending,
+                E::CancelRefused(_),
+            ) => Ok(self),
+            (
+                S::Intent
+                | S::Sent
+                | S::Untriggered
+                | S::Acked
+                | S::PartiallyFilled
+                | S::AmendPending,
+                E::CancelSent,
+            ) => Ok(S::CancelPending),
+            (S::Untriggered | S::Acked | S::PartiallyFilled, E::AmendSent) => Ok(S::AmendPending),
+            // The venue cut it on arrival, and that report came first.
+            (S::Intent | S::Sent, E::Amended(standing)) => Ok(standing.state()),
+            (S::AmendPending, E::Amended(standing) | E::AmendRefused(standing)) => {
+                Ok(standing.state())
             }
-            (S::CancelPending, E::CancelRefused { has_fills: false }) => Ok(S::Acked),
             (
-                S::Intent | S::Sent | S::Acked | S::PartiallyFilled | S::CancelPending | S::Unknown,
-                E::Cancelled,
-            ) => Ok(S::Cancelled),
+                S::Untriggered | S::Acked | S::PartiallyFilled | S::CancelPending | S::Unknown,
+                E::Amended(_) | E::AmendRefused(_),
+            ) => Ok(self),
+            (_, E::Cancelled) => Ok(S::Cancelled),
+            (_, E::Expired) => Ok(S::Expired),
             (S::Intent | S::Sent | S::CancelPending | S::Unknown, E::Rejected) => Ok(S::Rejected),
-            (
-                S::Intent | S::Sent | S::Acked | S::PartiallyFilled | S::CancelPending | S::Unknown,
-                E::Expired,
-            ) => Ok(S::Expired),
-            (S::Intent | S::Sent | S::CancelPending, E::Lost) => Ok(S::Unknown),
-            (S::Filled | S::Cancelled | S::Rejected | S::Expired, _)
-            | (_, E::Sent | E::CancelSent | E::CancelRefused { .. } | E::Rejected | E::Lost) => {
-                illegal
+            (S::Intent | S::Sent | S::CancelPending | S::AmendPending | S::Unknown, E::Lost) => {
+                Ok(S::Unknown)
             }
+            (
+                _,
+                E::Sent
+                | E::Acked
+                | E::Held
+                | E::Triggered
+                | E::CancelSent
+                | E::CancelRefused(_)
+                | E::AmendSent
+                | E::AmendRefused(_)
+                | E::Rejected
+                | E::Lost
+                | E::Found(_),
+            ) => Err(Illegal { state: self, event }),
         }
     }
 }
@@ -138,36 +229,44 @@ impl OrderState {
 mod tests {
     use super::*;
 
-    const STATES: [OrderState; 10] = [
-        OrderState::Intent,
-        OrderState::Sent,
-        OrderState::Acked,
-        OrderState::PartiallyFilled,
-        OrderState::CancelPending,
-        OrderState::Unknown,
-        OrderState::Filled,
-        OrderState::Cancelled,
-        OrderState::Rejected,
-        OrderState::Expired,
+    const STANDINGS: [Standing; 4] = [
+        Standing::Untriggered,
+        Standing::Acked,
+        Standing::PartiallyFilled,
+        Standing::Amending,
     ];
-    const EVENTS: [OrderEvent; 11] = [
-        OrderEvent::Sent,
-        OrderEvent::Acked,
-        OrderEvent::PartFilled,
-        OrderEvent::FullyFilled,
-        OrderEvent::CancelSent,
-        OrderEvent::CancelRefused { has_fills: true },
-        OrderEvent::CancelRefused { has_fills: false },
-        OrderEvent::Cancelled,
-        OrderEvent::Rejected,
-        OrderEvent::Expired,
-        OrderEvent::Lost,
-    ];
+
+    fn events() -> Vec<OrderEvent> {
+        use OrderEvent as E;
+        let mut events = vec![
+            E::Sent,
+            E::Acked,
+            E::Held,
+            E::Triggered,
+            E::PartFilled,
+            E::FullyFilled,
+            E::CancelSent,
+            E::AmendSent,
+            E::Cancelled,
+            E::Rejected,
+            E::Expired,
+            E::Lost,
+        ];
+        for standing in STANDINGS {
+            events.extend([
+                E::CancelRefused(standing),
+                E::Amended(standing),
+                E::AmendRefused(standing),
+                E::Found(standing),
+            ]);
+        }
+        events
+    }
 
     #[test]
     fn an_ended_order_stays_as_it_is() {
-        for state in STATES.into_iter().filter(|s| s.is_terminal()) {
-            for event in EVENTS {
+        for state in OrderState::ALL.into_iter().filter(|s| s.is_terminal()) {
+            for event in events() {
                 assert!(state.after(event).is_err(), "{state:?} {event:?}");
             }
         }
@@ -175,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_live_state_can_end_and_a_fill_never_reopens_a_cancel() {
-        for state in STATES.into_iter().filter(|s| !s.is_terminal()) {
+        for state in OrderState::ALL.into_iter().filter(|s| !s.is_terminal()) {
             for event in [
                 OrderEvent::FullyFilled,
                 OrderEvent::Cancelled,
@@ -194,6 +293,7 @@ mod tests {
     #[test]
     fn an_unknown_order_is_never_sent() {
         assert!(OrderState::Unknown.after(OrderEvent::Sent).is_err());
+        assert!(OrderState::Unknown.after(OrderEvent::AmendSent).is_err());
         assert!(OrderState::Acked.after(OrderEvent::Rejected).is_err());
     }
 }

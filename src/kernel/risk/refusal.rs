@@ -82,6 +82,30 @@ rules! {
     ReduceOnly => "reduce_only",
     /// Would trade against an own resting order.
     SelfTrade => "self_trade",
+    /// The price lies outside of the venue's bounds or band.
+    PriceBand => "price_band",
+    /// The trigger would be reached at once, or makes no sense.
+    Trigger => "trigger",
+    /// The position side does not fit the account's position mode.
+    PositionSide => "position_side",
+    /// A size, flag or companion that this kind of order cannot have.
+    OrderShape => "order_shape",
+    /// Sum of the worst-case values of all positions above the limit.
+    MaxExposure => "max_exposure",
+    /// Too many orders a second.
+    OrderRate => "order_rate",
+    /// More leverage than the margin bracket of the position allows.
+    Leverage => "leverage",
+    /// The kill switch was pulled.
+    KillSwitch => "kill_switch",
+    /// The loss of the day has reached its limit.
+    DailyLoss => "daily_loss",
+    /// Equity has fallen from its peak by the limit.
+    Drawdown => "drawdown",
+    /// Too many losing closes in a row.
+    LosingStreak => "losing_streak",
+    /// A venue executed more here than was ordered.
+    Disputed => "disputed",
     /// An amount left the range of exact arithmetic.
     Range => "range",
 }

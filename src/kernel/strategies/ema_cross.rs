@@ -5,12 +5,11 @@
 
 use super::{Decision, Strategy, StrategyConfig, View};
 use crate::kernel::indicators::Spec;
-use crate::kernel::orders::{OrderSpec, OrderType, Origin, Size, TimeInForce};
+use crate::kernel::orders::{OrderSpec, OrderType, Size};
 use crate::kernel::types::{Interval, Money, Qty, Side};
 
 #[derive(Debug)]
 pub(super) struct EmaCross {
-    name: String,
     interval: Interval,
     notional: Money,
     fast: Spec,
@@ -32,7 +31,6 @@ impl EmaCross {
         }
         let spec = |period: u32| Spec::parse(&format!("ema:{period}")).map_err(|e| e.to_string());
         Ok(Box::new(Self {
-            name: config.name.clone(),
             interval: config.interval,
             notional: config.order_notional,
             fast: spec(fast)?,
@@ -40,17 +38,10 @@ impl EmaCross {
         }))
     }
 
-    fn order(&self, view: &View<'_>, side: Side, size: Size) -> OrderSpec {
+    fn order(view: &View<'_>, side: Side, size: Size) -> OrderSpec {
         OrderSpec {
-            instrument: view.instrument_id,
-            side,
-            kind: OrderType::Market,
-            size,
-            time_in_force: TimeInForce::Ioc,
-            post_only: false,
-            reduce_only: side == Side::Sell,
-            origin: Origin::Strategy(self.name.clone()),
-            client_order_id: None,
+            origin: view.origin,
+            ..OrderSpec::new(view.instrument_id, side, OrderType::Market, size)
         }
     }
 }
@@ -88,11 +79,11 @@ impl Strategy for EmaCross {
                 stay(format!("{averages}: would buy, but the book is invalid"))
             }
             (true, false) => Decision {
-                orders: vec![self.order(view, Side::Buy, Size::Quote(self.notional))],
+                orders: vec![Self::order(view, Side::Buy, Size::Quote(self.notional))],
                 why: format!("{averages}: fast above slow, buy"),
             },
             (false, true) => Decision {
-                orders: vec![self.order(view, Side::Sell, Size::Base(sellable))],
+                orders: vec![Self::order(view, Side::Sell, Size::Base(sellable))],
                 why: format!("{averages}: fast not above slow, sell"),
             },
             (true, true) => stay(format!("{averages}: long, stay")),

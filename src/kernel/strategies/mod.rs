@@ -10,7 +10,7 @@ use std::fmt;
 use super::event::Candle;
 use super::indicators::{Spec, Values};
 use super::market::Series;
-use super::orders::OrderSpec;
+use super::orders::{OrderSpec, Origin};
 use super::types::{Instrument, InstrumentId, Interval, Money, Qty};
 
 /// What a strategy sees when a candle closes.
@@ -20,6 +20,8 @@ pub struct View<'a> {
     pub instrument_id: InstrumentId,
     /// What the venue says of it.
     pub instrument: &'a Instrument,
+    /// The strategy itself, as the origin of its orders.
+    pub origin: Origin,
     /// The candles and indicators of the strategy's interval.
     pub series: &'a Series,
     /// Signed quantity that the strategy's own fills made, as far as the account still has it.

@@ -12,6 +12,7 @@ mod fixed;
 mod instrument;
 mod interval;
 mod money;
+mod shared_log;
 mod time;
 
 pub use fixed::{
@@ -23,4 +24,5 @@ pub use instrument::{
 };
 pub use interval::{Interval, IntervalError};
 pub use money::{Money, MoneyError};
+pub use shared_log::{SharedLog, SharedLogIter};
 pub use time::{DAY, HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND, Time};

@@ -67,12 +67,8 @@ impl Money {
         let whole = self.0.div_euclid(unit);
         let rest = self.0.rem_euclid(unit);
         let rate = i128::from(rate.0);
-        let fine = div_half_even(rest.checked_mul(rate).ok_or(MoneyError)?, unit)?;
-        whole
-            .checked_mul(rate)
-            .and_then(|v| v.checked_add(fine))
-            .map(Self)
-            .ok_or(MoneyError)
+        let whole = whole.checked_mul(rate).ok_or(MoneyError)?;
+        add_half_even(whole, rest.checked_mul(rate).ok_or(MoneyError)?, unit).map(Self)
     }
 
     /// The share `part / whole` of this amount, rounded half to even; `whole` must not be zero.
@@ -83,12 +79,24 @@ impl Money {
         }
         let quotient = self.0.div_euclid(whole);
         let rest = self.0.rem_euclid(whole);
-        let fine = div_half_even(rest.checked_mul(part).ok_or(MoneyError)?, whole)?;
-        quotient
-            .checked_mul(part)
-            .and_then(|v| v.checked_add(fine))
-            .map(Self)
-            .ok_or(MoneyError)
+        let quotient = quotient.checked_mul(part).ok_or(MoneyError)?;
+        add_half_even(quotient, rest.checked_mul(part).ok_or(MoneyError)?, whole).map(Self)
+    }
+
+    /// The share `part / whole` of this amount where both are amounts themselves, rounded half to even; all of it
+    /// if there is no whole. For parts of up to some hundred million units.
+    pub fn part(self, part: Self, whole: Self) -> Result<Self, MoneyError> {
+        if whole.0 == 0 || part == whole {
+            return Ok(self);
+        }
+        // Sixteen digits times sixteen do not fit: the ratio is taken at twelve.
+        let coarse = |m: Self| m.0.checked_div(10_000).ok_or(MoneyError);
+        let (part, whole) = (coarse(part)?, coarse(whole)?);
+        let scaled = self.0.checked_mul(part).ok_or(MoneyError)?;
+        if whole <= 0 {
+            return Ok(Self::ZERO);
+        }
+        add_half_even(0, scaled, whole).map(Self)
     }
 
     /// Checked sum.
@@ -104,6 +112,11 @@ impl Money {
     /// Checked negation.
     pub fn negated(self) -> Result<Self, MoneyError> {
         self.0.checked_neg().map(Self).ok_or(MoneyError)
+    }
+
+    /// The amount without its sign.
+    pub fn magnitude(self) -> Result<Self, MoneyError> {
+        self.0.checked_abs().map(Self).ok_or(MoneyError)
     }
 
     /// For statistics and display alone.
@@ -122,20 +135,21 @@ impl fmt::Display for Money {
     }
 }
 
-/// `value / by` for positive `by`, rounded half to even.
-fn div_half_even(value: i128, by: i128) -> Result<i128, MoneyError> {
-    let quotient = value.checked_div_euclid(by).ok_or(MoneyError)?;
+/// `base + value / by` for positive `by`, the sum rounded half to even.
+fn add_half_even(base: i128, value: i128, by: i128) -> Result<i128, MoneyError> {
+    let down = value.checked_div_euclid(by).ok_or(MoneyError)?;
+    let down = base.checked_add(down).ok_or(MoneyError)?;
     let rest = value.checked_rem_euclid(by).ok_or(MoneyError)?;
     let twice = rest.checked_mul(2).ok_or(MoneyError)?;
     let up = match twice.cmp(&by) {
         std::cmp::Ordering::Less => false,
-        std::cmp::Ordering::Equal => quotient & 1 == 1,
+        std::cmp::Ordering::Equal => down & 1 == 1,
         std::cmp::Ordering::Greater => true,
     };
     if up {
-        quotient.checked_add(1).ok_or(MoneyError)
+        down.checked_add(1).ok_or(MoneyError)
     } else {
-        Ok(quotient)
+        Ok(down)
     }
 }
 
@@ -160,7 +174,12 @@ mod tests {
             (9, 4, 2),
             (-9, 4, -2),
         ] {
-            assert_eq!(div_half_even(value, by), Ok(want), "{value}/{by}");
+            assert_eq!(add_half_even(0, value, by), Ok(want), "{value}/{by}");
+            assert_eq!(
+                add_half_even(3, value - 3 * by, by),
+                Ok(want),
+                "{value}/{by}"
+            );
         }
         let fee = Money::parse("100.0000000000000005").expect("amount");
         assert_eq!(
@@ -169,6 +188,19 @@ mod tests {
                 .to_string(),
             "0.1"
         );
+    }
+
+    /// Both split what they multiply; a tie is decided by the sum, not by a part of it.
+    #[test]
+    fn a_tie_goes_to_even_whatever_lies_above_it() {
+        for (halves, even) in [(1, 0), (3, 2), (5, 2), (7, 4), (9, 4), (10, 5)] {
+            for (halves, even) in [(halves, even), (-halves, -even)] {
+                let amount = Money(halves * 50_000_000);
+                assert_eq!(amount.at_rate(Rate(1)), Ok(Money(even)), "{halves}");
+                let half = Money(halves).share(Qty(1), Qty(2));
+                assert_eq!(half, Ok(Money(even)), "{halves}");
+            }
+        }
     }
 
     #[test]

@@ -1,100 +1,207 @@
 //! The paper venue: orders matched against live or recorded books, where only levels are known.
 //!
-//! It lives on the kernel thread, without I/O, clock or randomness, so a replay gives the same fills.
-//! The rules, pessimistic where the truth cannot be known:
+//! It lives on the kernel thread, without I/O, clock or luck, so a replay gives the same fills.
+//! The rules, exact enough for a second program, are in `paper/RULES.md`. In short, and pessimistic
+//! where the truth cannot be known:
 //!
 //! * An order that takes walks the book ([`super::matching::take`]) and pays the taker fee. What it
 //!   took stays taken until the venue updates that level.
 //! * A resting order waits behind everything that was displayed at its price when it arrived. Only
-//!   trades at its price move it forward, cancels of others never do.
+//!   trades at its price move it forward, cancels of others never do ([`queue::QueueModel`] has a model that
+//!   thinks otherwise).
 //! * A trade at a worse price than the order's, or a book that has moved through it, fills it at its
 //!   own price with the maker fee, up to the quantity seen there.
+//! * Conditional orders wait here, funding is paid here, and positions without margin are liquidated here.
+//!
+//! The venue keeps its own account of positions: with a latency on its reports the kernel knows of a fill
+//! later than the venue does.
+
+mod conditional;
+pub mod latency;
+pub mod liquidity;
+mod margin;
+pub mod queue;
+mod resting;
+mod ticket;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
-use super::matching::{Taken, acceptable, take};
+use conditional::WaitingOrders;
+use latency::{Latency, Wire};
+use liquidity::Gone;
+use margin::Funding;
+use queue::QueueModel;
+use resting::RestingOrders;
+use ticket::Ticket;
+
 use crate::kernel::Kernel;
 use crate::kernel::event::{
-    Fill, Level, MarketData, MarketEvent, ReportKind, Seq, Trade, VenueCommand, VenueReport,
+    AccountReport, AccountReportKind, Level, MarketData, MarketEvent, ReportKind, Seq,
+    VenueCommand, VenueReport,
 };
-use crate::kernel::market::Book;
-use crate::kernel::orders::{ApprovedOrder, Order, OrderId, OrderState, TimeInForce};
-use crate::kernel::types::{Instrument, InstrumentId, Money, Price, Qty, Side, Time};
+use crate::kernel::orders::{
+    Amend, ApprovedAmend, ApprovedOrder, Order, OrderId, OrderState, OrderType, PositionSide, Size,
+    VenueOrderId,
+};
+use crate::kernel::types::{Contract, InstrumentId, Price, Qty, Rate, Side, Time};
 
-/// Levels whose liquidity we took that are remembered at most; beyond it some are forgotten.
-const TAKEN_MAX: usize = 10_000;
+/// How the paper venue behaves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PaperConfig {
+    /// How long a command takes to arrive.
+    pub order_latency: Latency,
+    /// How long a report takes to come back.
+    pub report_latency: Latency,
+    /// How places in queues move.
+    pub queue: QueueModel,
+    /// Of the latencies that are drawn.
+    pub seed: u64,
+    /// Fee of a liquidation, as a share of its value.
+    pub liquidation_fee: Rate,
+}
+
+impl Default for PaperConfig {
+    fn default() -> Self {
+        Self {
+            order_latency: Latency::Constant(0),
+            report_latency: Latency::Constant(0),
+            queue: QueueModel::Conservative,
+            seed: 0,
+            // What Binance's `exchangeInfo` gives as `liquidationFee` of BTCUSDT.
+            liquidation_fee: Rate(1_250_000),
+        }
+    }
+}
+
+/// What the venue says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Said {
+    /// Of an order.
+    Order(VenueReport),
+    /// Of the account.
+    Account(AccountReport),
+}
 
 /// The paper venue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PaperVenue {
-    /// Time from the release of a command to its arrival, in nanoseconds.
-    latency_ns: i64,
+    config: PaperConfig,
+    /// The way of commands to the venue.
+    out: Wire,
+    /// The way of reports back.
+    back: Wire,
     /// Commands whose intent is not durable yet.
     held: VecDeque<(Seq, VenueCommand)>,
     /// Commands on their way, in order of release.
     travelling: VecDeque<(Time, VenueCommand)>,
-    resting: BTreeMap<OrderId, Resting>,
-    /// Liquidity that we took, by the side of the book that it lay on.
-    taken: BTreeMap<(InstrumentId, Side, Price), Qty>,
-    reports: VecDeque<VenueReport>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Resting {
-    instrument: InstrumentId,
-    side: Side,
-    price: Price,
-    remaining: Qty,
-    fills: u64,
-    /// What was displayed before us at our price; `None` until a valid book has told.
-    ahead: Option<Qty>,
+    resting: RestingOrders,
+    waiting: WaitingOrders,
+    /// Orders that end at a date.
+    dated: BTreeMap<(Time, OrderId), InstrumentId>,
+    /// Liquidity that we took.
+    gone: Gone,
+    /// Signed quantities.
+    positions: BTreeMap<(InstrumentId, PositionSide), i64>,
+    funding: BTreeMap<InstrumentId, Funding>,
+    /// The mark at which an instrument's positions were last found to be carried, and by which ledger.
+    carried: BTreeMap<InstrumentId, (Price, Seq)>,
+    liquidations: u64,
+    /// Reports on their way, in order of release.
+    reports: VecDeque<(Time, Said)>,
 }
 
 impl PaperVenue {
-    /// Without orders; commands take `latency_ns` to arrive.
-    pub fn new(latency_ns: i64) -> Self {
+    /// Without orders.
+    pub fn new(config: PaperConfig) -> Self {
         Self {
-            latency_ns,
-            ..Self::default()
+            out: Wire::new(config.order_latency.clone(), config.seed),
+            back: Wire::new(config.report_latency.clone(), config.seed.wrapping_add(1)),
+            config,
+            held: VecDeque::new(),
+            travelling: VecDeque::new(),
+            resting: RestingOrders::default(),
+            waiting: WaitingOrders::default(),
+            dated: BTreeMap::new(),
+            gone: Gone::new(),
+            positions: BTreeMap::new(),
+            funding: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            liquidations: 0,
+            reports: VecDeque::new(),
         }
     }
 
-    /// Takes over an open order after a restart. The journal is all that this venue remembers: an
-    /// order that it never reported on never reached it.
-    pub fn restore(&mut self, order: &Order, now: Time) {
-        let id = order.id;
-        let kind = match (order.state, order.spec.kind.limit()) {
-            (OrderState::Unknown | OrderState::Intent | OrderState::Sent, _) => {
-                ReportKind::NotFound
+    /// Takes over positions and open orders after a restart. The journal is all that this venue remembers: an
+    /// order that it never reported on never reached it, as it says when it is asked.
+    pub fn restore(&mut self, kernel: &Kernel, now: Time) {
+        for (id, _, holding) in kernel.ledger().holdings() {
+            for side in [PositionSide::Both, PositionSide::Long, PositionSide::Short] {
+                let mode = kernel.ledger().account().positions;
+                let known = kernel.ledger().instrument(id).map(|i| i.contract);
+                let exists = known.is_some_and(|c| PositionSide::of(mode, c).contains(&side));
+                let qty = holding.position(side).qty;
+                if exists && qty != 0 {
+                    self.positions.insert((id, side), qty);
+                }
             }
-            (OrderState::CancelPending, _) => ReportKind::Cancelled {
+        }
+        let mut open: Vec<&Order> = kernel.ledger().orders().open().collect();
+        open.sort_unstable_by_key(|o| o.id);
+        for order in open {
+            self.restore_order(kernel, order, now);
+        }
+    }
+
+    fn restore_order(&mut self, kernel: &Kernel, order: &Order, now: Time) {
+        let id = order.id;
+        let kind = match order.state {
+            OrderState::Unknown | OrderState::Intent | OrderState::Sent => return,
+            OrderState::CancelPending => ReportKind::Cancelled {
                 reason: "cancelled before the restart".to_owned(),
             },
-            (_, Some(price)) if order.spec.time_in_force == TimeInForce::Gtc => {
-                let resting = Resting {
-                    instrument: order.spec.instrument,
-                    side: order.spec.side,
-                    price,
-                    remaining: order.remaining(),
-                    fills: order.trade_ids.len() as u64,
-                    ahead: None,
+            _ if order.is_waiting()
+                || (order.limit().is_some() && order.time_in_force().rests()) =>
+            {
+                if order.amend().is_some() {
+                    let reason = "the process restarted before it arrived".to_owned();
+                    self.report(id, now, ReportKind::AmendRejected { reason });
+                }
+                if order.remaining() == Qty::ZERO {
+                    return;
+                }
+                let ticket = Ticket {
+                    id,
+                    instrument: order.instrument,
+                    side: order.side,
+                    position_side: order.position_side,
+                    kind: order.kind(),
+                    time_in_force: order.time_in_force(),
+                    post_only: order.post_only,
+                    reduce_only: order.reduce_only,
+                    whole_position: order.closes_position(),
+                    qty: order.qty,
+                    executed: order.filled,
+                    fills: ticket::last_fill(order.trade_ids()),
+                    paid_up_to: paid_up_to(kernel, order.instrument, order.side, order.hold),
                 };
-                self.resting.insert(id, resting);
+                if order.is_waiting() {
+                    self.wait(ticket);
+                } else if let Some(market) = kernel.market_of(order.instrument) {
+                    let price = order.limit().unwrap_or_default();
+                    let kind = OrderType::Limit { price };
+                    self.rest(Ticket { kind, ..ticket }, market);
+                }
                 return;
             }
             _ => ReportKind::Expired {
                 reason: "the process restarted".to_owned(),
             },
         };
-        self.reports.push_back(VenueReport {
-            order: id,
-            time: now,
-            kind,
-        });
+        self.report(id, now, kind);
     }
 
-    /// A command of the kernel; it leaves when `after` is durable. A cancel leaves at once.
+    /// A command of the kernel; it leaves when `after` is durable. A cancel or a question leaves at once.
     pub fn submit(&mut self, after: Seq, command: VenueCommand, durable: Seq, now: Time) {
         match command {
             VenueCommand::Cancel { order, .. } if self.drop_held(order) => {
@@ -120,25 +227,55 @@ impl PaperVenue {
         }
     }
 
-    /// When the next command arrives.
+    /// When something happens here by itself: a command or report arrives, an order's date comes, funding is
+    /// due.
     pub fn deadline(&self) -> Option<Time> {
-        self.travelling.front().map(|(due, _)| *due)
+        let command = self.travelling.front().map(|(due, _)| *due);
+        let report = self.reports.front().map(|(due, _)| *due);
+        let dated = self.dated.keys().next().map(|(due, _)| *due);
+        let funding = self.funding_due();
+        [command, report, dated, funding]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Whether no command is on its way.
+    /// Whether no command and no report is on its way.
     pub fn is_settled(&self) -> bool {
-        self.held.is_empty() && self.travelling.is_empty()
+        self.held.is_empty() && self.travelling.is_empty() && self.reports.is_empty()
     }
 
-    /// Commands that have arrived by `now` take effect.
-    pub fn arrive(&mut self, kernel: &Kernel, now: Time) {
-        while self.travelling.front().is_some_and(|(due, _)| *due <= now) {
-            match self.travelling.pop_front() {
-                Some((_, VenueCommand::Place(order))) => self.place(kernel, &order, now),
-                Some((_, VenueCommand::Cancel { order, .. })) => self.cancel(order, now),
-                None => return,
+    /// The next command that has arrived by `now` takes effect; whether there was one. Its reports are to be
+    /// heard before the next one.
+    pub fn arrive(&mut self, kernel: &Kernel, now: Time) -> bool {
+        if self.travelling.front().is_none_or(|(due, _)| *due > now) {
+            return false;
+        }
+        match self.travelling.pop_front() {
+            Some((_, VenueCommand::Place(order))) => self.place(kernel, &order, now),
+            Some((_, VenueCommand::Amend(amend))) => self.amend(kernel, &amend, now),
+            Some((_, VenueCommand::Cancel { order, .. })) => self.cancel(order, now),
+            Some((_, VenueCommand::Query { order, .. })) => self.query(order, now),
+            Some((_, VenueCommand::Standing { asked })) => self.standing(asked, now),
+            None => return false,
+        }
+        true
+    }
+
+    /// Time passes: dates and funding. Before the commands of the same time.
+    pub fn advance(&mut self, kernel: &Kernel, now: Time) {
+        while let Some(((due, id), _)) = self.dated.first_key_value() {
+            let (due, id) = (*due, *id);
+            if due > now {
+                break;
+            }
+            self.dated.remove(&(due, id));
+            if self.forget(id).is_some() {
+                let reason = "its date has come".to_owned();
+                self.report(id, now, ReportKind::Expired { reason });
             }
         }
+        self.pay_funding(kernel, now);
     }
 
     /// The market moved; the kernel has applied the event already.
@@ -146,42 +283,48 @@ impl PaperVenue {
         let id = event.instrument;
         match &event.data {
             MarketData::Depth(delta) => {
-                if !self.taken.is_empty() {
-                    for level in &delta.bids {
-                        self.taken.remove(&(id, Side::Buy, level.price));
-                    }
-                    for level in &delta.asks {
-                        self.taken.remove(&(id, Side::Sell, level.price));
-                    }
-                }
+                self.gone.on_levels(id, &delta.bids, &delta.asks);
+                let book = kernel.market_of(id).and_then(|m| m.book.valid());
+                let levels = (&delta.bids[..], &delta.asks[..]);
+                self.resting.on_levels(id, self.config.queue, levels, book);
                 self.book_moved(kernel, id, now);
             }
             MarketData::Snapshot(_) => {
-                self.taken.retain(|(i, _, _), _| *i != id);
+                self.gone.on_snapshot(id);
+                if let Some(market) = kernel.market_of(id)
+                    && let Some(book) = market.book.valid()
+                {
+                    self.resting.on_snapshot(id, book, market.book_time());
+                }
                 self.book_moved(kernel, id, now);
             }
             MarketData::Trade(trade) => self.traded(kernel, id, trade, now),
+            MarketData::Derivative(figures) => self.learn_funding(id, figures, now),
             MarketData::Quote(_)
             | MarketData::Kline(_)
             | MarketData::History(_)
             | MarketData::Stats(_)
-            | MarketData::Derivative(_)
             | MarketData::Liquidation(_)
             | MarketData::OffBook(_)
             | MarketData::Verified { .. }
             | MarketData::Listing(_)
             | MarketData::Lost(..) => {}
         }
+        self.set_off(kernel, id, &event.data, now);
+        self.liquidate(kernel, id, now);
     }
 
-    /// The next report for the kernel.
-    pub fn next_report(&mut self) -> Option<VenueReport> {
-        self.reports.pop_front()
+    /// The next report that has come back by `now`.
+    pub fn next_report(&mut self, now: Time) -> Option<Said> {
+        if self.reports.front().is_none_or(|(due, _)| *due > now) {
+            return None;
+        }
+        self.reports.pop_front().map(|(_, said)| said)
     }
 
     fn travel(&mut self, command: VenueCommand, now: Time) {
-        self.travelling
-            .push_back((now.plus(self.latency_ns), command));
+        let due = self.out.send(now);
+        self.travelling.push_back((due, command));
     }
 
     /// Whether the order was still waiting for the journal, and is gone now.
@@ -193,11 +336,43 @@ impl PaperVenue {
     }
 
     fn report(&mut self, order: OrderId, time: Time, kind: ReportKind) {
-        self.reports.push_back(VenueReport { order, time, kind });
+        let due = self.back.send(time);
+        let report = VenueReport { order, time, kind };
+        self.reports.push_back((due, Said::Order(report)));
+    }
+
+    fn say(&mut self, time: Time, kind: AccountReportKind) {
+        let due = self.back.send(time);
+        let report = AccountReport { time, kind };
+        self.reports.push_back((due, Said::Account(report)));
+    }
+
+    fn forget(&mut self, id: OrderId) -> Option<Ticket> {
+        let ticket = self
+            .waiting
+            .remove(id)
+            .or_else(|| self.resting.remove(id).map(|r| r.ticket))?;
+        if let Some(expires) = ticket.expires() {
+            self.dated.remove(&(expires, id));
+        }
+        Some(ticket)
+    }
+
+    /// An order waits for its trigger.
+    fn wait(&mut self, ticket: Ticket) {
+        self.date(&ticket);
+        self.waiting.insert(ticket);
+    }
+
+    /// Remembers when an order ends.
+    fn date(&mut self, ticket: &Ticket) {
+        if let Some(expires) = ticket.expires() {
+            self.dated.insert((expires, ticket.id), ticket.instrument);
+        }
     }
 
     fn cancel(&mut self, id: OrderId, now: Time) {
-        let kind = if self.resting.remove(&id).is_some() {
+        let kind = if self.forget(id).is_some() {
             ReportKind::Cancelled {
                 reason: "cancelled on request".to_owned(),
             }
@@ -209,85 +384,135 @@ impl PaperVenue {
         self.report(id, now, kind);
     }
 
-    fn place(&mut self, kernel: &Kernel, order: &ApprovedOrder, now: Time) {
-        let (id, spec) = (order.id(), order.spec());
-        let Some(instrument) = kernel.ledger().instrument(spec.instrument) else {
+    /// What the venue knows of an order: that it stands, or that it never came. Of an order that has ended it has
+    /// spoken already.
+    fn query(&mut self, id: OrderId, now: Time) {
+        let on_its_way = |c: &VenueCommand| matches!(c, VenueCommand::Place(o) if o.id() == id);
+        if self.held.iter().any(|(_, c)| on_its_way(c))
+            || self.travelling.iter().any(|(_, c)| on_its_way(c))
+            || self
+                .reports
+                .iter()
+                .any(|(_, s)| matches!(s, Said::Order(r) if r.order == id))
+        {
             return;
+        }
+        let venue_order_id = venue_id(id);
+        let kind = if self.waiting.contains(id) {
+            ReportKind::Held { venue_order_id }
+        } else if self.resting.contains(id) {
+            ReportKind::Acked { venue_order_id }
+        } else {
+            ReportKind::NotFound
         };
-        let book = kernel
-            .market_of(spec.instrument)
-            .and_then(|m| m.book.valid());
-        let limit = spec.kind.limit();
-        let taken = match book {
-            Some(book) => take(
-                self.left(spec.instrument, spec.side.opposite(), book),
-                spec.side,
-                limit,
-                order.qty(),
-            ),
-            None => Taken {
-                executions: Vec::new(),
-                remaining: order.qty(),
+        self.report(id, now, kind);
+        // A change that never came shows in what stands.
+        let ticket = self.waiting.ticket(id);
+        let ticket = ticket.or_else(|| self.resting.get(id).map(|r| &r.ticket));
+        if let Some(ticket) = ticket {
+            let kind = ReportKind::Amended {
+                price: ticket.kind.limit(),
+                trigger: ticket.kind.trigger().map(|t| t.price),
+                qty: ticket.qty,
+            };
+            self.report(id, now, kind);
+        }
+    }
+
+    fn standing(&mut self, asked: Seq, now: Time) {
+        let mut orders: Vec<OrderId> = self.waiting.ids().collect();
+        orders.extend(self.resting.ids());
+        orders.sort_unstable();
+        let positions = self.positions.iter();
+        let positions = positions.filter(|(_, qty)| **qty != 0);
+        let positions = positions.map(|((i, s), qty)| (*i, *s, *qty)).collect();
+        self.say(
+            now,
+            AccountReportKind::Standing {
+                asked,
+                orders,
+                positions,
             },
+        );
+    }
+
+    fn place(&mut self, kernel: &Kernel, order: &ApprovedOrder, now: Time) {
+        let spec = order.spec();
+        let ticket = Ticket {
+            id: order.id(),
+            instrument: spec.instrument,
+            side: spec.side,
+            position_side: spec.position_side,
+            kind: spec.kind,
+            time_in_force: spec.time_in_force,
+            post_only: spec.post_only,
+            reduce_only: spec.reduce_only,
+            whole_position: spec.size == Size::Position,
+            qty: order.qty(),
+            executed: Qty::ZERO,
+            fills: 0,
+            paid_up_to: paid_up_to(kernel, spec.instrument, spec.side, order.hold()),
         };
-        if spec.post_only && !taken.executions.is_empty() {
-            let reason = "post-only, and it would take liquidity".to_owned();
+        let id = ticket.id;
+        if ticket.expires().is_some_and(|date| date <= now) {
+            let reason = "its date came before it arrived".to_owned();
             return self.report(id, now, ReportKind::Rejected { reason });
         }
-        self.report(
-            id,
-            now,
-            ReportKind::Acked {
-                venue_order_id: format!("P{id}"),
-            },
-        );
-        if spec.time_in_force == TimeInForce::Fok && taken.remaining > Qty::ZERO {
-            let reason = "fill-or-kill, and the book holds too little".to_owned();
-            return self.report(id, now, ReportKind::Expired { reason });
+        if spec.kind.is_conditional() {
+            let venue_order_id = venue_id(id);
+            self.report(id, now, ReportKind::Held { venue_order_id });
+            self.wait(ticket);
+            return self.set_off_alone(kernel, spec.instrument, id, now);
         }
-        let mut fills = 0;
-        for execution in &taken.executions {
-            let key = (spec.instrument, spec.side.opposite(), execution.price);
-            let before = self.taken.get(&key).copied().unwrap_or(Qty::ZERO);
-            self.taken
-                .insert(key, before.checked_add(execution.qty).unwrap_or(before));
-            self.fill(id, *execution, &mut fills, false, instrument, now);
-        }
-        while self.taken.len() > TAKEN_MAX {
-            self.taken.pop_first();
-        }
-        if taken.remaining == Qty::ZERO {
-            return;
-        }
-        if let (TimeInForce::Gtc, Some(price)) = (spec.time_in_force, limit) {
-            let ahead = book.map(|b| b.qty_at(spec.side, price));
-            let (instrument, side) = (spec.instrument, spec.side);
-            let remaining = taken.remaining;
-            self.resting.insert(
-                id,
-                Resting {
-                    instrument,
-                    side,
-                    price,
-                    remaining,
-                    fills,
-                    ahead,
-                },
-            );
-            return;
-        }
-        let reason = match (fills, limit) {
-            (0, _) => "nothing to trade with at an acceptable price",
-            (_, None) => "the book holds no more",
-            (_, Some(_)) => "immediate-or-cancel remainder",
+        self.enter(kernel, ticket, true, now);
+    }
+
+    fn amend(&mut self, kernel: &Kernel, amend: &ApprovedAmend, now: Time) {
+        let (id, wish) = (amend.order(), *amend.amend());
+        let refuse = |venue: &mut Self, reason: &str| {
+            let reason = reason.to_owned();
+            venue.report(id, now, ReportKind::AmendRejected { reason });
         };
-        self.report(
-            id,
-            now,
-            ReportKind::Expired {
-                reason: reason.to_owned(),
-            },
-        );
+        if let Some(ticket) = self.waiting.amend(id, &wish) {
+            let (qty, instrument) = (ticket.qty, ticket.instrument);
+            self.report(id, now, amended(&wish, qty));
+            if wish.trigger.is_some() {
+                self.set_off_alone(kernel, instrument, id, now);
+            }
+            return;
+        }
+        let Some(resting) = self.resting.get(id) else {
+            return refuse(self, "unknown order");
+        };
+        let old = &resting.ticket;
+        let qty = wish.qty.unwrap_or(old.qty);
+        if qty <= old.executed {
+            return refuse(self, "so much is executed already");
+        }
+        let price = wish.price.or(old.kind.limit());
+        let in_place = price == old.kind.limit() && qty <= old.qty;
+        let (instrument, side) = (old.instrument, old.side);
+        let book = kernel.market_of(instrument).and_then(|m| m.book.valid());
+        if !in_place
+            && old.post_only
+            && let Some(book) = book
+            && self.would_take(instrument, side, price, book)
+        {
+            return refuse(self, "post-only, and it would take liquidity");
+        }
+        if in_place {
+            // Its place in the queue stays.
+            if let Some(ticket) = self.resting.ticket_mut(id) {
+                ticket.amend(&wish);
+            }
+            return self.report(id, now, amended(&wish, qty));
+        }
+        let Some(mut ticket) = self.forget(id) else {
+            return;
+        };
+        ticket.amend(&wish);
+        self.report(id, now, amended(&wish, qty));
+        self.enter(kernel, ticket, false, now);
     }
 
     /// One side of the book, best first, less what we took from it.
@@ -295,164 +520,37 @@ impl PaperVenue {
         &'a self,
         id: InstrumentId,
         side: Side,
-        book: &'a Book,
+        book: &'a crate::kernel::market::Book,
     ) -> impl Iterator<Item = Level> + 'a {
-        book.levels(side).map(move |level| {
-            let gone = self
-                .taken
-                .get(&(id, side, level.price))
-                .copied()
-                .unwrap_or(Qty::ZERO);
-            Level {
-                qty: level.qty.checked_sub(gone).unwrap_or(Qty::ZERO),
-                ..level
-            }
-        })
+        let levels = book.levels(side);
+        levels.map(move |level| self.gone.left(id, side, level))
     }
+}
 
-    fn fill(
-        &mut self,
-        id: OrderId,
-        execution: Level,
-        fills: &mut u64,
-        maker: bool,
-        instrument: &Instrument,
-        now: Time,
-    ) {
-        let rate = if maker {
-            instrument.maker_fee
-        } else {
-            instrument.taker_fee
-        };
-        let fee = instrument
-            .notional(execution.price, execution.qty)
-            .and_then(|n| n.at_rate(rate))
-            .unwrap_or(Money::ZERO);
-        *fills = fills.saturating_add(1);
-        // Unique over all orders as well, and the same after a restart.
-        let trade_id = (id.0 << 20) | *fills;
-        let fill = Fill {
-            trade_id,
-            price: execution.price,
-            qty: execution.qty,
-            fee,
-            maker,
-        };
-        self.report(id, now, ReportKind::Fill(fill));
-    }
+/// The paper venue's id of an order.
+fn venue_id(id: OrderId) -> VenueOrderId {
+    VenueOrderId(u128::from(id.0))
+}
 
-    /// Fills a resting order at its own price.
-    fn fill_resting(&mut self, id: OrderId, qty: Qty, instrument: &Instrument, now: Time) {
-        let Some(mut resting) = self.resting.remove(&id) else {
-            return;
-        };
-        let qty = qty.min(resting.remaining);
-        let execution = Level {
-            price: resting.price,
-            qty,
-        };
-        self.fill(id, execution, &mut resting.fills, true, instrument, now);
-        resting.remaining = resting.remaining.checked_sub(qty).unwrap_or(Qty::ZERO);
-        if resting.remaining > Qty::ZERO {
-            self.resting.insert(id, resting);
-        }
-    }
+/// The price at which a spot buy was paid for in advance.
+fn paid_up_to(kernel: &Kernel, id: InstrumentId, side: Side, hold: Price) -> Option<Price> {
+    let instrument = kernel.ledger().instrument(id)?;
+    let pays = instrument.contract == Contract::Spot && side == Side::Buy;
+    (pays && hold > Price(0)).then_some(hold)
+}
 
-    /// Orders of one instrument and side, best price first, then oldest first.
-    fn queue(&self, id: InstrumentId, side: Side) -> Vec<(OrderId, Price)> {
-        let mut queue: Vec<_> = self
-            .resting
-            .iter()
-            .filter(|(_, r)| r.instrument == id && r.side == side)
-            .map(|(order, r)| (*order, r.price))
-            .collect();
-        queue.sort_by_key(|(order, price)| match side {
-            Side::Buy => (price.0.saturating_neg(), *order),
-            Side::Sell => (price.0, *order),
-        });
-        queue
-    }
-
-    /// The book changed: whoever it has moved through is filled.
-    fn book_moved(&mut self, kernel: &Kernel, id: InstrumentId, now: Time) {
-        if self.resting.is_empty() {
-            return;
-        }
-        let Some(instrument) = kernel.ledger().instrument(id) else {
-            return;
-        };
-        let Some(book) = kernel.market_of(id).and_then(|m| m.book.valid()) else {
-            return;
-        };
-        for side in [Side::Buy, Side::Sell] {
-            for (order, price) in self.queue(id, side) {
-                if let Some(resting) = self.resting.get_mut(&order)
-                    && resting.ahead.is_none()
-                {
-                    resting.ahead = Some(book.qty_at(side, price));
-                }
-                let remaining = self.resting.get(&order).map_or(Qty::ZERO, |r| r.remaining);
-                let through = take(
-                    self.left(id, side.opposite(), book),
-                    side,
-                    Some(price),
-                    remaining,
-                );
-                if through.executions.is_empty() {
-                    continue;
-                }
-                for level in &through.executions {
-                    let key = (id, side.opposite(), level.price);
-                    let before = self.taken.get(&key).copied().unwrap_or(Qty::ZERO);
-                    self.taken
-                        .insert(key, before.checked_add(level.qty).unwrap_or(before));
-                }
-                let qty = remaining
-                    .checked_sub(through.remaining)
-                    .unwrap_or(Qty::ZERO);
-                self.fill_resting(order, qty, instrument, now);
-            }
-        }
-    }
-
-    /// Others traded: those in front are served first, then we are.
-    fn traded(&mut self, kernel: &Kernel, id: InstrumentId, trade: &Trade, now: Time) {
-        if self.resting.is_empty() {
-            return;
-        }
-        let Some(instrument) = kernel.ledger().instrument(id) else {
-            return;
-        };
-        let side = trade.taker.opposite();
-        let mut left = trade.qty;
-        for (order, price) in self.queue(id, side) {
-            if left == Qty::ZERO || !acceptable(side, Some(price), trade.price) {
-                return;
-            }
-            let Some(resting) = self.resting.get_mut(&order) else {
-                continue;
-            };
-            let reaches_us = if price == trade.price {
-                // Before a valid book has told, everybody may be in front.
-                let Some(ahead) = resting.ahead else { continue };
-                resting.ahead = Some(ahead.checked_sub(left).unwrap_or(Qty::ZERO));
-                left.checked_sub(ahead).unwrap_or(Qty::ZERO)
-            } else {
-                left
-            };
-            let qty = reaches_us.min(resting.remaining);
-            if qty > Qty::ZERO {
-                left = left.checked_sub(qty).unwrap_or(Qty::ZERO);
-                self.fill_resting(order, qty, instrument, now);
-            }
-        }
+fn amended(wish: &Amend, qty: Qty) -> ReportKind {
+    ReportKind::Amended {
+        price: wish.price,
+        trigger: wish.trigger,
+        qty,
     }
 }
 
 impl Hash for PaperVenue {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.resting.hash(state);
-        self.taken.hash(state);
-        (self.held.len(), self.travelling.len(), self.reports.len()).hash(state);
+        (&self.resting, &self.waiting, &self.gone).hash(state);
+        (&self.positions, &self.funding, &self.reports).hash(state);
+        (self.held.len(), self.travelling.len(), self.liquidations).hash(state);
     }
 }
