@@ -91,7 +91,7 @@ impl Venue {
         if let Some(mark) = data.get("markPrice") {
             let mark = number(mark);
             assert_eq!(mark % self.with.units[0], 0, "nothing to round");
-            self.mark_of_venue = Some(mark);
+            self.published_mark = Some(mark);
         }
         if let Some(rate) = data.get("fundingRate") {
             self.funding.1 = Some(number(rate) / 10_i128.pow(DIGITS - 8));

@@ -42,7 +42,7 @@ pub(crate) struct Venue {
     book: Oracle,
     last_trade: u64,
     last_price: Option<i128>,
-    mark_of_venue: Option<i128>,
+    published_mark: Option<i128>,
     /// When funding is due, and its rate at 8 decimals.
     funding: (Option<i64>, Option<i128>),
     /// Venue time of the newest book.
@@ -78,7 +78,7 @@ impl Venue {
             with,
             last_trade: 0,
             last_price: None,
-            mark_of_venue: None,
+            published_mark: None,
             funding: (None, None),
             book_time: 0,
             clock_ahead: 0,
@@ -116,7 +116,7 @@ impl Venue {
             let sum = bids.last_key_value()?.0 + asks.first_key_value()?.0;
             Some((sum / unit).div_euclid(2) * unit)
         };
-        self.mark_of_venue.or_else(middle).or(self.last_price)
+        self.published_mark.or_else(middle).or(self.last_price)
     }
 
     /// A command leaves now.
