@@ -241,7 +241,7 @@ fn stages(count: u64) {
         stages.lap();
         black_box(kernel.take_changes());
     }
-    stages.print("one order, stage by stage, ns");
+    stages.print("one order, stage by stage");
 }
 
 /// Submits that rest, then cancels of them: orders and cancels a second, and each one's time.

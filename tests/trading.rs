@@ -385,11 +385,12 @@ fn the_kill_switch_cancels_again_what_the_venue_would_not_and_believes_the_venue
     let both = [format!("cancel {stubborn}"), format!("cancel {lost}")];
     assert_eq!(desk.sent(), both);
     // The venue finds the order in its book that nobody knew of: the cancel goes out once more. It refuses the other
-    // cancel: a second later it is asked again.
+    // cancel: it is asked what it knows, and that question may be lost; a second later the cancel goes out again.
     desk.acked(lost);
     assert_eq!(desk.sent(), [format!("cancel {lost}")]);
     desk.refuse_cancel(stubborn);
     assert_eq!(desk.state(stubborn), OrderState::Acked);
+    assert_eq!(desk.sent(), [format!("query {stubborn}")]);
     desk.wait();
     assert_eq!(desk.sent(), [format!("cancel {stubborn}")]);
     desk.cancelled(stubborn);

@@ -437,6 +437,10 @@ impl Kernel {
             && matches!(report.kind, ReportKind::CancelRejected { .. });
         if refused || (order.state == OrderState::Unknown && !was_unknown) {
             let instrument = order.instrument;
+            // The question may be lost as well: the kill switch cancels again whatever becomes of it.
+            if self.stands_in_the_way(order) {
+                self.retry_at.get_or_insert(self.now.plus(SECOND));
+            }
             self.ask(id, instrument, effects);
             return;
         }
