@@ -249,7 +249,12 @@ impl Kernel {
         };
         let lot = instrument.lot.0;
         let rest = qty.checked_rem(lot).unwrap_or(0);
-        let worth = instrument.notional(mark, Qty(qty.saturating_sub(rest)));
+        // A sale is valued at what the book offers.
+        let bid = self
+            .market_of(id)
+            .and_then(|m| m.book.valid()?.best_bid())
+            .map_or(mark, |level| level.price.min(mark));
+        let worth = instrument.notional(bid, Qty(qty.saturating_sub(rest)));
         instrument.contract == super::types::Contract::Spot
             && worth.is_ok_and(|w| w < instrument.notional_min)
     }
