@@ -1,7 +1,7 @@
 //! Seeded simulation of kernel, journal and venue under faults: random orders, changes, cancels, lost and late
 //! messages, full disks, restarts; what must hold is checked after every step.
 //!
-//! `cargo test --test simulation` runs `SEEDS` seeds (default 5,000). More of them, or one alone:
+//! `cargo test --test simulation` runs 5,000 seeds. More of them, or one alone:
 //! `HEAN_SEEDS=100000 cargo test --profile fastrelease --test simulation`, `HEAN_SEED=4711 …`. A seed that fails is
 //! shortened to the actions that matter and printed.
 

@@ -5,7 +5,7 @@ use hean::kernel::types::{MILLISECOND, SECOND};
 use crate::random::Random;
 
 /// Actions of a run.
-pub(crate) const LENGTH: usize = 2_000;
+pub(crate) const LENGTH: usize = 2_600;
 /// Instruments: the first two are spot, the others perpetuals.
 pub(crate) const INSTRUMENTS: u16 = 4;
 
