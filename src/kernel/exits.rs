@@ -64,14 +64,14 @@ impl Kernel {
             }
             None => {}
             // Set off, refused, or cancelled by the operator: the other one goes with it.
-            Some(child) if !child.is_open() && is_open => self.cancel(head, effects),
+            Some(child) if !child.is_open() && is_open => self.cancel_linked(head, effects),
             Some(child) if !child.is_open() => {}
             Some(child) => {
                 let (id, gone) = (child.id, child.triggered || child.filled > Qty::ZERO);
                 if gone && is_open {
-                    self.cancel(head, effects);
+                    self.cancel_linked(head, effects);
                 } else if !is_open && !gone {
-                    self.cancel(id, effects);
+                    self.cancel_linked(id, effects);
                 } else if !gone {
                     self.resize(id, want, effects);
                 }
@@ -107,7 +107,7 @@ impl Kernel {
         let is_done = |id: OrderId| orders.get(id).is_none_or(|o| !o.is_open());
         let ended = exits.map(|id| id.is_some_and(is_done));
         if set_off && order.is_open() {
-            self.cancel(entry, effects);
+            self.cancel_linked(entry, effects);
         }
         let plan = [
             (Role::TakeProfit, bracket.take_profit),
@@ -133,7 +133,7 @@ impl Kernel {
         };
         let lot = self.on_lot(order.instrument, want);
         if lot == Qty::ZERO {
-            self.cancel(id, effects);
+            self.cancel_linked(id, effects);
             return;
         }
         let total = order.filled.checked_add(lot).unwrap_or(order.qty);
@@ -144,14 +144,30 @@ impl Kernel {
         let shrinks = total < order.qty;
         if self.stubborn.contains(&id) {
             if shrinks {
-                self.cancel(id, effects);
+                self.cancel_linked(id, effects);
             }
             return;
         }
         let refused = self.amend(id, (None, None, Some(total)), effects).is_err();
         if refused && shrinks {
+            self.cancel_linked(id, effects);
+        }
+    }
+
+    /// Cancels an order that hangs together with others, unless the venue has said already that there is nothing to
+    /// cancel: then it has ended, and the reports of how are on their way.
+    fn cancel_linked(&mut self, id: OrderId, effects: &mut Effects) {
+        if !self.uncancellable.contains(&id) {
             self.cancel(id, effects);
         }
+    }
+
+    /// The venue knows nothing to cancel.
+    pub(super) fn cancel_refused(&mut self, id: OrderId) {
+        if self.uncancellable.len() >= REMEMBERED_MAX {
+            self.uncancellable.pop_first();
+        }
+        self.uncancellable.insert(id);
     }
 
     /// A change of an exit was refused by the venue: it is not asked for again.
@@ -220,7 +236,7 @@ impl Kernel {
                 self.ledger.orders().get(parent).map(Order::link),
                 Some(Link::Oco(_))
             ) {
-                self.cancel(parent, effects);
+                self.cancel_linked(parent, effects);
             }
         }
     }

@@ -138,6 +138,8 @@ pub struct Kernel {
     streak: u32,
     /// Exits whose change the venue has refused.
     stubborn: BTreeSet<OrderId>,
+    /// Orders of which the venue has said that there is nothing to cancel.
+    uncancellable: BTreeSet<OrderId>,
     /// Exits that risk has refused, and for what quantity.
     refused_exits: BTreeMap<(OrderId, Role), Qty>,
     /// Intents and changes that are not durable yet, and so not sent, oldest first.
@@ -183,6 +185,7 @@ impl Kernel {
             retry_at: None,
             streak: 0,
             stubborn: BTreeSet::new(),
+            uncancellable: BTreeSet::new(),
             refused_exits: BTreeMap::new(),
             undurable: VecDeque::new(),
             durable: Seq(0),
@@ -437,9 +440,13 @@ impl Kernel {
             && matches!(report.kind, ReportKind::CancelRejected { .. });
         if refused || (order.state == OrderState::Unknown && !was_unknown) {
             let instrument = order.instrument;
+            let linked = refused && *order.link() != orders::Link::None;
             // The question may be lost as well: the kill switch cancels again whatever becomes of it.
             if self.stands_in_the_way(order) {
                 self.retry_at.get_or_insert(self.now.plus(SECOND));
+            }
+            if linked {
+                self.cancel_refused(id);
             }
             self.ask(id, instrument, effects);
             return;
