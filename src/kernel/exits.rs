@@ -1,10 +1,10 @@
 //! Orders that hang together: OCO and bracket. The exits follow what their order has executed, and what one
 //! exit executes the other loses.
 //!
-//! Nothing is remembered here that a restart would lose: what is to be done follows from the orders as they
-//! are, each time one of them changes.
+//! What is to be done follows from the orders as they are, each time one of them changes, so a restart loses
+//! nothing. Only refusals are remembered: after a restart they may be asked for once more.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::Kernel;
 use super::event::{Effect, Effects, Notice};
@@ -16,11 +16,11 @@ use super::types::{InstrumentId, Qty, Side};
 /// Refusals that are remembered; beyond it the oldest order's is forgotten.
 const REMEMBERED_MAX: usize = 1_024;
 
-fn remember(refused: &mut BTreeMap<(OrderId, Role), Qty>, key: (OrderId, Role), qty: Qty) {
+fn remember(refused: &mut BTreeSet<OrderId>, id: OrderId) {
     if refused.len() >= REMEMBERED_MAX {
         refused.pop_first();
     }
-    refused.insert(key, qty);
+    refused.insert(id);
 }
 
 impl Kernel {
@@ -164,10 +164,7 @@ impl Kernel {
 
     /// The venue knows nothing to cancel.
     pub(super) fn cancel_refused(&mut self, id: OrderId) {
-        if self.uncancellable.len() >= REMEMBERED_MAX {
-            self.uncancellable.pop_first();
-        }
-        self.uncancellable.insert(id);
+        remember(&mut self.uncancellable, id);
     }
 
     /// A change of an exit was refused by the venue: it is not asked for again.
@@ -178,10 +175,7 @@ impl Kernel {
             .get(id)
             .is_some_and(|o| matches!(o.link(), Link::Exit { .. }) && o.is_open());
         if linked {
-            if self.stubborn.len() >= REMEMBERED_MAX {
-                self.stubborn.pop_first();
-            }
-            self.stubborn.insert(id);
+            remember(&mut self.stubborn, id);
         }
     }
 
@@ -230,7 +224,10 @@ impl Kernel {
         };
         if self.place(spec, None, effects).is_err() {
             // Not again for the same quantity: each attempt would be refused and written down.
-            remember(&mut self.refused_exits, (parent, role), want);
+            if self.refused_exits.len() >= REMEMBERED_MAX {
+                self.refused_exits.pop_first();
+            }
+            self.refused_exits.insert((parent, role), want);
             effects.push(Effect::Notice(Notice::Unprotected(instrument)));
             if matches!(
                 self.ledger.orders().get(parent).map(Order::link),

@@ -477,12 +477,6 @@ impl Kernel {
     pub fn risk_mode(&self) -> RiskMode {
         self.ledger.risk().mode(self.now)
     }
-
-    /// Whether an order may still add risk at the venue. For tests.
-    pub fn can_add_risk(&self, order: &Order) -> bool {
-        let instrument = self.ledger.instrument(order.instrument);
-        !instrument.is_some_and(|i| only_reduces(order, i))
-    }
 }
 
 /// Whether an answer of the venue is due.

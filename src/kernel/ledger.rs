@@ -255,9 +255,9 @@ impl Ledger {
         u16::try_from(index).ok().map(StrategyId)
     }
 
-    /// How many strategies have an id.
-    pub fn strategies_len(&self) -> usize {
-        self.strategies.len()
+    /// The names of all strategies, by id.
+    pub fn strategy_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.strategies.iter().map(|s| s.name.as_str())
     }
 
     /// Whether a strategy was started (`true`) or stopped by the operator; `None` if neither.
@@ -270,11 +270,6 @@ impl Ledger {
         let mut changes = std::mem::take(&mut self.changes);
         (changes.orders, changes.forgotten) = self.orders.take_changes();
         changes
-    }
-
-    /// Whether anything changed since [`Ledger::take_changes`].
-    pub fn has_changes(&self) -> bool {
-        self.changes.account || !self.changes.positions.is_empty() || self.orders.has_changes()
     }
 
     /// The gateway has an order: a step that is not journaled.
@@ -454,12 +449,7 @@ impl Ledger {
         let same = scales(known) == scales(instrument);
         let convert = Rescale::between(known, instrument);
         // Everything of the instrument leaves the sums at its old numbers and comes back at the new ones.
-        let open: Vec<OrderId> = self
-            .orders
-            .open()
-            .filter(|o| o.instrument == id)
-            .map(|o| o.id)
-            .collect();
+        let open = self.open_of(id);
         for order in &open {
             self.reweigh(*order, false).map_err(range)?;
         }

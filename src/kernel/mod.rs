@@ -27,6 +27,7 @@ mod waiters;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -122,6 +123,8 @@ pub struct Kernel {
     ledger: Ledger,
     markets: Vec<Market>,
     strategies: Vec<Running>,
+    /// Names of all strategies that the ledger knows, shared with readers.
+    strategy_names: Arc<[String]>,
     /// What positions and open orders are worth and risk at mark.
     valuation: Valuation,
     rate: OrderRate,
@@ -176,6 +179,7 @@ impl Kernel {
             ledger,
             markets: Vec::new(),
             strategies: Vec::new(),
+            strategy_names: Arc::from([]),
             valuation: Valuation::default(),
             rate: OrderRate::default(),
             waiters: Waiters::default(),
@@ -366,7 +370,10 @@ impl Kernel {
             )
                 .hash(&mut state);
         }
-        (self.journal_full, self.now, self.rate).hash(&mut state);
+        (self.journal_full, self.now, self.rate, self.streak).hash(&mut state);
+        (&self.undurable, &self.awaited, &self.closing).hash(&mut state);
+        (self.asked, self.retry_at, &self.stubborn).hash(&mut state);
+        (&self.uncancellable, &self.refused_exits).hash(&mut state);
         state.finish()
     }
 

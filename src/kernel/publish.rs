@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Kernel;
 use super::market::{Book, Market};
-use super::orders::{Link, Order, OrderId, OrderState, PositionSide, StrategyId};
+use super::orders::{Link, Order, OrderId, OrderState, PositionSide};
 use super::snapshot::{
     AccountView, BOOK_LEVELS_PUBLISHED, BookView, IndicatorView, KernelView, PositionView,
     Published, PublishedInstrument, SeriesView, StatsView, StrategyView, TickerView,
@@ -216,10 +216,7 @@ impl Kernel {
                 .count(),
             journal_full: self.journal_full,
             strategies,
-            strategy_names: (0_u16..)
-                .map_while(|id| self.ledger.strategy_name(StrategyId(id)))
-                .map(str::to_owned)
-                .collect(),
+            strategy_names: Arc::clone(&self.strategy_names),
             risk_mode: self.risk_mode(),
             risk_cause: self.ledger.risk().cause(self.now),
             risk: *self.ledger.risk(),

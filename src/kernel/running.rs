@@ -49,11 +49,12 @@ impl Kernel {
             .collect();
         for name in names {
             if self.ledger.strategy(&name).is_none() {
-                let next = u16::try_from(self.ledger.strategies_len()).unwrap_or(u16::MAX);
+                let next = u16::try_from(self.ledger.strategy_names().len()).unwrap_or(u16::MAX);
                 let id = StrategyId(next);
                 self.commit(Record::StrategyDefined { id, name }, effects)?;
             }
         }
+        self.strategy_names = self.ledger.strategy_names().map(str::to_owned).collect();
         Ok(())
     }
 

@@ -268,7 +268,7 @@ pub struct KernelView {
     /// Strategies.
     pub strategies: Vec<StrategyView>,
     /// Names of strategies by [`StrategyId`], those of earlier runs too.
-    pub strategy_names: Vec<String>,
+    pub strategy_names: Arc<[String]>,
     /// What may pass now.
     pub risk_mode: RiskMode,
     /// What stops new risk, in a word.
@@ -286,7 +286,7 @@ impl Default for KernelView {
             orders_unknown: 0,
             journal_full: false,
             strategies: Vec::new(),
-            strategy_names: Vec::new(),
+            strategy_names: Arc::from([]),
             risk_mode: RiskMode::Normal,
             risk_cause: None,
             risk: RiskState::default(),

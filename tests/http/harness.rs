@@ -348,7 +348,7 @@ fn published() -> Arc<Published> {
             last_decision: String::new(),
             decided_at: Time::ZERO,
         }],
-        strategy_names: vec!["ema_cross".to_owned(), "grid".to_owned()],
+        strategy_names: vec!["ema_cross".to_owned(), "grid".to_owned()].into(),
         orders_open: 4,
         risk_mode: RiskMode::ReduceOnly,
         risk_cause: Some("losing_streak"),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hean::kernel::orders::{OrderEvent, OrderState, Standing};
+use hean::kernel::orders::{OrderEvent, OrderState};
 
 use crate::link::Faults;
 
@@ -25,38 +25,10 @@ pub(crate) struct Seen {
 
 /// Every change of state that the life cycle knows.
 pub(crate) fn all_transitions() -> BTreeSet<(OrderState, OrderState)> {
-    use OrderEvent as E;
-    let mut events = vec![
-        E::Sent,
-        E::Acked,
-        E::Held,
-        E::Triggered,
-        E::PartFilled,
-        E::FullyFilled,
-        E::CancelSent,
-        E::AmendSent,
-        E::Cancelled,
-        E::Rejected,
-        E::Expired,
-        E::Lost,
-    ];
-    for standing in [
-        Standing::Untriggered,
-        Standing::Acked,
-        Standing::PartiallyFilled,
-        Standing::Amending,
-    ] {
-        events.extend([
-            E::CancelRefused(standing),
-            E::Amended(standing),
-            E::AmendRefused(standing),
-            E::Found(standing),
-        ]);
-    }
     let mut found = BTreeSet::new();
     for from in OrderState::ALL {
-        for event in &events {
-            if let Ok(to) = from.after(*event)
+        for event in OrderEvent::all() {
+            if let Ok(to) = from.after(event)
                 && to != from
             {
                 found.insert((from, to));

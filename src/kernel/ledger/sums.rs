@@ -113,17 +113,18 @@ impl Ledger {
         Ok(())
     }
 
+    /// The open orders of an instrument.
+    pub(super) fn open_of(&self, id: InstrumentId) -> Vec<OrderId> {
+        let open = self.orders.open().filter(|o| o.instrument == id);
+        open.map(|o| o.id).collect()
+    }
+
     pub(super) fn set_margin(
         &mut self,
         id: InstrumentId,
         setting: MarginSetting,
     ) -> Result<(), MoneyError> {
-        let open: Vec<OrderId> = self
-            .orders
-            .open()
-            .filter(|o| o.instrument == id)
-            .map(|o| o.id)
-            .collect();
+        let open = self.open_of(id);
         for order in &open {
             self.reweigh(*order, false)?;
         }

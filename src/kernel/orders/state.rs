@@ -70,6 +70,35 @@ pub enum OrderEvent {
     Found(Standing),
 }
 
+impl OrderEvent {
+    /// Every event, with every standing that it can carry.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let plain = [
+            Self::Sent,
+            Self::Acked,
+            Self::Held,
+            Self::Triggered,
+            Self::PartFilled,
+            Self::FullyFilled,
+            Self::CancelSent,
+            Self::AmendSent,
+            Self::Cancelled,
+            Self::Rejected,
+            Self::Expired,
+            Self::Lost,
+        ];
+        let standing = Standing::ALL.into_iter().flat_map(|standing| {
+            [
+                Self::CancelRefused(standing),
+                Self::Amended(standing),
+                Self::AmendRefused(standing),
+                Self::Found(standing),
+            ]
+        });
+        plain.into_iter().chain(standing)
+    }
+}
+
 /// Where an order stands at the venue when no request is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
@@ -84,6 +113,14 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Every standing.
+    pub const ALL: [Self; 4] = [
+        Self::Untriggered,
+        Self::Acked,
+        Self::PartiallyFilled,
+        Self::Amending,
+    ];
+
     const fn state(self) -> OrderState {
         match self {
             Self::Untriggered => OrderState::Untriggered,
@@ -229,44 +266,10 @@ impl OrderState {
 mod tests {
     use super::*;
 
-    const STANDINGS: [Standing; 4] = [
-        Standing::Untriggered,
-        Standing::Acked,
-        Standing::PartiallyFilled,
-        Standing::Amending,
-    ];
-
-    fn events() -> Vec<OrderEvent> {
-        use OrderEvent as E;
-        let mut events = vec![
-            E::Sent,
-            E::Acked,
-            E::Held,
-            E::Triggered,
-            E::PartFilled,
-            E::FullyFilled,
-            E::CancelSent,
-            E::AmendSent,
-            E::Cancelled,
-            E::Rejected,
-            E::Expired,
-            E::Lost,
-        ];
-        for standing in STANDINGS {
-            events.extend([
-                E::CancelRefused(standing),
-                E::Amended(standing),
-                E::AmendRefused(standing),
-                E::Found(standing),
-            ]);
-        }
-        events
-    }
-
     #[test]
     fn an_ended_order_stays_as_it_is() {
         for state in OrderState::ALL.into_iter().filter(|s| s.is_terminal()) {
-            for event in events() {
+            for event in OrderEvent::all() {
                 assert!(state.after(event).is_err(), "{state:?} {event:?}");
             }
         }

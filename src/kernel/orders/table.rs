@@ -267,11 +267,6 @@ impl OrderTable {
         )
     }
 
-    /// Whether anything changed since [`OrderTable::take_changes`].
-    pub(in crate::kernel) fn has_changes(&self) -> bool {
-        !self.touched.is_empty() || !self.forgotten.is_empty()
-    }
-
     /// Converts all numbers of one instrument's orders to new scales.
     pub(in crate::kernel) fn rescale(
         &mut self,

@@ -165,7 +165,7 @@ pub(in crate::kernel) fn check_amend(
         .or_else(|| context.market.mark(context.instrument))
         .unwrap_or(order.hold);
     let notional = range(context.instrument.notional(price, qty))?;
-    let hold = if order.hold == Price(0) {
+    let hold_at = if order.hold == Price(0) {
         Price(0)
     } else {
         price.max(kind.trigger().map_or(price, |t| t.price))
@@ -173,7 +173,7 @@ pub(in crate::kernel) fn check_amend(
     let more = qty.checked_sub(order.qty).unwrap_or(Qty::ZERO);
     let approval = Approval {
         qty,
-        hold,
+        hold: hold_at,
         reduce_only: order.reduce_only,
         adds_risk: !order.reduce_only && (more > Qty::ZERO || order.limit() != kind.limit()),
     };
@@ -186,11 +186,11 @@ pub(in crate::kernel) fn check_amend(
         if price == Price(0) {
             Ok(Money::ZERO)
         } else {
-            range(hold_of(price, qty, context, margin))
+            range(hold(price, qty, context.instrument, margin))
         }
     };
     let before = held(order.hold_worst(), order.remaining_worst())?;
-    let after = held(hold.max(order.hold), remaining.max(order.remaining()))?;
+    let after = held(hold_at.max(order.hold), remaining.max(order.remaining()))?;
     let demand = Demand {
         side: order.side,
         position_side: order.position_side,
@@ -208,15 +208,6 @@ pub(in crate::kernel) fn check_amend(
     }
     balance(context, &demand)?;
     Ok(approval)
-}
-
-fn hold_of(
-    price: Price,
-    qty: Qty,
-    context: &Context<'_>,
-    margin: crate::kernel::ledger::MarginSetting,
-) -> Result<Money, MoneyError> {
-    hold(price, qty, context.instrument, margin)
 }
 
 /// Whether the order is the stop beside an order that stands for both.

@@ -84,7 +84,7 @@ impl Money {
     }
 
     /// The share `part / whole` of this amount where both are amounts themselves, rounded half to even; all of it
-    /// if there is no whole. For parts of up to some hundred million units.
+    /// if there is no whole. An error where this amount times the part comes to some 10^10 units or more.
     pub fn part(self, part: Self, whole: Self) -> Result<Self, MoneyError> {
         if whole.0 == 0 || part == whole {
             return Ok(self);
