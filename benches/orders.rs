@@ -124,7 +124,7 @@ fn command(number: u64, kind: CommandKind) -> Input {
 }
 
 fn place(number: u64) -> Input {
-    let order = Box::new(spec(number));
+    let order = std::sync::Arc::new(spec(number));
     command(
         number,
         CommandKind::Place {

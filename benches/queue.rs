@@ -160,7 +160,7 @@ fn ping_pong(watch: &Stopwatch, waiting: Waiting, count: usize, out: &mut Latenc
 fn order(side: Side, qty: i64) -> CommandKind {
     let size = Size::Base(Qty(qty));
     let spec = OrderSpec::new(InstrumentId(0), side, OrderType::Market, size);
-    let order = Box::new(spec);
+    let order = Arc::new(spec);
     let wait = Wait::Venue;
     CommandKind::Place { order, wait }
 }

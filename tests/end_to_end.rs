@@ -23,6 +23,8 @@ mod redis;
 mod support;
 #[path = "end_to_end/store.rs"]
 mod store;
+#[path = "end_to_end/syscalls.rs"]
+mod syscalls;
 #[path = "end_to_end/systemd.rs"]
 mod systemd;
 #[path = "end_to_end/trader.rs"]

@@ -240,7 +240,7 @@ impl Bench {
     }
 
     fn place(&mut self, spec: OrderSpec) -> OrderId {
-        let order = Box::new(spec);
+        let order = std::sync::Arc::new(spec);
         let wait = Wait::Journal;
         match self.command(CommandKind::Place { order, wait }) {
             Outcome::Placed(id) => id,

@@ -2,8 +2,8 @@
 
 use hean::kernel::event::{
     AccountReport, AccountReportKind, Command, CommandKind, Correlation, DepthSnapshot, Effect,
-    Effects, FeeAsset, Fill, Input, Level, MarketData, MarketEvent, Notice, Record, ReportKind,
-    Seq, Sequenced, Stamped, VenueCommand, VenueReport, Wait,
+    Effects, FeeAsset, Fill, Input, Level, MarketData, MarketEvent, Notice, OtherFee, Record,
+    ReportKind, Seq, Sequenced, Stamped, VenueCommand, VenueReport, Wait,
 };
 use hean::kernel::ledger::Ledger;
 use hean::kernel::orders::{
@@ -83,7 +83,7 @@ impl Told {
     fn order(&mut self, side: Side, qty: i64) -> OrderId {
         let size = Size::Base(Qty(qty));
         self.tell(Record::Intent {
-            order: OrderSpec::new(ID, side, OrderType::Market, size),
+            order: OrderSpec::new(ID, side, OrderType::Market, size).into(),
             qty: Qty(qty),
             hold: Price(0),
         })
@@ -110,9 +110,11 @@ fn a_fee_in_a_third_asset_is_paid_from_it() {
     // 2 BNB at 600 and 2 at 500: 4 at a cost of 2,200, 550 each.
     told.deposit("BNB", "2", "1200");
     told.deposit("BNB", "2", "1000");
-    let bnb = |amount: &str| FeeAsset::Other {
-        asset: "BNB".to_owned(),
-        amount: money(amount),
+    let bnb = |amount: &str| {
+        FeeAsset::Other(Box::new(OtherFee {
+            asset: "BNB".to_owned(),
+            amount: money(amount),
+        }))
     };
     let buy = told.order(Side::Buy, 10_000);
     // 10 BTC at 100, a fee of 0.5 BNB when one is worth 620: 310, of which 275 were paid for it. 35 are won.
@@ -272,7 +274,7 @@ impl Desk {
 
     fn place(&mut self, order: OrderSpec) -> OrderId {
         let id = OrderId(self.kernel.ledger().seq().0 + 1);
-        let order = Box::new(order);
+        let order = std::sync::Arc::new(order);
         let wait = Wait::Venue;
         self.command(CommandKind::Place { order, wait });
         assert!(self.kernel.ledger().orders().get(id).is_some(), "refused");

@@ -137,15 +137,22 @@ impl Problem {
     }
 
     /// What risk said.
-    pub(crate) fn refused(refusal: Refusal) -> Box<Self> {
-        let problem = Self::new(Code::RiskRefused, refusal.to_string())
-            .member("rule", refusal.rule.name())
-            .member("limit", refusal.limit)
-            .member("value", refusal.value);
-        if refusal.hint.is_empty() {
+    pub(crate) fn refused(refusal: Box<Refusal>) -> Box<Self> {
+        let text = refusal.to_string();
+        let Refusal {
+            rule,
+            limit,
+            value,
+            hint,
+        } = *refusal;
+        let problem = Self::new(Code::RiskRefused, text)
+            .member("rule", rule.name())
+            .member("limit", limit)
+            .member("value", value);
+        if hint.is_empty() {
             problem
         } else {
-            problem.hint(refusal.hint)
+            problem.hint(hint)
         }
     }
 

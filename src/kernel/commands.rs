@@ -1,5 +1,7 @@
 //! What callers can ask of the kernel, and the one way in which an order comes to be.
 
+use std::sync::Arc;
+
 use super::event::{
     CancelFilter, Command, CommandKind, Correlation, Effect, Effects, Notice, Outcome, Record,
     VenueCommand, Wait,
@@ -55,7 +57,7 @@ impl Kernel {
     fn on_place(
         &mut self,
         correlation: Correlation,
-        spec: &OrderSpec,
+        spec: &Arc<OrderSpec>,
         wait: Wait,
         effects: &mut Effects,
     ) {
@@ -73,7 +75,7 @@ impl Kernel {
             self.reply(correlation, outcome, effects);
             return;
         }
-        match self.place(spec.clone(), None, effects) {
+        match self.place(Arc::clone(spec), None, effects) {
             Ok(id) if self.waiters.len() < self.config.waiters_max => {
                 self.waiters.push(id, correlation, wait);
             }
@@ -103,28 +105,30 @@ impl Kernel {
     /// only repeats `known`.
     pub(super) fn place(
         &mut self,
-        mut spec: OrderSpec,
+        mut spec: Arc<OrderSpec>,
         known: Option<Rule>,
         effects: &mut Effects,
-    ) -> Result<OrderId, Refusal> {
+    ) -> Result<OrderId, Box<Refusal>> {
         let id = spec.instrument;
         let Some(context) = self.risk_context(id) else {
-            return Err(unknown_instrument(id));
+            return Err(Box::new(unknown_instrument(id)));
         };
         let approval = match risk::check(&context, &spec) {
             Ok(approval) => approval,
             Err(refusal) => {
                 self.refused(spec, &refusal, known, effects);
-                return Err(refusal);
+                return Err(Box::new(refusal));
             }
         };
-        spec.reduce_only = approval.reduce_only;
+        if spec.reduce_only != approval.reduce_only {
+            Arc::make_mut(&mut spec).reduce_only = approval.reduce_only;
+        }
         if approval.adds_risk {
             self.rate
                 .count(self.now, self.config.limits.orders_per_second_max);
         }
         let order = OrderId(self.ledger.seq().0.saturating_add(1));
-        let command = VenueCommand::Place(approval.into_order(order, spec.clone()));
+        let command = VenueCommand::Place(approval.into_order(order, Arc::clone(&spec)));
         let intent = Record::Intent {
             order: spec,
             qty: approval.qty,
@@ -141,7 +145,7 @@ impl Kernel {
 
     fn refused(
         &mut self,
-        spec: OrderSpec,
+        spec: Arc<OrderSpec>,
         refusal: &Refusal,
         known: Option<Rule>,
         effects: &mut Effects,
@@ -150,14 +154,14 @@ impl Kernel {
         // A full journal must not grow by what it refuses.
         if known != Some(refusal.rule) && !self.journal_full {
             let record = Record::Refused {
-                order: Box::new(spec),
-                refusal: refusal.clone(),
+                order: spec,
+                refusal: Box::new(refusal.clone()),
             };
             self.must_commit(record, effects);
         }
         effects.push(Effect::Notice(Notice::OrderRefused {
             instrument,
-            refusal: refusal.clone(),
+            refusal: Box::new(refusal.clone()),
         }));
     }
 
@@ -251,7 +255,7 @@ impl Kernel {
         id: OrderId,
         (price, trigger, qty): (Option<Price>, Option<Price>, Option<Qty>),
         effects: &mut Effects,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, Box<Refusal>> {
         let Some(order) = self.ledger.orders().get(id) else {
             return Ok(false);
         };
@@ -268,6 +272,7 @@ impl Kernel {
         let approval = match approval {
             Ok(approval) => approval,
             Err(refusal) => {
+                let refusal = Box::new(refusal);
                 effects.push(Effect::Notice(Notice::OrderRefused {
                     instrument,
                     refusal: refusal.clone(),
@@ -329,7 +334,7 @@ impl Kernel {
         position_side: PositionSide,
         origin: Origin,
         effects: &mut Effects,
-    ) -> Option<Result<OrderId, Refusal>> {
+    ) -> Option<Result<OrderId, Box<Refusal>>> {
         let qty = self.ledger.position(instrument, position_side).qty;
         let side = match qty {
             0 => return None,
@@ -342,7 +347,7 @@ impl Kernel {
             origin,
             ..OrderSpec::new(instrument, side, OrderType::Market, Size::Position)
         };
-        Some(self.place(spec, None, effects))
+        Some(self.place(Arc::new(spec), None, effects))
     }
 
     fn on_margin(
@@ -356,7 +361,7 @@ impl Kernel {
             return Outcome::NotFound;
         };
         if let Err(refusal) = margin_fits(&context, leverage, mode) {
-            return Outcome::Refused(refusal);
+            return Outcome::Refused(Box::new(refusal));
         }
         self.must_commit(
             Record::Margin {
@@ -386,6 +391,7 @@ impl Kernel {
             running.last_decision = format!("{word} by the operator");
             running.decided_at = self.now;
         }
+        self.strategy_views = None;
         let id = self.ledger.strategy(name);
         if !run && id.is_some() {
             self.cancel_where(|o| o.origin.strategy() == id, effects);

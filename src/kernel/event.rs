@@ -7,13 +7,17 @@
 mod market;
 mod report;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub use market::{
     Candle, DayStats, DepthDelta, DepthSnapshot, Derivative, History, Kline, Level, Liquidation,
     LossReason, Lost, MarketData, MarketEvent, Quote, Trade,
 };
-pub use report::{AccountReport, AccountReportKind, FeeAsset, Fill, ReportKind, VenueReport};
+pub use report::{
+    AccountReport, AccountReportKind, FeeAsset, Fill, OtherFee, ReportKind, VenueReport,
+};
 
 use super::margin::Brackets;
 use super::orders::{
@@ -79,7 +83,7 @@ pub enum CommandKind {
     /// Place an order.
     Place {
         /// The order.
-        order: Box<OrderSpec>,
+        order: Arc<OrderSpec>,
         /// When to answer.
         wait: Wait,
     },
@@ -179,7 +183,7 @@ pub enum Outcome {
     /// The idempotency key was used before, with another body.
     Conflict(OrderId),
     /// Refused by risk or by an instrument filter; nothing was sent.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// A cancel was sent for so many orders.
     Cancelling(u32),
     /// The change was sent.
@@ -275,7 +279,7 @@ pub enum Notice {
         /// Which instrument.
         instrument: InstrumentId,
         /// Why.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// An order changed.
     Order {
@@ -393,7 +397,7 @@ pub enum Record {
     /// An order passed risk. Its id is the sequence of this record.
     Intent {
         /// The order as asked for.
-        order: OrderSpec,
+        order: Arc<OrderSpec>,
         /// Its quantity in the base asset, on the lot grid.
         qty: Qty,
         /// The price at which it is paid for in advance; zero: nothing is held for it.
@@ -402,9 +406,9 @@ pub enum Record {
     /// An order was refused.
     Refused {
         /// The order.
-        order: Box<OrderSpec>,
+        order: Arc<OrderSpec>,
         /// Why.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// A cancel was asked for.
     CancelRequested(OrderId),

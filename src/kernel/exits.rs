@@ -5,6 +5,7 @@
 //! nothing. Only refusals are remembered: after a restart they may be asked for once more.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Kernel;
 use super::event::{Effect, Effects, Notice};
@@ -155,11 +156,14 @@ impl Kernel {
     }
 
     /// Cancels an order that hangs together with others, unless the venue has said already that there is nothing to
-    /// cancel: then it has ended, and the reports of how are on their way.
+    /// cancel: then it has ended, and the reports of how are on their way. Nor is one of which nobody knows whether
+    /// it ever arrived asked about by cancels: the one that is wanted goes out when it is found.
     fn cancel_linked(&mut self, id: OrderId, effects: &mut Effects) {
-        if !self.uncancellable.contains(&id) {
-            self.cancel(id, effects);
+        let waits = |o: &Order| o.cancel_wanted && o.state == OrderState::Unknown;
+        if self.uncancellable.contains(&id) || self.ledger.orders().get(id).is_some_and(waits) {
+            return;
         }
+        self.cancel(id, effects);
     }
 
     /// The venue knows nothing to cancel.
@@ -222,7 +226,7 @@ impl Kernel {
             link: Link::Exit { parent, role },
             ..OrderSpec::new(instrument, side, role.order_type(exit), Size::Base(qty))
         };
-        if self.place(spec, None, effects).is_err() {
+        if self.place(Arc::new(spec), None, effects).is_err() {
             // Not again for the same quantity: each attempt would be refused and written down.
             if self.refused_exits.len() >= REMEMBERED_MAX {
                 self.refused_exits.pop_first();

@@ -15,7 +15,7 @@ mod holding;
 mod rescale;
 mod sums;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
 
 use xxhash_rust::xxh3::Xxh3;
@@ -78,14 +78,16 @@ pub struct Changes {
     /// Orders that are no longer kept.
     pub forgotten: Vec<OrderId>,
     /// Instruments whose positions changed, each once.
-    pub positions: BTreeSet<InstrumentId>,
+    pub positions: Vec<InstrumentId>,
     /// Whether money, statistics or the risk state changed.
     pub account: bool,
 }
 
 impl Changes {
     fn position(&mut self, id: InstrumentId) {
-        self.positions.insert(id);
+        if !self.positions.contains(&id) {
+            self.positions.push(id);
+        }
     }
 }
 
@@ -102,6 +104,8 @@ pub struct Effect {
     pub ended: bool,
     /// Whether the report contradicted what we know.
     pub disputed: bool,
+    /// Whether positions, or what open orders could still execute or hold, changed.
+    pub moved: bool,
 }
 
 /// A strategy as the journal knows it.
@@ -132,6 +136,8 @@ pub struct Ledger {
     /// What positions in derivatives bind of it.
     bound: Money,
     changes: Changes,
+    /// Whether the record being applied changed positions or the sums over open orders.
+    moved: bool,
 }
 
 impl Ledger {
@@ -151,6 +157,7 @@ impl Ledger {
             held: Money::ZERO,
             bound: Money::ZERO,
             changes: Changes::default(),
+            moved: false,
         }
     }
 
@@ -394,6 +401,7 @@ impl Ledger {
             }
         }
         self.seq = seq;
+        effect.moved = std::mem::take(&mut self.moved);
         Ok(effect)
     }
 

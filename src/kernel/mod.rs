@@ -125,6 +125,8 @@ pub struct Kernel {
     strategies: Vec<Running>,
     /// Names of all strategies that the ledger knows, shared with readers.
     strategy_names: Arc<[String]>,
+    /// What readers see of the strategies, unless one has decided since.
+    strategy_views: Option<Arc<[snapshot::StrategyView]>>,
     /// What positions and open orders are worth and risk at mark.
     valuation: Valuation,
     rate: OrderRate,
@@ -180,6 +182,7 @@ impl Kernel {
             markets: Vec::new(),
             strategies: Vec::new(),
             strategy_names: Arc::from([]),
+            strategy_views: None,
             valuation: Valuation::default(),
             rate: OrderRate::default(),
             waiters: Waiters::default(),
@@ -403,7 +406,9 @@ impl Kernel {
                 filled: effect.filled,
                 disputed: effect.disputed,
             }));
-            if let Some(order) = self.ledger.orders().get(order) {
+            if effect.moved
+                && let Some(order) = self.ledger.orders().get(order)
+            {
                 self.refresh(order.instrument);
             }
         }
@@ -437,6 +442,9 @@ impl Kernel {
         }
         if matches!(report.kind, ReportKind::AmendRejected { .. }) {
             self.amend_refused(id);
+        }
+        if !matches!(report.kind, ReportKind::CancelRejected { .. }) {
+            self.uncancellable.remove(&id);
         }
         let Some(order) = self.ledger.orders().get(id) else {
             return;

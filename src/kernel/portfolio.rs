@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::event::FeeAsset;
+use super::event::{FeeAsset, OtherFee};
 use super::margin;
 use super::types::{Contract, Instrument, InstrumentId, Money, MoneyError, Price, Qty, Side, Time};
 
@@ -237,7 +237,8 @@ impl Account {
         match execution.paid_in {
             FeeAsset::Quote => cash = cash.minus(execution.fee)?,
             FeeAsset::Base(_) => {}
-            FeeAsset::Other { asset, amount } => {
+            FeeAsset::Other(paid) => {
+                let OtherFee { asset, amount } = &**paid;
                 let held = self.assets.get(asset).copied().unwrap_or_default();
                 let released = held.cost.part(*amount, held.amount)?;
                 realized = realized.plus(execution.fee.minus(released)?)?;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Kernel;
 use super::market::{Book, Market};
-use super::orders::{Link, Order, OrderId, OrderState, PositionSide};
+use super::orders::{Link, Order, OrderId, PositionSide};
 use super::snapshot::{
     AccountView, BOOK_LEVELS_PUBLISHED, BookView, IndicatorView, KernelView, PositionView,
     Published, PublishedInstrument, SeriesView, StatsView, StrategyView, TickerView,
@@ -53,7 +53,12 @@ impl Kernel {
         if !dirty.tickers.is_empty() || dirty.ledger.account || !dirty.ledger.orders.is_empty() {
             to.account.store(Arc::new(self.account_view()));
         }
-        to.kernel.store(Arc::new(self.kernel_view()));
+        let strategies = match self.strategy_views.take() {
+            Some(known) => known,
+            None => self.strategy_views(),
+        };
+        self.strategy_views = Some(Arc::clone(&strategies));
+        to.kernel.store(Arc::new(self.kernel_view(strategies)));
     }
 
     /// Publishes everything, as at a start.
@@ -186,8 +191,7 @@ impl Kernel {
         }
     }
 
-    fn kernel_view(&self) -> KernelView {
-        let orders = self.ledger.orders();
+    fn strategy_views(&self) -> Arc<[StrategyView]> {
         let mut strategies: Vec<StrategyView> = Vec::new();
         for running in &self.strategies {
             let instrument = self.ledger.instrument(running.instrument);
@@ -206,14 +210,16 @@ impl Kernel {
                 }),
             }
         }
+        strategies.into()
+    }
+
+    fn kernel_view(&self, strategies: Arc<[StrategyView]>) -> KernelView {
+        let orders = self.ledger.orders();
         KernelView {
             seq: self.ledger.seq(),
             durable: self.durable,
             orders_open: orders.open_len(),
-            orders_unknown: orders
-                .open()
-                .filter(|o| o.state == OrderState::Unknown)
-                .count(),
+            orders_unknown: orders.unknown_len(),
             journal_full: self.journal_full,
             strategies,
             strategy_names: Arc::clone(&self.strategy_names),

@@ -1,5 +1,7 @@
 //! The strategies that run: each looks at its closed candles and may place orders.
 
+use std::sync::Arc;
+
 use super::Kernel;
 use super::event::{Effect, Effects, Notice, Record};
 use super::ledger::LedgerError;
@@ -121,9 +123,10 @@ impl Kernel {
         let decision = running.strategy.on_candle(&view);
         running.last_decision = decision.why;
         running.decided_at = self.now;
+        self.strategy_views = None;
         for spec in decision.orders {
             let repeated = self.strategies.get(index).and_then(|r| r.refused_by);
-            let refused = self.place(spec, repeated, effects).err();
+            let refused = self.place(Arc::new(spec), repeated, effects).err();
             let Some(running) = self.strategies.get_mut(index) else {
                 return;
             };

@@ -266,7 +266,7 @@ pub struct KernelView {
     /// Whether the journal refuses records now.
     pub journal_full: bool,
     /// Strategies.
-    pub strategies: Vec<StrategyView>,
+    pub strategies: Arc<[StrategyView]>,
     /// Names of strategies by [`StrategyId`], those of earlier runs too.
     pub strategy_names: Arc<[String]>,
     /// What may pass now.
@@ -285,7 +285,7 @@ impl Default for KernelView {
             orders_open: 0,
             orders_unknown: 0,
             journal_full: false,
-            strategies: Vec::new(),
+            strategies: Arc::from([]),
             strategy_names: Arc::from([]),
             risk_mode: RiskMode::Normal,
             risk_cause: None,

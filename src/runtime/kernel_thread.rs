@@ -224,7 +224,8 @@ impl Shell {
     /// Hands out the effects of a round: journal, then views, then answers.
     fn flush(&mut self) {
         let mut records = Vec::new();
-        for effect in std::mem::take(&mut self.effects) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Record(record) => records.push(record),
                 Effect::Reply(reply) => self.replies.push_back(reply),
@@ -235,6 +236,8 @@ impl Shell {
                 Effect::Submit { .. } => unreachable!("the engine keeps these for its venue"),
             }
         }
+        // Keeps its room; what `journal` adds below comes behind.
+        self.effects = effects;
         self.journal(records);
         self.engine.kernel_mut().publish(&self.wiring.published);
         let queues = &self.wiring.resync;
@@ -269,6 +272,7 @@ impl Shell {
             // Nobody keeps anything: there is nothing to wait for.
             if let Some(last) = records.last() {
                 self.wiring.journal_status.set_durable(last.seq);
+                self.durable = last.seq;
             }
             return;
         };

@@ -9,8 +9,13 @@ use super::trader::{
     units, wait_consistent, wait_durable,
 };
 
-/// Kills, each after a random number of answers.
-const ROUNDS: u64 = 20;
+/// Kills, each after a random number of answers; `HEAN_KILLS` asks for another number.
+const KILLS: u64 = 100;
+
+fn kills() -> u64 {
+    let asked = std::env::var("HEAN_KILLS").ok();
+    asked.map_or(KILLS, |n| n.parse().expect("HEAN_KILLS is a number"))
+}
 
 #[test]
 #[expect(clippy::print_stdout, reason = "what was covered is for people")]
@@ -19,7 +24,7 @@ fn heavy_no_answered_order_is_lost_however_often_the_daemon_is_killed() {
     let dir = tempfile::tempdir().expect("directory");
     let mut promised = Promised::default();
     let mut random = Random::new(20_240_808);
-    for round in 0..ROUNDS {
+    for round in 0..kills() {
         let daemon = daemon(market.addr(), dir.path(), &[]);
         promised.check(daemon.addr());
         promised.repeat_last(daemon.addr());

@@ -96,7 +96,7 @@ pub(crate) enum Told {
 }
 
 /// Sends an order. `None` when nobody answers any more.
-fn place(addr: SocketAddr, body: &str) -> Option<Told> {
+pub(crate) fn place(addr: SocketAddr, body: &str) -> Option<Told> {
     let answer = request(addr, "POST", "/api/v1/orders?numbers=string", body).ok()?;
     Some(match answer.status {
         200 | 201 => Told::Order(Box::new(answer.json()), body.to_owned()),
@@ -272,7 +272,7 @@ pub(crate) struct Promised {
 
 impl Promised {
     /// Whether it was a promise.
-    fn note(&mut self, told: Told) -> bool {
+    pub(crate) fn note(&mut self, told: Told) -> bool {
         match told {
             Told::Order(order, body) => {
                 let id = field(&order, "order_id").to_owned();

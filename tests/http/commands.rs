@@ -215,7 +215,7 @@ async fn an_order_is_changed_or_says_why_not() {
                 assert_eq!((price, trigger, qty), (None, Some(Price(6_000_000)), None));
                 Outcome::NotAmendable(id, "it has no trigger")
             }
-            OrderId(4) => Outcome::Refused(refusal()),
+            OrderId(4) => Outcome::Refused(Box::new(refusal())),
             _ => return None,
         })
     };
@@ -298,7 +298,7 @@ async fn a_position_is_closed_at_once_or_after_its_orders() {
                 Outcome::Placed(OrderId(5))
             }
             (InstrumentId(1), PositionSide::Both) => Outcome::Cancelling(2),
-            (InstrumentId(3), PositionSide::Long) => Outcome::Refused(refusal()),
+            (InstrumentId(3), PositionSide::Long) => Outcome::Refused(Box::new(refusal())),
             _ => Outcome::NotFound,
         })
     };
@@ -345,7 +345,7 @@ async fn margin_is_set_for_an_instrument() {
         };
         Some(match (leverage, mode) {
             (10, MarginMode::Isolated) => Outcome::Done,
-            _ => Outcome::Refused(refusal()),
+            _ => Outcome::Refused(Box::new(refusal())),
         })
     };
     let server = Harness::start(HttpConfig::default(), Box::new(answering)).await;

@@ -137,7 +137,7 @@ pub(crate) fn order_of(id: u64, state: OrderState, spec: OrderSpec) -> Order {
     let made = apply(
         0,
         Record::Intent {
-            order: spec,
+            order: spec.into(),
             qty,
             hold,
         },
@@ -347,7 +347,8 @@ fn published() -> Arc<Published> {
             running: true,
             last_decision: String::new(),
             decided_at: Time::ZERO,
-        }],
+        }]
+        .into(),
         strategy_names: vec!["ema_cross".to_owned(), "grid".to_owned()].into(),
         orders_open: 4,
         risk_mode: RiskMode::ReduceOnly,

@@ -64,7 +64,7 @@ pub(crate) async fn spec_of(query: &str, body: &str) -> (OrderSpec, Wait) {
         let CommandKind::Place { order: spec, wait } = kind else {
             panic!("{kind:?}");
         };
-        seen.send((*spec, wait)).unwrap();
+        seen.send((OrderSpec::clone(&spec), wait)).unwrap();
         publish(published, order(5, OrderState::Acked));
         Some(Outcome::Placed(OrderId(5)))
     };
@@ -317,7 +317,7 @@ async fn every_outcome_has_its_answer() {
         value: "61602.1 USDT".to_owned(),
         hint: "at most 0.4 BTC".to_owned(),
     };
-    let server = placing(None, Outcome::Refused(refusal)).await;
+    let server = placing(None, Outcome::Refused(Box::new(refusal))).await;
     let answer = server.ask("POST", "/api/v1/orders", LIMIT).await;
     assert_eq!(
         (answer.status, answer.code().as_str()),

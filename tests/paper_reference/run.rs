@@ -293,7 +293,7 @@ impl Run {
             ..OrderSpec::new(InstrumentId(0), side, self.order_type(&order), size)
         };
         let kind = CommandKind::Place {
-            order: Box::new(spec),
+            order: std::sync::Arc::new(spec),
             wait: Wait::Journal,
         };
         match self.command(time, kind) {

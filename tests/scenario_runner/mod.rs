@@ -7,8 +7,8 @@ mod words;
 use hean::engine::Engine;
 use hean::kernel::event::{
     CancelFilter, Command, CommandKind, Correlation, DepthDelta, DepthSnapshot, Derivative,
-    Effects, FeeAsset, Fill, Input, Level, LossReason, Lost, MarketData, MarketEvent, Record,
-    ReportKind, Seq, Sequenced, Stamped, Trade, VenueReport, Wait,
+    Effects, FeeAsset, Fill, Input, Level, LossReason, Lost, MarketData, MarketEvent, OtherFee,
+    Record, ReportKind, Seq, Sequenced, Stamped, Trade, VenueReport, Wait,
 };
 use hean::kernel::ledger::Ledger;
 use hean::kernel::orders::OrderId;
@@ -230,7 +230,7 @@ impl Runner {
             "buy" | "sell" => {
                 let order = words::order(self.id, on, log::side(word), words, self.now);
                 CommandKind::Place {
-                    order: Box::new(order),
+                    order: std::sync::Arc::new(order),
                     wait: Wait::Venue,
                 }
             }
@@ -362,10 +362,10 @@ impl Runner {
                 (worth, FeeAsset::Base(qty))
             }
             asset => {
-                let paid_in = FeeAsset::Other {
+                let paid_in = FeeAsset::Other(Box::new(OtherFee {
                     asset: asset.to_owned(),
                     amount: money(digits),
-                };
+                }));
                 (money(value("worth=").expect("what it is worth")), paid_in)
             }
         }

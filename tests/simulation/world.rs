@@ -152,7 +152,7 @@ impl World {
                 } else {
                     Wait::Venue
                 };
-                let order = Box::new(order);
+                let order = std::sync::Arc::new(order);
                 self.command(CommandKind::Place { order, wait })?;
             }
             Action::Amend(which, ticks, lots) => {
@@ -317,12 +317,13 @@ impl World {
             .orders()
             .get(concerned)
             .map(|o| o.state);
+        // That an order was sent is no record, so only the kernel's own orders show what follows from there.
         let sent: Vec<(OrderId, OrderState)> = match stamped.input {
-            Input::Journaled { .. } => {
+            Input::Market(_) | Input::Report(_) | Input::Account(_) => Vec::new(),
+            Input::Journaled { .. } | Input::Command(_) | Input::JournalFull(_) | Input::Tick => {
                 let open = self.kernel.ledger().orders().open();
                 open.map(|o| (o.id, o.state)).collect()
             }
-            _ => Vec::new(),
         };
         let mut effects = Effects::new();
         self.kernel.step(&stamped, &mut effects);

@@ -292,7 +292,7 @@ fn story(at: u64) -> Record {
     };
     match step {
         0 | 1 => Record::Intent {
-            order: spec(turn, step),
+            order: spec(turn, step).into(),
             qty: Qty(300),
             hold: Price(6_000_000),
         },

@@ -79,7 +79,7 @@ pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
         };
         let spec = order_in::parse(app, &body)?;
         let key = spec.client_order_id;
-        let order = Box::new(spec);
+        let order = Arc::new(spec);
         match tell(app, CommandKind::Place { order, wait }).await? {
             Told::Outcome(Outcome::Placed(id)) => placed(&call, id),
             Told::Outcome(Outcome::Duplicate(id)) => found(&call, id),

@@ -107,12 +107,16 @@ pub enum FeeAsset {
     /// execution price.)
     Base(Qty),
     /// Another asset of the account, such as the venue's own coin.
-    Other {
-        /// Its name.
-        asset: String,
-        /// How much of it.
-        amount: Money,
-    },
+    Other(Box<OtherFee>),
+}
+
+/// A fee in an asset that is neither quote nor base.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OtherFee {
+    /// The asset's name.
+    pub asset: String,
+    /// How much of it.
+    pub amount: Money,
 }
 
 /// What a venue says about the account. A fact: it goes to the journal as it is.

@@ -95,6 +95,7 @@ impl Ledger {
             filled,
             ended,
             disputed,
+            moved: false,
         })
     }
 
@@ -242,6 +243,7 @@ impl Ledger {
         }
         self.account.enter(booking.account);
         self.bound = booking.bound;
+        self.moved = true;
         self.changes.position(id);
         self.changes.account = true;
         Ok(())

@@ -110,6 +110,7 @@ impl Ledger {
         let held = after.held(instrument, holding.margin)?;
         holding.shift(position, side, before, after)?;
         self.held = self.held.minus(freed)?.plus(held)?;
+        self.moved = true;
         Ok(())
     }
 

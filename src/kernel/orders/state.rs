@@ -211,7 +211,10 @@ impl OrderState {
             (_, E::PartFilled) => Ok(S::PartiallyFilled),
             (_, E::FullyFilled) => Ok(S::Filled),
             (S::Unknown, E::CancelSent | E::CancelRefused(_)) => Ok(S::Unknown),
-            (S::Unknown, E::Found(Standing::Amending)) => Err(Illegal { state: self, event }),
+            (S::Unknown, E::Found(Standing::Amending))
+            | (S::Intent | S::Sent, E::Amended(Standing::Amending)) => {
+                Err(Illegal { state: self, event })
+            }
             (S::Unknown, E::Found(standing)) => Ok(standing.state()),
             (S::CancelPending, E::CancelRefused(standing)) => Ok(standing.state()),
             // A cancel that was sent before the order ended up where it is now.

@@ -59,6 +59,8 @@ pub struct OrderTable {
     touched: Vec<OrderId>,
     /// Removed since the last look.
     forgotten: Vec<OrderId>,
+    /// Orders whose state nobody knows.
+    unknown: usize,
     kept_max: usize,
 }
 
@@ -73,6 +75,7 @@ impl OrderTable {
             exits: BTreeMap::new(),
             touched: Vec::new(),
             forgotten: Vec::new(),
+            unknown: 0,
             kept_max,
         }
     }
@@ -95,6 +98,11 @@ impl OrderTable {
     /// How many orders can still change.
     pub fn open_len(&self) -> usize {
         self.open.len()
+    }
+
+    /// How many orders are in a state that nobody knows.
+    pub fn unknown_len(&self) -> usize {
+        self.unknown
     }
 
     /// How many orders are kept, open or ended.
@@ -225,8 +233,13 @@ impl OrderTable {
         let Some(order) = self.slab.get_mut(slot.0) else {
             unreachable!("slots are never taken away");
         };
-        let was_open = order.is_open();
+        let (was_open, was_unknown) = (order.is_open(), order.state == OrderState::Unknown);
         let result = change(order);
+        match (was_unknown, order.state == OrderState::Unknown) {
+            (false, true) => self.unknown = self.unknown.saturating_add(1),
+            (true, false) => self.unknown = self.unknown.saturating_sub(1),
+            (true, true) | (false, false) => {}
+        }
         let (id, at) = (order.id, order.kept.open_at as usize);
         if !order.kept.touched {
             order.kept.touched = true;

@@ -23,6 +23,8 @@ pub use rate::OrderRate;
 pub use refusal::{Refusal, Rule};
 pub use state::{RiskEvent, RiskMode, RiskState};
 
+use std::sync::Arc;
+
 use super::orders::{Amend, OrderId, OrderSpec};
 use super::types::{InstrumentId, Price, Qty};
 
@@ -41,7 +43,7 @@ pub(in crate::kernel) struct Approval {
 
 impl Approval {
     /// The approved order, under the id of its journaled intent.
-    pub(in crate::kernel) fn into_order(self, id: OrderId, spec: OrderSpec) -> ApprovedOrder {
+    pub(in crate::kernel) fn into_order(self, id: OrderId, spec: Arc<OrderSpec>) -> ApprovedOrder {
         ApprovedOrder {
             id,
             spec,
@@ -73,7 +75,7 @@ impl Approval {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApprovedOrder {
     id: OrderId,
-    spec: OrderSpec,
+    spec: Arc<OrderSpec>,
     qty: Qty,
     hold: Price,
 }

@@ -14,6 +14,9 @@ use super::{FixedError, Price, Qty, Rate, Scale, format_fixed, parse_fixed};
 )]
 pub struct Money(pub i128);
 
+/// One, as a [`Rate`].
+const RATE_UNIT: u64 = 10_u64.pow(Rate::SCALE as u32);
+
 /// An amount left the range of an i128.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("amount out of range")]
@@ -50,23 +53,25 @@ impl Money {
             .checked_sub(u32::from(price_scale.digits()))
             .and_then(|d| d.checked_sub(u32::from(qty_scale.digits())))
             .ok_or(MoneyError)?;
-        let unit = 10_i128.checked_pow(digits).ok_or(MoneyError)?;
+        let unit = 10_u64.checked_pow(digits).ok_or(MoneyError)?;
+        // Two numbers of 64 bits: their product always fits.
         i128::from(price.0)
-            .checked_mul(i128::from(qty.0))
-            .and_then(|v| v.checked_mul(unit))
+            .wrapping_mul(i128::from(qty.0))
+            .checked_mul(i128::from(unit))
             .map(Self)
             .ok_or(MoneyError)
     }
 
     /// `self * rate`, rounded half to even at [`Money::SCALE`].
     pub fn at_rate(self, rate: Rate) -> Result<Self, MoneyError> {
-        let unit = 10_i128
-            .checked_pow(u32::from(Rate::SCALE))
-            .ok_or(MoneyError)?;
+        let rate = i128::from(rate.0);
+        if let Some(product) = self.0.checked_mul(rate) {
+            return Ok(Self(half_even_at_rate(product)));
+        }
         // Split so that the product cannot leave the range for any amount a venue knows.
+        let unit = i128::from(RATE_UNIT);
         let whole = self.0.div_euclid(unit);
         let rest = self.0.rem_euclid(unit);
-        let rate = i128::from(rate.0);
         let whole = whole.checked_mul(rate).ok_or(MoneyError)?;
         add_half_even(whole, rest.checked_mul(rate).ok_or(MoneyError)?, unit).map(Self)
     }
@@ -135,6 +140,30 @@ impl fmt::Display for Money {
     }
 }
 
+/// `value / RATE_UNIT`, rounded half to even. The common division of amounts: without the general one of 128
+/// bits, which takes longer than all else that a check of an order does.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "the halves of a number are taken; a quotient is below what was divided"
+)]
+fn half_even_at_rate(value: i128) -> i128 {
+    let size = value.unsigned_abs();
+    // Schoolbook division in digits of 64, 32 and 32 bits: each remainder is below 2^27, so that nothing overflows.
+    let low = size as u64;
+    let high = size.wrapping_shr(64) as u64;
+    let (first, rest) = (high / RATE_UNIT, high % RATE_UNIT);
+    let middle = rest << 32 | low >> 32;
+    let (second, rest) = (middle / RATE_UNIT, middle % RATE_UNIT);
+    let last = rest << 32 | low & 0xFFFF_FFFF;
+    let (third, rest) = (last / RATE_UNIT, last % RATE_UNIT);
+    let down = u128::from(first) << 64 | u128::from(second << 32 | third);
+    let twice = rest.wrapping_mul(2);
+    let up = twice > RATE_UNIT || (twice == RATE_UNIT && third & 1 == 1);
+    let size = down.wrapping_add(u128::from(up)) as i128;
+    if value < 0 { size.wrapping_neg() } else { size }
+}
+
 /// `base + value / by` for positive `by`, the sum rounded half to even.
 fn add_half_even(base: i128, value: i128, by: i128) -> Result<i128, MoneyError> {
     let down = value.checked_div_euclid(by).ok_or(MoneyError)?;
@@ -199,6 +228,22 @@ mod tests {
                 assert_eq!(amount.at_rate(Rate(1)), Ok(Money(even)), "{halves}");
                 let half = Money(halves).share(Qty(1), Qty(2));
                 assert_eq!(half, Ok(Money(even)), "{halves}");
+            }
+        }
+    }
+
+    proptest::proptest! {
+        /// The short division is the long one.
+        #[test]
+        fn at_a_rate_is_a_division(high: i64, low: u64, rate: i32, halves: i8) {
+            let unit = i128::from(RATE_UNIT);
+            let half = i128::from(halves).wrapping_mul(unit / 2);
+            for value in [i128::from(high) << 30 | i128::from(low), i128::from(high), half] {
+                let product = value.wrapping_mul(i128::from(rate));
+                let long = add_half_even(0, product, unit);
+                proptest::prop_assert_eq!(Money(value).at_rate(Rate(rate.into())), long.map(Money));
+                let long = add_half_even(0, value, unit);
+                proptest::prop_assert_eq!(Ok(half_even_at_rate(value)), long);
             }
         }
     }
