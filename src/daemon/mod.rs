@@ -265,6 +265,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         kernel_status: Arc::clone(&kernel_status),
         feeds,
         journal: Arc::clone(&journal_status),
+        durable: journal.durable(),
         store: store_status,
         recorder: recorder.as_ref().map(Recorder::status),
         mode: settings.run.mode,

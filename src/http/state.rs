@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
 
 use super::guard::Guard;
 use super::problem::{Code, Problem, either, nearest};
+use crate::kernel::event::Seq;
 use crate::kernel::market::CandleLog;
 use crate::kernel::risk::RiskLimits;
 use crate::kernel::snapshot::{Published, PublishedInstrument};
@@ -113,6 +115,8 @@ pub struct AppState {
     pub feeds: Vec<Arc<FeedStatus>>,
     /// The journal.
     pub journal: Arc<JournalStatus>,
+    /// Its watermark, to wait for.
+    pub durable: watch::Receiver<Seq>,
     /// The projection into KeyDB, if there is one.
     pub store: Option<Arc<StoreStatus>>,
     /// The recorder, if frames are kept.

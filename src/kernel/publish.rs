@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Kernel;
+use super::event::Seq;
 use super::market::{Book, Market};
 use super::orders::{Link, Order, OrderId, PositionSide};
 use super::snapshot::{
-    AccountView, BOOK_LEVELS_PUBLISHED, BookView, IndicatorView, KernelView, PositionView,
-    Published, PublishedInstrument, SeriesView, StatsView, StrategyView, TickerView,
+    AccountView, BOOK_LEVELS_PUBLISHED, BookView, IndicatorView, KernelView, OrderView,
+    PositionView, Published, PublishedInstrument, SeriesView, StatsView, StrategyView, TickerView,
 };
 use super::types::{Contract, InstrumentId, Money, Side};
 
@@ -41,7 +42,7 @@ impl Kernel {
         }
         for id in &dirty.ledger.orders {
             if let Some(order) = self.ledger.orders().get(*id) {
-                publish_order(to, order);
+                publish_order(to, order, self.ledger.seq());
             }
         }
         for id in &dirty.ledger.forgotten {
@@ -70,7 +71,7 @@ impl Kernel {
             self.dirty.series.insert(id);
         }
         for order in self.ledger.orders().iter() {
-            publish_order(to, order);
+            publish_order(to, order, self.ledger.seq());
         }
         self.publish(to);
     }
@@ -230,14 +231,16 @@ impl Kernel {
     }
 }
 
-fn publish_order(to: &Published, order: &Order) {
+fn publish_order(to: &Published, order: &Order, seq: Seq) {
     if let Some(key) = order.client_order_id() {
         to.client_orders.insert(*key, order.id);
     }
     if let Link::Exit { parent, role } = order.link() {
         to.exits.insert((*parent, *role), order.id);
     }
-    to.orders.insert(order.id, Arc::new(order.clone()));
+    let order = order.clone();
+    to.orders
+        .insert(order.id, Arc::new(OrderView { order, seq }));
 }
 
 fn forget(to: &Published, id: OrderId) {

@@ -3,6 +3,7 @@
 //!
 //! The kernel thread is the only writer. Views hold fixed-point numbers; text is made by readers.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,13 +23,30 @@ pub const BOOK_LEVELS_PUBLISHED: usize = 100;
 /// Trades in a published ticker view.
 pub const TRADES_PUBLISHED: usize = 100;
 
+/// An order as it was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderView {
+    /// The order.
+    pub order: Order,
+    /// Everything that is known of the order here is durable when this sequence is.
+    pub seq: Seq,
+}
+
+impl Deref for OrderView {
+    type Target = Order;
+
+    fn deref(&self) -> &Order {
+        &self.order
+    }
+}
+
 /// Everything that is published.
 #[derive(Debug)]
 pub struct Published {
     /// By [`InstrumentId`].
     pub instruments: Box<[PublishedInstrument]>,
     /// All orders that are kept, by id.
-    pub orders: SkipMap<OrderId, Arc<Order>>,
+    pub orders: SkipMap<OrderId, Arc<OrderView>>,
     /// Idempotency keys of callers.
     pub client_orders: SkipMap<ClientOrderId, OrderId>,
     /// The newest exit of a kind that was placed for an order (the stop of an OCO, the exits of a bracket).

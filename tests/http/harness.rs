@@ -22,8 +22,8 @@ use hean::kernel::orders::{
 use hean::kernel::portfolio::MarginMode;
 use hean::kernel::risk::{RiskLimits, RiskMode, RiskState};
 use hean::kernel::snapshot::{
-    AccountView, BookView, IndicatorView, KernelView, PositionView, Published, SeriesView,
-    StatsView, StrategyView, TickerView,
+    AccountView, BookView, IndicatorView, KernelView, OrderView, PositionView, Published,
+    SeriesView, StatsView, StrategyView, TickerView,
 };
 use hean::kernel::statistics::Statistics;
 use hean::kernel::types::{
@@ -168,7 +168,10 @@ pub(crate) fn publish(published: &Published, order: Order) {
     if let Link::Exit { parent, role } = order.link() {
         published.exits.insert((*parent, *role), order.id);
     }
-    published.orders.insert(order.id, Arc::new(order));
+    let seq = Seq(9);
+    published
+        .orders
+        .insert(order.id, Arc::new(OrderView { order, seq }));
 }
 
 /// Instruments, in the order of their ids: BTC and ETH on binance, BTC and SOL on sim.
@@ -467,6 +470,7 @@ impl Harness {
             kernel_status: Arc::new(kernel_status),
             feeds: vec![Arc::new(feed)],
             journal: Arc::new(journal),
+            durable: tokio::sync::watch::channel(Seq(9)).1,
             store: Some(Arc::new(store)),
             recorder: Some(Arc::default()),
             mode: Mode::Paper,

@@ -43,8 +43,8 @@ pub(in crate::http) fn amend(call: Call, body: Bytes) -> Answering {
             qty,
         };
         match tell(&call.app, wish).await? {
-            Told::Outcome(Outcome::Amending(id)) => found_as(&call, id, StatusCode::ACCEPTED),
-            Told::Nothing(_) => found_as(&call, id, StatusCode::ACCEPTED),
+            Told::Outcome(Outcome::Amending(id)) => found_as(&call, id, StatusCode::ACCEPTED).await,
+            Told::Nothing(_) => found_as(&call, id, StatusCode::ACCEPTED).await,
             Told::Outcome(Outcome::NotAmendable(id, why)) => Err(Problem::new(
                 Code::NotAmendable,
                 format!("order {id} cannot be changed: {why}"),
@@ -52,7 +52,7 @@ pub(in crate::http) fn amend(call: Call, body: Bytes) -> Answering {
             .member("order_id", id.to_string())
             .member("reason", why)
             .hint("read the order; one that is on its way can be changed a moment later")),
-            Told::Outcome(Outcome::AlreadyDone(id)) => Err(already_done(&call, id, "change")),
+            Told::Outcome(Outcome::AlreadyDone(id)) => Err(already_done(&call, id, "change").await),
             Told::Outcome(Outcome::NotFound) => Err(unknown_order(&call.arg)),
             Told::Outcome(Outcome::Refused(refusal)) => Err(Problem::refused(refusal)),
             Told::Outcome(

@@ -16,6 +16,7 @@ use crate::http::state::App;
 use crate::json::Json;
 use crate::kernel::event::{CancelFilter, CommandKind, Outcome, Wait};
 use crate::kernel::orders::{ClientOrderId, Order, OrderId, OrderState};
+use crate::kernel::snapshot::OrderView;
 
 /// What `status=` may be: the states of an order, and `open` for all that can still change.
 const STATUSES: &[&str] = &[
@@ -81,8 +82,8 @@ pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
         let key = spec.client_order_id;
         let order = Arc::new(spec);
         match tell(app, CommandKind::Place { order, wait }).await? {
-            Told::Outcome(Outcome::Placed(id)) => placed(&call, id),
-            Told::Outcome(Outcome::Duplicate(id)) => found(&call, id),
+            Told::Outcome(Outcome::Placed(id)) => placed(&call, id).await,
+            Told::Outcome(Outcome::Duplicate(id)) => found_as(&call, id, StatusCode::OK).await,
             Told::Outcome(Outcome::Conflict(id)) => Err(Problem::new(
                 Code::IdempotencyConflict,
                 format!("this client_order_id belongs to order {id}, which was asked for with another body"),
@@ -105,11 +106,12 @@ pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
 }
 
 /// The answer about an order that was placed.
-pub(super) fn placed(call: &Call, id: OrderId) -> Answer {
-    let Some(order) = lookup(&call.app, id) else {
+pub(super) async fn placed(call: &Call, id: OrderId) -> Answer {
+    let Some((order, durable)) = settled(&call.app, id).await else {
         return Ok(unknown_status("the order is not published yet").status(StatusCode::ACCEPTED));
     };
     match order.state {
+        _ if !durable => Ok(located(call, &order, StatusCode::ACCEPTED)),
         OrderState::Rejected => Err(Problem::new(
             Code::VenueRejected,
             format!("the venue rejected order {id}: {}", order.reason()),
@@ -156,21 +158,32 @@ fn document(call: &Call, order: &Order) -> Json {
     json
 }
 
-pub(super) fn lookup(app: &App, id: OrderId) -> Option<Arc<Order>> {
+pub(super) fn lookup(app: &App, id: OrderId) -> Option<Arc<OrderView>> {
     let entry = app.state.published.orders.get(&id)?;
     Some(Arc::clone(entry.value()))
 }
 
-fn found(call: &Call, id: OrderId) -> Answer {
-    found_as(call, id, StatusCode::OK)
+/// The order as it is now, and whether no crash can take that back. A command's answer is a promise, and the view
+/// may be ahead of the disk: this waits for it, as long as callers wait.
+async fn settled(app: &App, id: OrderId) -> Option<(Arc<OrderView>, bool)> {
+    let order = lookup(app, id)?;
+    let mut durable = app.state.durable.clone();
+    let wait = durable.wait_for(|through| *through >= order.seq);
+    let is_durable = tokio::time::timeout(app.config.answer_timeout, wait).await;
+    Some((order, matches!(is_durable, Ok(Ok(_)))))
 }
 
-/// The order as it is now.
-pub(super) fn found_as(call: &Call, id: OrderId, status: StatusCode) -> Answer {
-    match lookup(&call.app, id) {
-        Some(order) => Ok(Reply::json(document(call, &order)).status(status)),
-        None => Err(unknown_order(&id.to_string())),
-    }
+/// The answer of a command: the order as it is now; 202 while that is not durable.
+pub(super) async fn found_as(call: &Call, id: OrderId, status: StatusCode) -> Answer {
+    let Some((order, durable)) = settled(&call.app, id).await else {
+        return Err(unknown_order(&id.to_string()));
+    };
+    let status = if durable {
+        status
+    } else {
+        StatusCode::ACCEPTED
+    };
+    Ok(Reply::json(document(call, &order)).status(status))
 }
 
 pub(super) fn unknown_order(id: &str) -> Box<Problem> {
@@ -187,7 +200,11 @@ pub(super) fn path_id(call: &Call) -> Result<OrderId, Box<Problem>> {
 
 /// `GET /api/v1/orders/{id}`.
 pub(in crate::http) fn get(call: &Call) -> Answer {
-    found(call, path_id(call)?)
+    let id = path_id(call)?;
+    match lookup(&call.app, id) {
+        Some(order) => Ok(Reply::json(document(call, &order))),
+        None => Err(unknown_order(&id.to_string())),
+    }
 }
 
 /// `GET /api/v1/orders`.
@@ -237,15 +254,16 @@ pub(in crate::http) fn cancel(call: Call) -> Answering {
         let id = path_id(&call)?;
         match tell(&call.app, CommandKind::Cancel { order: id }).await? {
             Told::Outcome(Outcome::Cancelling(_) | Outcome::Done) | Told::Nothing(_) => {
-                let order = lookup(&call.app, id).ok_or_else(|| unknown_order(&call.arg))?;
-                let status = if order.state.is_terminal() {
+                let order = settled(&call.app, id).await;
+                let (order, durable) = order.ok_or_else(|| unknown_order(&call.arg))?;
+                let status = if durable && order.state.is_terminal() {
                     StatusCode::OK
                 } else {
                     StatusCode::ACCEPTED
                 };
                 Ok(Reply::json(document(&call, &order)).status(status))
             }
-            Told::Outcome(Outcome::AlreadyDone(id)) => Err(already_done(&call, id, "cancel")),
+            Told::Outcome(Outcome::AlreadyDone(id)) => Err(already_done(&call, id, "cancel").await),
             Told::Outcome(Outcome::NotFound) => Err(unknown_order(&call.arg)),
             Told::Outcome(Outcome::Refused(refusal)) => Err(Problem::refused(refusal)),
             Told::Outcome(
@@ -260,8 +278,8 @@ pub(in crate::http) fn cancel(call: Call) -> Answering {
 }
 
 /// The problem of an order that has ended.
-pub(super) fn already_done(call: &Call, id: OrderId, verb: &str) -> Box<Problem> {
-    let order = lookup(&call.app, id);
+pub(super) async fn already_done(call: &Call, id: OrderId, verb: &str) -> Box<Problem> {
+    let order = settled(&call.app, id).await.map(|(order, _)| order);
     let status = order.as_ref().map_or("ended", |order| order.state.name());
     let problem = Problem::new(
         Code::OrderDone,

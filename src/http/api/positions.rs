@@ -121,7 +121,7 @@ pub(in crate::http) fn close(call: Call) -> Answering {
             position_side,
         };
         match tell(&call.app, wish).await? {
-            Told::Outcome(Outcome::Placed(id)) => placed(&call, id),
+            Told::Outcome(Outcome::Placed(id)) => placed(&call, id).await,
             Told::Outcome(Outcome::Cancelling(count)) => {
                 let mut json = Json::new(call.strings);
                 json.object(|j| {
