@@ -1,9 +1,11 @@
 //! A real server, a proxy before it, a journal with orders in it, and the task between them.
 
 mod redis;
+mod tls;
 mod world;
 
 pub(crate) use redis::{Proxy, Server, server};
+pub(crate) use tls::Certificates;
 pub(crate) use world::{ORDERS_KEPT, World, settings};
 
 /// The text of `record` within an event's JSON: a `serde_json::Value` cannot hold an i128.

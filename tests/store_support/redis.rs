@@ -186,6 +186,19 @@ impl Looker {
         self.0.custom(command, args).await.expect("command")
     }
 
+    /// Returns when there is no key left.
+    pub(crate) async fn until_empty(&self) {
+        let mut look = tokio::time::interval(Duration::from_millis(5));
+        let wait = async {
+            while !self.keys("*").await.is_empty() {
+                look.tick().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), wait)
+            .await
+            .expect("the server keeps its keys");
+    }
+
     /// Returns when the store says that it holds everything up to `seq`.
     pub(crate) async fn until_watermark(&self, seq: Seq) {
         let mut look = tokio::time::interval(Duration::from_millis(5));
