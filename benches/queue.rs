@@ -19,6 +19,7 @@ use hean::kernel::event::{
     MarketEvent, Outcome, Stamped, Wait,
 };
 use hean::kernel::orders::{OrderSpec, OrderType, Size};
+use hean::kernel::risk::RiskLimits;
 use hean::kernel::snapshot::Published;
 use hean::kernel::types::{InstrumentId, Price, Qty, SECOND, Side, Time};
 use hean::runtime::bell::Bell;
@@ -165,13 +166,25 @@ fn order(side: Side, qty: i64) -> CommandKind {
     CommandKind::Place { order, wait }
 }
 
+/// Without a bound on orders a second: it would be what is measured.
+fn config() -> KernelConfig {
+    let limits = RiskLimits {
+        orders_per_second_max: 0,
+        ..RiskLimits::default()
+    };
+    KernelConfig {
+        limits,
+        ..KernelConfig::default()
+    }
+}
+
 /// What the kernel's work for the same orders takes with no queue and no other thread.
 fn alone(watch: &Stopwatch, count: usize) {
     for (qty, title) in [
         (0, "the refusal by risk, in one thread"),
         (100_000, "the market order to its fill, in one thread"),
     ] {
-        let config = KernelConfig::default();
+        let config = config();
         let instrument = recordings::instrument(2, 8);
         let published = Published::new(vec![instrument.clone()], &config.intervals);
         let mut engine = step::engine(config, instrument);
@@ -236,7 +249,7 @@ struct Kernel {
 
 impl Kernel {
     fn start(waiting: Waiting) -> Self {
-        let config = KernelConfig::default();
+        let config = config();
         let instrument = recordings::instrument(2, 8);
         let published = Arc::new(Published::new(vec![instrument.clone()], &config.intervals));
         let (handle, inbox) = kernel_queues(Capacities::default(), 1);
