@@ -7,6 +7,7 @@ pub mod venue;
 pub mod engine;
 pub mod recording;
 pub mod journal;
+pub mod journal_tool;
 pub mod store;
 pub mod status;
 pub mod metrics;

@@ -9,14 +9,17 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use hean::candle_csv;
 use hean::cli::{
-    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, RecordArgs, ReplayArgs, RunArgs, ServerArgs,
-    SideArg, SimArgs,
+    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, RecordArgs, ReplayArgs,
+    RunArgs, ServerArgs, SideArg, SimArgs,
 };
 use hean::client::{self, Ask, ClientError};
 use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
 use hean::indicator_text;
+use hean::journal;
+use hean::journal_tool::{self, JournalToolError};
 use hean::json::Json;
+use hean::kernel::event::Seq;
 use hean::kernel::indicators::{IndicatorError, Spec};
 use hean::kernel::types::VenueId;
 use hean::logging;
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Resume(at) => talk(at, &Ask::plain("POST", "/api/v1/resume"), cli.json),
         Command::Risk(at) => talk(at, &Ask::plain("GET", "/api/v1/risk"), cli.json),
         Command::Config(command) => run_config(&command, cli.json),
+        Command::Journal(command) => run_journal(&command, cli.json),
         Command::Completions { shell } => {
             Cli::completions(shell, &mut std::io::stdout()).context("cannot write to stdout")
         }
@@ -268,6 +272,45 @@ fn run_config(command: &ConfigCommand, json: bool) -> anyhow::Result<()> {
         Some(origin) => print(loaded.to_toml(origin).trim_end().as_bytes()),
         None if json => print(b"{\"ok\":true}"),
         None => print(b"the configuration is good"),
+    }
+}
+
+fn run_journal(command: &JournalCommand, json: bool) -> anyhow::Result<()> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let ended = match command {
+        JournalCommand::Check(args) => journal_tool::check(&args.data_dir()?, json, &mut out),
+        JournalCommand::Dump(args) => {
+            let range = (args.from, args.to);
+            journal_tool::dump(&args.journal.data_dir()?, range, json, &mut out)
+        }
+        JournalCommand::Tail(args) => {
+            let wait = |period| {
+                std::thread::sleep(period);
+                true
+            };
+            journal_tool::tail(&args.journal.data_dir()?, args.from, json, &mut out, &wait)
+        }
+        JournalCommand::Quarantine(args) => {
+            let dir = args.journal.data_dir()?;
+            journal::put_under_quarantine(&dir, Seq(args.seq))?;
+            drop(out);
+            return if json {
+                print(format!("{{\"quarantined\":{}}}", args.seq).as_bytes())
+            } else {
+                let text = format!(
+                    "record {} is passed over from now on; the next start lets only reductions pass until: hean resume",
+                    args.seq
+                );
+                print(text.as_bytes())
+            };
+        }
+    };
+    match ended {
+        // Whoever reads has seen enough: `hean journal dump | head`.
+        Err(JournalToolError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(())
+        }
+        ended => Ok(ended?),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::kernel::event::Seq;
+use crate::kernel::risk::RiskMode;
 use crate::kernel::types::{Time, VenueId};
 use crate::venue::feed::streams::Feeding;
 
@@ -108,10 +109,54 @@ impl FeedStatus {
 #[derive(Debug, Default)]
 pub struct JournalStatus {
     durable: AtomicU64,
+    full: AtomicBool,
     /// Bytes written since the start.
     pub bytes: AtomicU64,
     /// Batches written since the start.
     pub batches: AtomicU64,
+    /// Last record in the newest snapshot; 0 without one.
+    pub snapshot: AtomicU64,
+    /// Snapshots written since the start.
+    pub snapshots: AtomicU64,
+    /// Snapshots that could not be written since the start.
+    pub snapshot_errors: AtomicU64,
+    /// Bytes that the segments take on the disk, as last looked at.
+    pub disk_bytes: AtomicU64,
+    /// Segments on the disk, as last looked at.
+    pub segments: AtomicU64,
+    /// First record on the disk, as last looked at.
+    pub oldest: AtomicU64,
+    /// Whether the segments take more than their quota because the store lacks the oldest.
+    pub over_quota: AtomicBool,
+    /// What the start has found.
+    pub recovery: OnceLock<RecoveryStatus>,
+}
+
+/// What the start has found in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecoveryStatus {
+    /// Last record of the snapshot that was used, if one was.
+    pub snapshot: Option<Seq>,
+    /// Records applied behind it.
+    pub records: u64,
+    /// Segments read.
+    pub segments: u64,
+    /// Bytes of a torn end that were cut.
+    pub cut_bytes: u64,
+    /// Records passed over because they are under quarantine.
+    pub quarantined: u64,
+    /// Last record.
+    pub seq: Seq,
+    /// Orders that can still change.
+    pub open_orders: usize,
+    /// Those of them of which nobody knows what became of them.
+    pub unknown_orders: usize,
+    /// Positions that are not flat.
+    pub positions: usize,
+    /// What may pass.
+    pub risk_mode: RiskMode,
+    /// How long it took, in nanoseconds.
+    pub elapsed_ns: i64,
 }
 
 impl JournalStatus {
@@ -123,6 +168,16 @@ impl JournalStatus {
     /// Moves the watermark; the journal thread alone does.
     pub fn set_durable(&self, seq: Seq) {
         self.durable.store(seq.0, Ordering::Release);
+    }
+
+    /// Whether the journal's disk is full.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// Says whether the journal's disk is full; what was said before.
+    pub fn set_full(&self, full: bool) -> bool {
+        self.full.swap(full, Ordering::AcqRel)
     }
 }
 

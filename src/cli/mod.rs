@@ -4,10 +4,12 @@
 //! other layer. Data goes to stdout, logs to stderr; see [`Exit`] for exit codes.
 
 mod exit;
+mod journal;
 mod trade;
 mod values;
 
 pub use exit::Exit;
+pub use journal::{DumpArgs, JournalArgs, JournalCommand, QuarantineArgs, TailArgs};
 pub use trade::{
     AmendArgs, CancelAllArgs, CancelArgs, CloseArgs, HaltArgs, OrderArgs, PositionSideArg,
     ServerArgs, SideArg, TriggerByArg,
@@ -111,6 +113,9 @@ pub enum Command {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// The journal of a data directory
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// A completion script for a shell, on stdout
     Completions {
         /// Which shell

@@ -271,6 +271,18 @@ const KEYS: &[Key] = &[
         |raw| count(raw, 1, 1 << 20)?,
         |s| size(s.journal.queue)
     ),
+    field!(
+        "journal.snapshot_every",
+        journal.snapshot_every,
+        |raw| integer(raw, 100, 100_000_000)?,
+        |s| Raw::Integer(i128::from(s.journal.snapshot_every))
+    ),
+    field!(
+        "journal.disk_quota",
+        journal.disk_quota,
+        |raw| integer(raw, 1 << 20, 1 << 50)?,
+        |s| Raw::Integer(i128::from(s.journal.disk_quota))
+    ),
     Key {
         path: "store.url",
         secret: true,

@@ -111,6 +111,10 @@ pub struct JournalSettings {
     pub segment_bytes: u64,
     /// Batches of records that may wait for the disk.
     pub queue: usize,
+    /// Records between two snapshots.
+    pub snapshot_every: u64,
+    /// All segments together, in bytes.
+    pub disk_quota: u64,
 }
 
 /// The data directory.
@@ -305,6 +309,8 @@ impl Default for Settings {
                 interval: Duration::from_millis(100),
                 segment_bytes: 16 << 20,
                 queue: 4_096,
+                snapshot_every: 100_000,
+                disk_quota: 10 << 30,
             },
             store: StoreSettings {
                 url: None,

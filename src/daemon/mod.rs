@@ -21,7 +21,7 @@ use crate::engine::Engine;
 use crate::http::{self, AppState, Build};
 use crate::journal::{self, JournalError};
 use crate::kernel::event::{CommandKind, Effects};
-use crate::kernel::ledger::{Ledger, LedgerError};
+use crate::kernel::ledger::LedgerError;
 use crate::kernel::snapshot::Published;
 use crate::kernel::strategies::StrategyError;
 use crate::kernel::{Kernel, Start};
@@ -145,19 +145,12 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
 
     // Recovery.
     let kernel_config = setup::kernel_config(&settings, Vec::new())?;
-    let mut ledger = Ledger::new(settings.kernel.orders_kept);
     let journal_config = parts::journal(&settings, &data.path);
-    let opened = journal::open(&journal_config, &mut |r| ledger.apply(r).map(drop))?;
-    let report = opened.recovered;
-    if report.records > 0 {
-        tracing::info!(
-            records = report.records,
-            open_orders = ledger.orders().open_len(),
-            cut_bytes = report.cut_bytes,
-            took_ms = report.elapsed_ns / 1_000_000,
-            "recovered from the journal"
-        );
-    }
+    let (opened, ledger) = journal::recover(&journal_config, settings.kernel.orders_kept)?;
+    let journal_status = Arc::new(JournalStatus::default());
+    let recovery = parts::recovery(&opened, &ledger, clock.now());
+    parts::tell_recovery(&recovery);
+    journal_status.recovery.get_or_init(|| recovery);
 
     // Raw frames are kept from the first one on.
     let (recorder, recording) = parts::recorder(&settings)?.unzip();
@@ -192,10 +185,16 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
 
     // Queues and threads.
     let (handle, inbox) = kernel_queues(settings.kernel.capacities, all.len());
-    let journal_status = Arc::new(JournalStatus::default());
-    let journal = opened
-        .journal
-        .start(Arc::clone(&journal_status), handle.bell())?;
+    let store_status = settings
+        .store
+        .url
+        .as_ref()
+        .map(|_| Arc::new(StoreStatus::default()));
+    let journal = opened.journal.start_with_store(
+        Arc::clone(&journal_status),
+        handle.bell(),
+        store_status.clone(),
+    )?;
     let durable = journal.durable();
     let kernel_status = Arc::new(KernelStatus::default());
     let notices = TaskQueue::new(NOTICES);
@@ -243,11 +242,6 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
 
     // The store follows the journal.
     let store_stop = watch::Sender::new(false);
-    let store_status = settings
-        .store
-        .url
-        .as_ref()
-        .map(|_| Arc::new(StoreStatus::default()));
     if let (Some(config), Some(status)) = (parts::store(&settings, &net), &store_status) {
         let resolver = Arc::new(net.resolver().clone());
         let (status, clock, stop) = (Arc::clone(status), clock.clone(), store_stop.subscribe());

@@ -5,16 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{BACK_DRAIN, DaemonError, FRONT_DRAIN, Settings};
-use crate::config::{SyncPolicy, VenueSettings};
+use crate::config::{DataDir, SyncPolicy, VenueSettings};
 use crate::http::{HttpConfig, IndicatorSeries};
-use crate::journal::{self, JournalConfig};
+use crate::journal::{self, JournalConfig, Opened};
 use crate::kernel::indicators::{Bar, Spec};
+use crate::kernel::ledger::Ledger;
 use crate::kernel::market::CandleLog;
-use crate::kernel::types::{Instrument, VenueId};
+use crate::kernel::orders::OrderState;
+use crate::kernel::types::{Instrument, Time, VenueId};
 use crate::recording::{Recorder, RecorderConfig, RecorderThread};
 use crate::runtime::clock::{Clock, wall};
 use crate::setup;
-use crate::status::FeedStatus;
+use crate::status::{FeedStatus, RecoveryStatus};
 use crate::store::StoreConfig;
 use crate::venue::access::Access;
 use crate::venue::budget::Budgets;
@@ -129,7 +131,58 @@ pub(crate) fn journal(settings: &Settings, data_dir: &Path) -> JournalConfig {
         SyncPolicy::Interval => journal::SyncPolicy::Interval(settings.journal.interval),
         SyncPolicy::Os => journal::SyncPolicy::Os,
     };
+    config.snapshot_every = settings.journal.snapshot_every;
+    config.disk_quota = settings.journal.disk_quota;
+    if settings.journal.dir == DataDir::Temporary {
+        // Nothing of a demo is worth a reserve.
+        config.reserve_bytes = 0;
+    }
     config
+}
+
+/// What the start has found in the journal.
+pub(crate) fn recovery(opened: &Opened, ledger: &Ledger, now: Time) -> RecoveryStatus {
+    let report = opened.recovered;
+    let unknown = |state: OrderState| {
+        // Whether an intent was sent nobody knows after a restart.
+        matches!(
+            state,
+            OrderState::Unknown | OrderState::Intent | OrderState::Sent
+        )
+    };
+    let orders = ledger.orders();
+    let positions = ledger.holdings().flat_map(|(_, _, held)| held.positions());
+    RecoveryStatus {
+        snapshot: report.snapshot,
+        records: report.records,
+        segments: report.segments,
+        cut_bytes: report.cut_bytes,
+        quarantined: report.quarantined,
+        seq: ledger.seq(),
+        open_orders: orders.open_len(),
+        unknown_orders: orders.open().filter(|o| unknown(o.state)).count(),
+        positions: positions.filter(|p| p.qty != 0).count(),
+        risk_mode: ledger.risk().mode(now),
+        elapsed_ns: report.elapsed_ns,
+    }
+}
+
+/// The same, for the log.
+pub(crate) fn tell_recovery(found: &RecoveryStatus) {
+    tracing::info!(
+        seq = found.seq.0,
+        snapshot = found.snapshot.map(|seq| seq.0),
+        records = found.records,
+        segments = found.segments,
+        cut_bytes = found.cut_bytes,
+        quarantined = found.quarantined,
+        open_orders = found.open_orders,
+        unknown_orders = found.unknown_orders,
+        positions = found.positions,
+        risk = found.risk_mode.name(),
+        took_ms = found.elapsed_ns / 1_000_000,
+        "recovered from the journal"
+    );
 }
 
 pub(crate) fn store(settings: &Settings, net: &Net) -> Option<StoreConfig> {

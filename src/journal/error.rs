@@ -49,11 +49,8 @@ pub enum JournalError {
         /// The file.
         path: PathBuf,
     },
-    /// Written by a newer version of this program.
-    #[error(
-        "{file} has journal format {found}, this program reads and writes {known}: use the program \
-         that wrote it, or another data directory"
-    )]
+    /// Of a format that this program does not read.
+    #[error("{}", of_another_format(file, *found, *known))]
     Version {
         /// The segment.
         file: PathBuf,
@@ -128,7 +125,11 @@ pub enum JournalError {
         fault: Fault,
     },
     /// A record does not fit the state before it.
-    #[error("{file}, batch at byte {offset}, record {seq}: {source}")]
+    #[error(
+        "{file}, batch at byte {offset}, record {seq}: {source}; keep a copy of the journal directory; \
+         if there is no backup, go on without this record, reducing only: {}",
+        quarantine_command(file, *seq)
+    )]
     Apply {
         /// The segment.
         file: PathBuf,
@@ -142,7 +143,8 @@ pub enum JournalError {
     /// Applying a record panicked: our bug, but the process must not loop over it.
     #[error(
         "{file}, batch at byte {offset}: applying record {seq} panicked ({panic}); keep a copy of \
-         the journal directory and report this"
+         the journal directory and report this; to go on without this record, reducing only: {}",
+        quarantine_command(file, *seq)
     )]
     Poison {
         /// The segment.
@@ -153,6 +155,62 @@ pub enum JournalError {
         seq: u64,
         /// What the panic said.
         panic: String,
+    },
+    /// A snapshot holds another history than the journal.
+    #[error(
+        "{file} does not belong to this journal: what the journal holds up to record {seq} is not what \
+         the snapshot was made of"
+    )]
+    NotJoined {
+        /// The snapshot.
+        file: PathBuf,
+        /// Its last record.
+        seq: u64,
+    },
+    /// The journal ends before a snapshot that was made of it.
+    #[error(
+        "{file} holds the state after record {seq}, but the journal ends at record {end}: records that \
+         had been written safely are missing; restore the journal directory from a backup, or remove \
+         this snapshot to go on without them"
+    )]
+    Behind {
+        /// The snapshot.
+        file: PathBuf,
+        /// Its last record.
+        seq: u64,
+        /// Last record of the journal.
+        end: u64,
+    },
+    /// Old segments are gone, and no snapshot can stand in for them.
+    #[error(
+        "the journal in {dir} begins at record {oldest}, and no snapshot holds what was before it{why}: \
+         restore the journal directory from a backup"
+    )]
+    NoSnapshot {
+        /// The journal directory.
+        dir: PathBuf,
+        /// The oldest record that is left.
+        oldest: u64,
+        /// What is wrong with the snapshots that there are.
+        why: String,
+    },
+    /// The list of records under quarantine cannot be read.
+    #[error("{path}, line {line}: {why}; a line is the record, and the last record at that time")]
+    Quarantine {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+    /// A record cannot be put under quarantine.
+    #[error("record {seq} cannot be put under quarantine: {why}")]
+    NotQuarantined {
+        /// The record.
+        seq: u64,
+        /// Why not.
+        why: String,
     },
     /// A reader wants a record that the journal no longer, or does not yet, have.
     #[error("the journal in {dir} does not hold record {seq}")]
@@ -170,4 +228,32 @@ impl JournalError {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
     }
+}
+
+fn of_another_format(file: &Path, found: u32, known: u32) -> String {
+    let file = file.display();
+    if found > known {
+        format!(
+            "{file} was written by a newer version of this program: it has journal format {found}, this \
+             program reads formats up to {known}; use the newer program, or another data directory"
+        )
+    } else {
+        format!(
+            "{file} has journal format {found}, which this program no longer reads (it writes {known}): \
+             start the version that wrote it, or use another data directory"
+        )
+    }
+}
+
+/// The command that puts a record under quarantine, ready for a shell.
+fn quarantine_command(file: &Path, seq: u64) -> String {
+    let data_dir = file.parent().and_then(Path::parent).unwrap_or(file);
+    let dir = data_dir.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    let dir = if !dir.is_empty() && dir.chars().all(plain) {
+        dir
+    } else {
+        format!("'{}'", dir.replace('\'', r"'\''"))
+    };
+    format!("hean journal quarantine {seq} --data-dir {dir}")
 }

@@ -20,6 +20,7 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::installation::InstallationId;
+use super::versions;
 use crate::kernel::event::{Seq, Sequenced};
 
 /// The newest format that this program reads and the one that it writes.
@@ -249,8 +250,8 @@ impl<'a> Batch<'a> {
         self.first == next && self.last >= self.first && self.chain == chain
     }
 
-    /// The records, each checked to have its place in the sequence.
-    pub(crate) fn records(&self) -> Result<Vec<Sequenced>, Fault> {
+    /// The records, each checked to have its place in the sequence; `version` is the format of the segment.
+    pub(crate) fn records(&self, version: u32) -> Result<Vec<Sequenced>, Fault> {
         let wrong = |text: &str| Fault::Record(text.to_owned());
         let mut records = Vec::new();
         let mut rest = self.payload;
@@ -262,10 +263,9 @@ impl<'a> Batch<'a> {
             let (body, after) = after
                 .split_at_checked(u32_at(length, 0) as usize)
                 .ok_or_else(|| wrong("longer than its batch"))?;
-            let (record, left) = postcard::take_from_bytes::<Sequenced>(body)
-                .map_err(|e| Fault::Record(e.to_string()))?;
-            if !left.is_empty() || record.seq.0 != seq {
-                return Err(wrong("bytes left over, or out of sequence"));
+            let record = versions::record(version, body)?;
+            if record.seq.0 != seq {
+                return Err(wrong("out of sequence"));
             }
             records.push(record);
             seq = seq.wrapping_add(1);
@@ -294,13 +294,13 @@ fn padded(bytes: usize) -> usize {
 }
 
 /// The callers have checked the length.
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];
     word.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(word)
 }
 
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(word)

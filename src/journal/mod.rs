@@ -1,16 +1,26 @@
 //! The journal: an own segmented write-ahead log in `<data_dir>/journal/`.
 //!
-//! It holds facts and decisions, in sequence. [`open`] takes the lock of the data directory, reads
-//! everything, cuts a torn end, and refuses damage; [`Journal::start`] gives the writing end to the
-//! journal thread; [`Tail`] follows it. The format is in `format.rs`.
+//! It holds facts and decisions, in sequence. [`recover`] takes the lock of the data directory, reads the
+//! newest snapshot and what follows it, cuts a torn end, and refuses damage; [`open`] does the same with a
+//! whole journal, without snapshots. [`Journal::start`] gives the writing end to the journal thread, and
+//! starts the one that makes snapshots and deletes old segments (`keeper.rs`). [`Tail`] and [`Follower`] read
+//! along. The format is in `format.rs`, that of snapshots in `snapshot.rs`.
 
+mod check;
 mod disk;
 mod error;
+mod follower;
 mod format;
 mod installation;
+mod keeper;
+mod quarantine;
 mod recover;
+mod retention;
 mod segment;
+mod snapshot;
+mod space;
 mod tail;
+mod versions;
 mod writer;
 
 #[cfg(test)]
@@ -18,27 +28,35 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+pub use check::{Checked, CheckedSegment, CheckedSnapshot, check, put_under_quarantine};
 pub use error::JournalError;
+pub use follower::Follower;
 pub use format::{FORMAT_VERSION, Fault};
 pub use installation::InstallationId;
+pub use quarantine::Quarantine;
+pub use snapshot::SnapshotFault;
 pub use tail::Tail;
 pub use writer::JournalHandle;
 
-use disk::{Directory, Disk};
+use disk::{Directory, Disk, DiskFile};
 pub(crate) use installation::DirLock;
+use keeper::Keeper;
 use recover::Recovered;
-use segment::Log;
+use segment::{Log, Position, Spares};
+use snapshot::{Base, set_aside, snapshot_name};
+use space::Space;
 use writer::Writer;
 
 use crate::kernel::event::{Seq, Sequenced};
-use crate::kernel::ledger::LedgerError;
+use crate::kernel::ledger::{Ledger, LedgerError};
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::Bell;
-use crate::status::JournalStatus;
+use crate::status::{JournalStatus, StoreStatus};
 
 /// What recovery calls for each record.
 pub type Apply<'a> = &'a mut dyn FnMut(&Sequenced) -> Result<(), LedgerError>;
@@ -68,6 +86,12 @@ pub struct JournalConfig {
     pub queue: usize,
     /// When records count as durable.
     pub sync: SyncPolicy,
+    /// A snapshot is made after so many records.
+    pub snapshot_every: u64,
+    /// Bytes that all segments may take together; the oldest are deleted as far as snapshots cover them.
+    pub disk_quota: u64,
+    /// Room kept for cancels and fills when the disk is full; 0: none.
+    pub reserve_bytes: u64,
 }
 
 impl JournalConfig {
@@ -79,6 +103,9 @@ impl JournalConfig {
             batch_bytes_max: 1 << 20,
             queue: 4_096,
             sync: SyncPolicy::Always,
+            snapshot_every: 100_000,
+            disk_quota: 10 << 30,
+            reserve_bytes: 64 << 20,
         }
     }
 
@@ -100,6 +127,9 @@ impl JournalConfig {
         if !(1..=1 << 20).contains(&self.queue) {
             return bad("queue", self.queue as u64, "1 to 1048576 batches may wait");
         }
+        if self.snapshot_every == 0 {
+            return bad("snapshot_every", 0, "a snapshot holds one record at least");
+        }
         Ok(())
     }
 }
@@ -107,7 +137,9 @@ impl JournalConfig {
 /// What was found at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecoveryReport {
-    /// Records applied.
+    /// Last record of the snapshot that was used, if one was.
+    pub snapshot: Option<Seq>,
+    /// Records applied behind it.
     pub records: u64,
     /// Batches read.
     pub batches: u64,
@@ -115,6 +147,8 @@ pub struct RecoveryReport {
     pub segments: u64,
     /// Bytes of a torn end that were cut; nobody had been told that they are durable.
     pub cut_bytes: u64,
+    /// Records passed over because they are under quarantine.
+    pub quarantined: u64,
     /// How long it took, in nanoseconds.
     pub elapsed_ns: i64,
 }
@@ -135,44 +169,158 @@ pub struct Opened {
 pub struct Journal {
     config: JournalConfig,
     installation: InstallationId,
-    log: Log,
+    disk: Arc<dyn Disk>,
+    file: Box<dyn DiskFile>,
+    at: Position,
+    /// The newest snapshot.
+    snapshot: Seq,
+    /// Ended orders that snapshots keep; `None`: no snapshots are made.
+    orders_kept: Option<usize>,
     lock: Option<DirLock>,
 }
 
-/// Locks the data directory, reads the journal, and hands every record to `apply`. A new data
-/// directory gets an installation id and an empty journal.
+/// Locks the data directory, reads the whole journal, and hands every record to `apply`. A new data
+/// directory gets an installation id and an empty journal. No snapshot is read or made.
 pub fn open(config: &JournalConfig, apply: Apply<'_>) -> Result<Opened, JournalError> {
+    let (lock, disk) = enter(config)?;
+    let mut opened = open_on(config, disk, Base::default(), apply)?;
+    opened.journal.lock = Some(lock);
+    Ok(opened)
+}
+
+/// Locks the data directory, and makes the ledger of the newest snapshot and the records behind it; of the whole
+/// journal, if no snapshot is any use. The ledger keeps `orders_kept` ended orders.
+pub fn recover(
+    config: &JournalConfig,
+    orders_kept: usize,
+) -> Result<(Opened, Ledger), JournalError> {
+    let (lock, disk) = enter(config)?;
+    let (mut opened, ledger) = recover_on(config, &disk, orders_kept)?;
+    opened.journal.lock = Some(lock);
+    Ok((opened, ledger))
+}
+
+fn enter(config: &JournalConfig) -> Result<(DirLock, Arc<dyn Disk>), JournalError> {
     config.check()?;
     let dir = config.journal_dir();
     installation::create_dir(&config.data_dir)?;
     installation::create_dir(&dir)?;
     let lock = DirLock::take(&config.data_dir)?;
-    let disk: Arc<dyn Disk> = Arc::new(Directory::new(&dir));
-    let mut opened = open_on(config, disk, &dir, apply)?;
-    opened.journal.lock = Some(lock);
-    Ok(opened)
+    Ok((lock, Arc::new(Directory::new(&dir))))
+}
+
+fn recover_on(
+    config: &JournalConfig,
+    disk: &Arc<dyn Disk>,
+    orders_kept: usize,
+) -> Result<(Opened, Ledger), JournalError> {
+    let clock = Clock::start();
+    let began = clock.now();
+    let dir = disk.path("");
+    let quarantine = Quarantine::load(disk.as_ref())?;
+    for seq in quarantine.records() {
+        tracing::warn!(
+            seq = seq.0,
+            "record {} of the journal is under quarantine and passed over at every start",
+            seq.0
+        );
+    }
+    let mut why = Vec::new();
+    let snapshots = snapshot::list(disk.as_ref()).map_err(JournalError::io("list", &dir))?;
+    for seq in snapshots.into_iter().map(Some).chain([None]) {
+        let loaded = match seq {
+            None => Ok((Base::default(), Ledger::new(orders_kept))),
+            Some(seq) => snapshot::load(disk.as_ref(), seq, None, orders_kept)
+                .map(|(header, ledger)| (header.base, ledger))
+                .map_err(|fault| fault.to_string()),
+        };
+        let recovered = loaded.and_then(|(base, mut ledger)| {
+            let mut quarantined = 0;
+            let apply: Apply<'_> = &mut |record| {
+                quarantined += u64::from(quarantine.holds(record.seq));
+                quarantine.apply(&mut ledger, record)
+            };
+            match open_on(config, Arc::clone(disk), base, apply) {
+                Err(error @ JournalError::NotJoined { .. }) => Err(error.to_string()),
+                Err(error) => Ok(Err(error)),
+                Ok(mut opened) => {
+                    opened.journal.snapshot = base.seq;
+                    opened.journal.orders_kept = Some(orders_kept);
+                    opened.recovered.snapshot = seq;
+                    opened.recovered.quarantined = quarantined;
+                    opened.recovered.elapsed_ns = clock.now().since(began);
+                    Ok(Ok((opened, ledger)))
+                }
+            }
+        });
+        let fault = match (recovered, seq) {
+            (Ok(Ok((opened, mut ledger))), _) => {
+                ledger.take_changes();
+                return Ok((opened, ledger));
+            }
+            (
+                Ok(Err(JournalError::Missing {
+                    found, expected: 1, ..
+                })),
+                None,
+            ) => {
+                // Its beginning is gone, which only a snapshot can make good.
+                let why = if why.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", why.join("; "))
+                };
+                return Err(JournalError::NoSnapshot {
+                    dir,
+                    oldest: found,
+                    why,
+                });
+            }
+            (Ok(Err(error)), _) => return Err(error),
+            (Err(fault), seq) => (seq.unwrap_or_default(), fault),
+        };
+        let (seq, fault) = fault;
+        let file = disk.path(&snapshot_name(seq));
+        tracing::warn!(
+            file = %file.display(),
+            fault,
+            "this snapshot cannot be used and is put aside; trying the one before it, then the whole journal"
+        );
+        set_aside(disk.as_ref(), seq);
+        why.push(format!("{}: {fault}", file.display()));
+    }
+    unreachable!("the whole journal is the last attempt")
 }
 
 fn open_on(
     config: &JournalConfig,
     disk: Arc<dyn Disk>,
-    dir: &Path,
+    base: Base,
     apply: Apply<'_>,
 ) -> Result<Opened, JournalError> {
     let clock = Clock::start();
     let began = clock.now();
-    let mut names = recover::segments(disk.as_ref()).map_err(JournalError::io("list", dir))?;
-    let known = match names.first() {
+    let dir = disk.path("");
+    let mut names = recover::segments(disk.as_ref()).map_err(JournalError::io("list", &dir))?;
+    let known = match names.last() {
         Some(name) => Some(recover::installation_of(disk.as_ref(), name)?),
         None => None,
     };
     let installation = installation::installation(&config.data_dir, known)?;
     if names.is_empty() {
+        if base.seq > Seq(0) {
+            return Err(JournalError::Behind {
+                file: disk.path(&snapshot_name(base.seq)),
+                seq: base.seq.0,
+                end: 0,
+            });
+        }
         segment::create_first(disk.as_ref(), installation, config.segment_bytes)
-            .map_err(JournalError::io("create a segment in", dir))?;
+            .map_err(JournalError::io("create a segment in", &dir))?;
         names.push(segment::segment_name(Seq(1)));
     }
-    let Recovered { file, at, report } = recover::recover(&disk, &names, installation, apply)?;
+    let Recovered { file, at, report } =
+        recover::recover(&disk, &names, installation, base, apply)?;
     if report.cut_bytes > 0 {
         tracing::warn!(
             bytes = report.cut_bytes,
@@ -180,7 +328,6 @@ fn open_on(
             "cut the torn end of the journal: the process or machine died while writing it"
         );
     }
-    let log = Log::resume(disk, installation, config.segment_bytes, file, at);
     Ok(Opened {
         next_seq: at.next,
         recovered: RecoveryReport {
@@ -190,7 +337,11 @@ fn open_on(
         journal: Journal {
             config: config.clone(),
             installation,
-            log,
+            disk,
+            file,
+            at,
+            snapshot: Seq(0),
+            orders_kept: None,
             lock: None,
         },
     })
@@ -209,16 +360,49 @@ impl Journal {
         status: Arc<JournalStatus>,
         kernel_bell: Arc<Bell>,
     ) -> Result<JournalHandle, JournalError> {
+        self.start_with_store(status, kernel_bell, None)
+    }
+
+    /// As [`Journal::start`]; segments that `store` lacks are kept for it.
+    pub fn start_with_store(
+        self,
+        status: Arc<JournalStatus>,
+        kernel_bell: Arc<Bell>,
+        store: Option<Arc<StoreStatus>>,
+    ) -> Result<JournalHandle, JournalError> {
         let dir = self.config.journal_dir();
+        status.snapshot.store(self.snapshot.0, Ordering::Relaxed);
+        let space = Arc::new(Space::new(
+            Arc::clone(&self.disk),
+            self.config.segment_bytes,
+            self.config.reserve_bytes,
+            Arc::clone(&status),
+            Arc::clone(&kernel_bell),
+        ));
+        let log = Log::resume(
+            Arc::clone(&space),
+            self.installation,
+            self.file,
+            self.at,
+            Spares::Aside,
+        );
+        let keeper = self.orders_kept.map(|orders_kept| Keeper {
+            space,
+            status: Arc::clone(&status),
+            store,
+            snapshot_every: self.config.snapshot_every,
+            orders_kept,
+            quota: self.config.disk_quota,
+        });
         let writer = Writer {
-            log: self.log,
+            log,
             policy: self.config.sync,
             batch_bytes_max: self.config.batch_bytes_max,
             status,
             kernel_bell,
             lock: self.lock,
         };
-        JournalHandle::start(writer, self.config.queue)
-            .map_err(JournalError::io("start the thread for", &dir))
+        JournalHandle::start(writer, self.config.queue, keeper)
+            .map_err(JournalError::io("start the threads for", &dir))
     }
 }

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use super::disk::{Disk, DiskFile};
 use super::format::{BatchEncoder, FORMAT_VERSION, Fault, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::installation::InstallationId;
+use super::space::Space;
 use crate::kernel::event::{Seq, Sequenced};
 
 /// The file that becomes the next segment.
@@ -41,9 +42,8 @@ pub(crate) struct Position {
 /// The end of the journal.
 #[derive(Debug)]
 pub(crate) struct Log {
-    disk: Arc<dyn Disk>,
+    space: Arc<Space>,
     installation: InstallationId,
-    segment_bytes: u64,
     file: Box<dyn DiskFile>,
     at: Position,
     synced: Seq,
@@ -52,7 +52,28 @@ pub(crate) struct Log {
     pub(crate) totals: (u64, u64),
     /// Prepares the next segment while this one fills: zeroing 16 MiB takes longer than an order may
     /// wait.
-    spare: Option<JoinHandle<io::Result<Box<dyn DiskFile>>>>,
+    spare: Option<Spare>,
+    /// How that is done.
+    spares: Spares,
+}
+
+type Prepared = io::Result<Box<dyn DiskFile>>;
+
+#[derive(Debug)]
+enum Spare {
+    Coming(JoinHandle<Prepared>),
+    #[cfg(test)]
+    Here(Prepared),
+}
+
+/// Who prepares the next segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spares {
+    /// A thread of its own.
+    Aside,
+    /// The caller, at once: for tests, where a seed decides the order of everything.
+    #[cfg(test)]
+    AtOnce,
 }
 
 /// Name of the segment that begins with `first`; names sort like sequences.
@@ -73,22 +94,22 @@ pub(crate) fn segment_first(name: &str) -> Option<Seq> {
 impl Log {
     /// Continues after recovery. All that `at` lies behind is on disk.
     pub(crate) fn resume(
-        disk: Arc<dyn Disk>,
+        space: Arc<Space>,
         installation: InstallationId,
-        segment_bytes: u64,
         file: Box<dyn DiskFile>,
         at: Position,
+        spares: Spares,
     ) -> Self {
         let mut log = Self {
-            disk,
+            space,
             installation,
-            segment_bytes,
             file,
             at,
             synced: Seq(at.next.0 - 1),
             encoder: BatchEncoder::new(),
             totals: (0, 0),
             spare: None,
+            spares,
         };
         log.prepare_spare();
         log
@@ -156,13 +177,13 @@ impl Log {
     fn roll(&mut self, batch: u64) -> Result<(), WriteError> {
         self.sync()?;
         let needed = SEGMENT_HEADER_BYTES as u64 + batch;
-        let spare = self.spare.take().map(join).transpose().unwrap_or_else(|error| {
+        let spare = self.spare.take().map(Spare::wait).transpose().unwrap_or_else(|error| {
             tracing::error!(%error, "the next journal segment could not be prepared; trying again");
             None
         });
         let mut file = match spare {
             Some(file) if file.len()? >= needed => file,
-            _ => self.disk.create(SPARE, self.segment_bytes.max(needed))?,
+            _ => self.space.spare(needed)?,
         };
         let header = SegmentHeader {
             version: FORMAT_VERSION,
@@ -172,7 +193,9 @@ impl Log {
         };
         file.write_at(0, &header.encode())?;
         file.sync()?;
-        self.disk.rename(SPARE, &segment_name(self.at.next))?;
+        let disk = self.space.disk();
+        disk.rename(SPARE, &segment_name(self.at.next))?;
+        disk.sync_names()?;
         self.at.capacity = file.len()?;
         self.at.offset = SEGMENT_HEADER_BYTES as u64;
         self.file = file;
@@ -181,13 +204,24 @@ impl Log {
     }
 
     fn prepare_spare(&mut self) {
-        let (disk, bytes) = (Arc::clone(&self.disk), self.segment_bytes);
-        let spawned = std::thread::Builder::new()
-            .name("hean-spare".to_owned())
-            .spawn(move || disk.create(SPARE, bytes));
-        match spawned {
-            Ok(handle) => self.spare = Some(handle),
-            Err(error) => tracing::warn!(%error, "no thread to prepare the next journal segment"),
+        let space = Arc::clone(&self.space);
+        self.spare = match self.spares {
+            Spares::Aside => aside(space),
+            #[cfg(test)]
+            Spares::AtOnce => Some(Spare::Here(space.spare(0))),
+        };
+    }
+}
+
+fn aside(space: Arc<Space>) -> Option<Spare> {
+    let spawned = std::thread::Builder::new()
+        .name("hean-spare".to_owned())
+        .spawn(move || space.spare(0));
+    match spawned {
+        Ok(handle) => Some(Spare::Coming(handle)),
+        Err(error) => {
+            tracing::warn!(%error, "no thread to prepare the next journal segment");
+            None
         }
     }
 }
@@ -195,16 +229,22 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         // Nothing may touch the directory after its lock is gone.
-        if let Some(Err(error)) = self.spare.take().map(join) {
+        if let Some(Err(error)) = self.spare.take().map(Spare::wait) {
             tracing::warn!(%error, "the next journal segment could not be prepared");
         }
     }
 }
 
-fn join(spare: JoinHandle<io::Result<Box<dyn DiskFile>>>) -> io::Result<Box<dyn DiskFile>> {
-    spare
-        .join()
-        .unwrap_or_else(|_| Err(io::Error::other("the preparing thread panicked")))
+impl Spare {
+    fn wait(self) -> Prepared {
+        match self {
+            #[cfg(test)]
+            Self::Here(prepared) => prepared,
+            Self::Coming(handle) => handle
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("the preparing thread panicked"))),
+        }
+    }
 }
 
 /// Creates the first segment of a new journal.
@@ -222,5 +262,6 @@ pub(crate) fn create_first(
     };
     file.write_at(0, &header.encode())?;
     file.sync()?;
-    disk.rename(SPARE, &segment_name(Seq(1)))
+    disk.rename(SPARE, &segment_name(Seq(1)))?;
+    disk.sync_names()
 }

@@ -3,17 +3,19 @@
 //! A batch is on disk as a whole before the watermark passes it, so a reader that stops at the
 //! watermark never sees half of one. Reads block: call from a blocking thread.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
+use super::disk::{Directory, Disk, DiskFile};
 use super::error::JournalError;
 use super::format::{
-    BATCH_HEADER_BYTES, Batch, FORMAT_OLDEST, FORMAT_VERSION, Fault, SEGMENT_HEADER_BYTES,
-    SegmentHeader, batch_size,
+    BATCH_HEADER_BYTES, Batch, FORMAT_VERSION, Fault, SEGMENT_HEADER_BYTES, SegmentHeader,
+    batch_size,
 };
 use super::installation::InstallationId;
-use super::segment::segment_first;
+use super::segment::{segment_first, segment_name};
+use super::snapshot::{Base, snapshot_name};
+use super::versions;
 use crate::kernel::event::{Seq, Sequenced};
 
 /// Bytes read at once: some thousand records.
@@ -22,9 +24,11 @@ const READ_BYTES: usize = 1 << 18;
 /// A reader of the journal.
 #[derive(Debug)]
 pub struct Tail {
-    dir: PathBuf,
-    path: PathBuf,
-    file: File,
+    disk: Arc<dyn Disk>,
+    /// The segment that is read.
+    name: String,
+    file: Box<dyn DiskFile>,
+    version: u32,
     installation: InstallationId,
     offset: u64,
     /// A piece of the file, as it was when the watermark was `buffered_at`.
@@ -42,20 +46,25 @@ pub struct Tail {
 impl Tail {
     /// A reader of the records from `from` on; `from` may be one that is not written yet.
     pub fn open(dir: &Path, from: Seq) -> Result<Self, JournalError> {
+        Self::open_on(Arc::new(Directory::new(dir)), from)
+    }
+
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, from: Seq) -> Result<Self, JournalError> {
         let missing = || JournalError::NoRecord {
-            dir: dir.to_owned(),
+            dir: disk.path(""),
             seq: from.0,
         };
-        let first = Self::segments(dir)?
+        let first = segments(disk.as_ref())?
             .into_iter()
             .take_while(|first| *first <= from)
             .last()
             .ok_or_else(missing)?;
-        let (path, file, header) = open_segment(dir, first)?;
+        let (name, file, header) = open_segment(disk.as_ref(), first)?;
         Ok(Self {
-            dir: dir.to_owned(),
-            path,
+            disk,
+            name,
             file,
+            version: header.version,
             installation: header.installation,
             offset: SEGMENT_HEADER_BYTES as u64,
             buffer: Vec::new(),
@@ -67,13 +76,46 @@ impl Tail {
         })
     }
 
+    /// The same from the beginning of the segment that it is in, or of the one before if that holds nothing yet.
+    pub fn rewound(self) -> Result<Self, JournalError> {
+        let first = self.batch;
+        let mut again = Self::open_on(Arc::clone(&self.disk), first)?;
+        if again.next_written()?.is_some() || first == Self::oldest_on(self.disk.as_ref())? {
+            return Self::open_on(self.disk, first);
+        }
+        let mut before = Self::open_on(self.disk, Seq(first.0 - 1))?;
+        before.from = before.batch;
+        Ok(before)
+    }
+
+    /// A reader of the records behind `base`, which is durable; fails if that is not of this journal.
+    pub(crate) fn join(disk: Arc<dyn Disk>, base: Base) -> Result<Self, JournalError> {
+        let mut tail = Self::open_on(disk, Seq(base.seq.0 + 1))?;
+        while tail.batch <= base.seq {
+            if tail.find_batch(base.seq)? {
+                tail.pass_batch(|_| Ok(()))?;
+            }
+        }
+        if (tail.batch, tail.chain) != (tail.from, base.chain) {
+            return Err(JournalError::NotJoined {
+                file: tail.disk.path(&snapshot_name(base.seq)),
+                seq: base.seq.0,
+            });
+        }
+        Ok(tail)
+    }
+
     /// The oldest record that the journal in `dir` holds (or will hold).
     pub fn oldest(dir: &Path) -> Result<Seq, JournalError> {
+        Self::oldest_on(&Directory::new(dir))
+    }
+
+    pub(crate) fn oldest_on(disk: &dyn Disk) -> Result<Seq, JournalError> {
         let missing = || JournalError::NoRecord {
-            dir: dir.to_owned(),
+            dir: disk.path(""),
             seq: 1,
         };
-        Self::segments(dir)?.first().copied().ok_or_else(missing)
+        segments(disk)?.first().copied().ok_or_else(missing)
     }
 
     /// The installation that the journal belongs to.
@@ -86,17 +128,27 @@ impl Tail {
         self.from.max(self.batch)
     }
 
+    /// Where the reader is: behind the last batch that it gave.
+    pub(crate) fn base(&self) -> Base {
+        Base {
+            seq: Seq(self.batch.0 - 1),
+            chain: self.chain,
+        }
+    }
+
+    /// The segment that is read.
+    pub(crate) fn segment(&self) -> &str {
+        &self.name
+    }
+
     /// The records of the next batch, or `None` when everything up to `durable` was read.
     pub fn next(&mut self, durable: Seq) -> Result<Option<Vec<Sequenced>>, JournalError> {
         while self.batch <= durable {
-            if self.buffered_at < self.batch || !self.holds_batch() {
-                self.fill(durable)?;
-            }
-            if batch_size(self.rest()).is_none() {
-                self.next_segment()?;
+            if !self.find_batch(durable)? {
                 continue;
             }
-            let mut records = self.take_batch()?;
+            let version = self.version;
+            let mut records = self.pass_batch(|batch| batch.records(version))?;
             if let Some(wanted) = records.iter().position(|r| r.seq >= self.from) {
                 records.drain(..wanted);
                 return Ok(Some(records));
@@ -105,15 +157,46 @@ impl Tail {
         Ok(None)
     }
 
-    fn segments(dir: &Path) -> Result<Vec<Seq>, JournalError> {
-        let io = |what| JournalError::io(what, dir);
-        let mut firsts = Vec::new();
-        for entry in std::fs::read_dir(dir).map_err(io("list"))? {
-            let name = entry.map_err(io("list"))?.file_name();
-            firsts.extend(name.to_str().and_then(segment_first));
+    /// As [`Tail::next`], for who does not know the watermark: `None` as long as the next batch is not written
+    /// as a whole.
+    pub fn next_written(&mut self) -> Result<Option<Vec<Sequenced>>, JournalError> {
+        loop {
+            if Batch::decode(self.rest()).is_err() {
+                // In this order: when there is a later segment, this one is complete.
+                let last = segments(self.disk.as_ref())?.last().copied();
+                let complete = last > segment_first(&self.name);
+                self.fill(Seq(u64::MAX))?;
+                if Batch::decode(self.rest()).is_err() {
+                    if !complete {
+                        self.buffer.clear();
+                        return Ok(None);
+                    }
+                    if batch_size(self.rest()).is_none() {
+                        self.next_segment()?;
+                        continue;
+                    }
+                }
+            }
+            let version = self.version;
+            let mut records = self.pass_batch(|batch| batch.records(version))?;
+            if let Some(wanted) = records.iter().position(|r| r.seq >= self.from) {
+                records.drain(..wanted);
+                return Ok(Some(records));
+            }
         }
-        firsts.sort_unstable();
-        Ok(firsts)
+    }
+
+    /// Sees to it that the next batch is in the buffer; `false` if it is in the next segment, which is then
+    /// the one to read.
+    fn find_batch(&mut self, durable: Seq) -> Result<bool, JournalError> {
+        if self.buffered_at < self.batch || !self.holds_batch() {
+            self.fill(durable)?;
+        }
+        if batch_size(self.rest()).is_none() {
+            self.next_segment()?;
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// What is read of the file from the next batch on.
@@ -136,20 +219,24 @@ impl Tail {
     }
 
     fn read(&mut self, bytes: usize) -> Result<(), JournalError> {
-        let io = || JournalError::io("read", &self.path);
-        let length = self.file.metadata().map_err(io())?.len();
-        let left = length.saturating_sub(self.offset);
+        let path = self.disk.path(&self.name);
+        let io = || JournalError::io("read", &path);
+        let left = self.file.len().map_err(io())?.saturating_sub(self.offset);
         let size = usize::try_from(left).map_or(bytes, |left| left.min(bytes));
         self.buffer.resize(size, 0);
         self.start = 0;
         self.file
-            .read_exact_at(&mut self.buffer, self.offset)
-            .map_err(JournalError::io("read", &self.path))
+            .read_at(self.offset, &mut self.buffer)
+            .map_err(io())
     }
 
-    fn take_batch(&mut self) -> Result<Vec<Sequenced>, JournalError> {
+    /// Steps over the batch that is in the buffer, after a look at it.
+    fn pass_batch<T>(
+        &mut self,
+        look: impl FnOnce(&Batch<'_>) -> Result<T, Fault>,
+    ) -> Result<T, JournalError> {
         let damage = |fault| JournalError::Damage {
-            file: self.path.clone(),
+            file: self.disk.path(&self.name),
             offset: self.offset,
             seq: self.batch.0,
             fault,
@@ -158,8 +245,8 @@ impl Tail {
         if !batch.follows(self.batch, self.chain) {
             return Err(damage(Fault::Chain));
         }
-        let records = batch.records().map_err(|fault| JournalError::Records {
-            file: self.path.clone(),
+        let seen = look(&batch).map_err(|fault| JournalError::Records {
+            file: self.disk.path(&self.name),
             offset: self.offset,
             seq: self.batch.0,
             fault,
@@ -168,26 +255,35 @@ impl Tail {
         self.start += size;
         self.offset += size as u64;
         (self.batch, self.chain) = (next, hash);
-        Ok(records)
+        Ok(seen)
     }
 
     /// There is no batch at the end of this segment although more is durable: the next one has it.
     fn next_segment(&mut self) -> Result<(), JournalError> {
         let at_end = self.rest().len() < BATCH_HEADER_BYTES || self.rest().iter().all(|b| *b == 0);
-        if !at_end || !Self::segments(&self.dir)?.contains(&self.batch) {
+        let there = segments(self.disk.as_ref())?;
+        if at_end && there.first().is_some_and(|oldest| *oldest > self.batch) {
+            // It was deleted under us: this reader was too slow.
+            return Err(JournalError::NoRecord {
+                dir: self.disk.path(""),
+                seq: self.batch.0,
+            });
+        }
+        if !at_end || !there.contains(&self.batch) {
             return Err(JournalError::Damage {
-                file: self.path.clone(),
+                file: self.disk.path(&self.name),
                 offset: self.offset,
                 seq: self.batch.0,
                 fault: Fault::Magic,
             });
         }
-        let (path, file, header) = open_segment(&self.dir, self.batch)?;
+        let (name, file, header) = open_segment(self.disk.as_ref(), self.batch)?;
         if header.chain != self.chain || header.installation != self.installation {
             let why = "it does not continue the segment before it";
-            return Err(JournalError::Header { file: path, why });
+            let file = self.disk.path(&name);
+            return Err(JournalError::Header { file, why });
         }
-        (self.path, self.file) = (path, file);
+        (self.name, self.file, self.version) = (name, file, header.version);
         self.offset = SEGMENT_HEADER_BYTES as u64;
         self.buffer.clear();
         self.start = 0;
@@ -196,22 +292,38 @@ impl Tail {
     }
 }
 
-fn open_segment(dir: &Path, first: Seq) -> Result<(PathBuf, File, SegmentHeader), JournalError> {
-    let path = dir.join(super::segment::segment_name(first));
-    let file = File::open(&path).map_err(JournalError::io("open", &path))?;
+/// The first records of the segments, ascending.
+fn segments(disk: &dyn Disk) -> Result<Vec<Seq>, JournalError> {
+    let names = disk
+        .list()
+        .map_err(JournalError::io("list", &disk.path("")))?;
+    let mut firsts: Vec<Seq> = names.iter().filter_map(|n| segment_first(n)).collect();
+    firsts.sort_unstable();
+    Ok(firsts)
+}
+
+fn open_segment(
+    disk: &dyn Disk,
+    first: Seq,
+) -> Result<(String, Box<dyn DiskFile>, SegmentHeader), JournalError> {
+    let name = segment_name(first);
+    let path = disk.path(&name);
+    let file = disk
+        .open_read(&name)
+        .map_err(JournalError::io("open", &path))?;
     let mut bytes = [0; SEGMENT_HEADER_BYTES];
-    file.read_exact_at(&mut bytes, 0)
+    file.read_at(0, &mut bytes)
         .map_err(JournalError::io("read", &path))?;
     let header = match SegmentHeader::decode(&bytes) {
         Ok(header) => header,
         Err(why) => return Err(JournalError::Header { file: path, why }),
     };
-    if !(FORMAT_OLDEST..=FORMAT_VERSION).contains(&header.version) {
+    if !versions::is_known(header.version) {
         return Err(JournalError::Version {
             file: path,
             found: header.version,
             known: FORMAT_VERSION,
         });
     }
-    Ok((path, file, header))
+    Ok((name, file, header))
 }

@@ -1,5 +1,9 @@
 //! The journal on a disk that fails and forgets.
 
+mod power;
+mod room;
+mod snapshots;
+
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 use std::sync::Arc;
@@ -10,9 +14,11 @@ use super::disk::Disk;
 use super::error::JournalError;
 use super::format::{ALIGN, Batch, SEGMENT_HEADER_BYTES};
 use super::installation::InstallationId;
-use super::memory::MemoryDisk;
+use super::memory::{Fault, MemoryDisk};
 use super::recover::{Recovered, recover, segments};
-use super::segment::{Log, create_first, segment_name};
+use super::segment::{Log, Spares, create_first, segment_name};
+use super::snapshot::Base;
+use super::space::Space;
 use super::writer::Writer;
 use super::{JournalHandle, SyncPolicy};
 use crate::kernel::event::{Record, Seq, Sequenced};
@@ -43,16 +49,22 @@ fn read(disk: &MemoryDisk) -> Result<(Vec<Sequenced>, Recovered), JournalError> 
     let names = segments(disk).expect("list");
     let mut records = Vec::new();
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let recovered = recover(&disk, &names, US, &mut |record| {
+    let recovered = recover(&disk, &names, US, Base::default(), &mut |record| {
         records.push(record.clone());
         Ok(())
     })?;
     Ok((records, recovered))
 }
 
+/// Room without a reserve.
+fn space(disk: &MemoryDisk) -> Arc<Space> {
+    let disk = Arc::new(disk.clone());
+    Arc::new(Space::new(disk, SEGMENT, 0, Arc::default(), Arc::default()))
+}
+
 fn resume(disk: &MemoryDisk, recovered: Recovered) -> Log {
     let (file, at) = (recovered.file, recovered.at);
-    Log::resume(Arc::new(disk.clone()), US, SEGMENT, file, at)
+    Log::resume(space(disk), US, file, at, Spares::AtOnce)
 }
 
 /// Writes one batch.
@@ -249,7 +261,7 @@ fn a_record_that_panics_is_named() {
     let (disk, ..) = filled(2);
     let names = segments(&disk).expect("list");
     let disk: Arc<dyn Disk> = Arc::new(disk);
-    let error = recover(&disk, &names, US, &mut |record| {
+    let error = recover(&disk, &names, US, Base::default(), &mut |record| {
         assert_ne!(record.seq, Seq(5), "five");
         Ok(())
     })
@@ -258,6 +270,8 @@ fn a_record_that_panics_is_named() {
         matches!(error, JournalError::Poison { seq: 5, .. }),
         "{error}"
     );
+    let command = "hean journal quarantine 5 --data-dir memory";
+    assert!(error.to_string().ends_with(command), "{error}");
 }
 
 fn start(disk: &MemoryDisk, policy: SyncPolicy, queue: usize) -> JournalHandle {
@@ -269,7 +283,7 @@ fn start(disk: &MemoryDisk, policy: SyncPolicy, queue: usize) -> JournalHandle {
         kernel_bell: Arc::default(),
         lock: None,
     };
-    JournalHandle::start(writer, queue).expect("thread")
+    JournalHandle::start(writer, queue, None).expect("thread")
 }
 
 #[test]
@@ -344,7 +358,8 @@ fn child_write_fails() {
     }
     let disk = new_disk();
     let journal = start(&disk, SyncPolicy::Always, 10);
-    disk.lock().writes_left = Some(0);
+    let next = disk.lock().changes;
+    disk.lock().fault = Some((next, Fault::Io));
     journal.append(vec![record(1, 10)]).expect("room");
     journal.close();
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::SyncPolicy;
 use super::installation::DirLock;
+use super::keeper::{Keeper, KeeperThread};
 use super::recover::panic_text;
 use super::segment::{Log, WriteError};
 use crate::kernel::event::{Seq, Sequenced};
@@ -29,6 +30,7 @@ pub struct JournalHandle {
     shared: Arc<Shared>,
     durable: watch::Receiver<Seq>,
     thread: Option<JoinHandle<()>>,
+    keeper: Option<KeeperThread>,
 }
 
 #[derive(Debug)]
@@ -51,8 +53,12 @@ pub(crate) struct Writer {
 }
 
 impl JournalHandle {
-    /// Starts the thread.
-    pub(crate) fn start(writer: Writer, queue: usize) -> std::io::Result<Self> {
+    /// Starts the thread, and the one that looks after the journal.
+    pub(crate) fn start(
+        writer: Writer,
+        queue: usize,
+        keeper: Option<Keeper>,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             queue: ArrayQueue::new(queue),
             closing: AtomicBool::new(false),
@@ -66,11 +72,14 @@ impl JournalHandle {
                 let shared = Arc::clone(&shared);
                 move || run_or_abort(writer, &shared, &sender)
             })?;
-        Ok(Self {
+        let mut handle = Self {
             shared,
             durable,
             thread: Some(thread),
-        })
+            keeper: None,
+        };
+        handle.keeper = keeper.map(KeeperThread::start).transpose()?;
+        Ok(handle)
     }
 
     /// Queues records, whose sequences continue those queued before. Gives them back when the queue
@@ -102,6 +111,8 @@ impl JournalHandle {
 
 impl Drop for JournalHandle {
     fn drop(&mut self) {
+        // It reads and deletes what the lock protects, and the lock goes with the journal thread.
+        drop(self.keeper.take());
         self.shared.closing.store(true, Ordering::Release);
         self.shared.bell.ring();
         if let Some(thread) = self.thread.take() {

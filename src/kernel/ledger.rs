@@ -12,6 +12,7 @@
 
 mod booking;
 mod holding;
+mod image;
 mod rescale;
 mod sums;
 
@@ -21,6 +22,7 @@ use std::hash::{Hash as _, Hasher as _};
 use xxhash_rust::xxh3::Xxh3;
 
 pub use holding::{Holding, MarginSetting, hold};
+pub use image::{BadImage, Image};
 
 use self::holding::Weight;
 use self::rescale::Rescale;

@@ -396,6 +396,48 @@ pub const METRICS: &[Metric] = &[
         &[],
         "1 while the journal takes no records.",
     ),
+    metric(
+        Gauge,
+        "hean_journal_snapshot_seq",
+        &[],
+        "Last record in the newest snapshot.",
+    ),
+    metric(
+        Counter,
+        "hean_journal_snapshots_total",
+        &[],
+        "Snapshots written.",
+    ),
+    metric(
+        Counter,
+        "hean_journal_snapshot_errors_total",
+        &[],
+        "Snapshots that could not be written.",
+    ),
+    metric(
+        Gauge,
+        "hean_journal_disk_bytes",
+        &[],
+        "Bytes that the journal's segments take, as of the last snapshot.",
+    ),
+    metric(
+        Gauge,
+        "hean_journal_disk_full",
+        &[],
+        "1 while the journal's disk is full and no order is opened.",
+    ),
+    metric(
+        Gauge,
+        "hean_journal_over_quota",
+        &[],
+        "1 while the journal is larger than its quota because the store lags.",
+    ),
+    metric(
+        Gauge,
+        "hean_journal_recovery_seconds",
+        &[],
+        "How long the start took to read the journal.",
+    ),
     metric(Gauge, "hean_store_up", &[], "1 while the store answers."),
     metric(
         Gauge,

@@ -165,6 +165,16 @@ fn journal_and_store(state: &AppState) {
     counter!("hean_journal_batches_total").absolute(state.journal.batches.load(Relaxed));
     gauge!("hean_journal_lag_records").set(view.seq.0.saturating_sub(durable) as f64);
     gauge!("hean_journal_full").set(flag(view.journal_full));
+    let journal = &state.journal;
+    gauge!("hean_journal_snapshot_seq").set(journal.snapshot.load(Relaxed) as f64);
+    counter!("hean_journal_snapshots_total").absolute(journal.snapshots.load(Relaxed));
+    counter!("hean_journal_snapshot_errors_total").absolute(journal.snapshot_errors.load(Relaxed));
+    gauge!("hean_journal_disk_bytes").set(journal.disk_bytes.load(Relaxed) as f64);
+    gauge!("hean_journal_disk_full").set(flag(journal.is_full()));
+    gauge!("hean_journal_over_quota").set(flag(journal.over_quota.load(Relaxed)));
+    let recovered = journal.recovery.get();
+    let took = recovered.map_or(f64::NAN, |found| found.elapsed_ns as f64 / 1e9);
+    gauge!("hean_journal_recovery_seconds").set(took);
     if let Some(store) = &state.store {
         gauge!("hean_store_up").set(flag(store.up.load(Relaxed)));
         gauge!("hean_store_lag_records").set(durable.saturating_sub(store.applied().0) as f64);

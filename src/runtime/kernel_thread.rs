@@ -149,6 +149,7 @@ impl Shell {
             self.step(Input::Journaled { through: durable });
             steps += 1;
         }
+        steps += u64::from(self.tell_full());
         while let Some(report) = self.wiring.inbox.report() {
             self.step(Input::Report(report));
             steps += 1;
@@ -276,17 +277,21 @@ impl Shell {
             }
             return;
         };
-        let full = match journal.append(records) {
-            Ok(()) => false,
-            Err(back) => {
-                self.backlog = back;
-                true
-            }
-        };
-        if full != self.journal_full {
+        if let Err(back) = journal.append(records) {
+            self.backlog = back;
+        }
+        self.tell_full();
+    }
+
+    /// Tells the kernel that the journal is full: its queue, or its disk. Whether that was news.
+    fn tell_full(&mut self) -> bool {
+        let full = !self.backlog.is_empty() || self.wiring.journal_status.is_full();
+        let news = full != self.journal_full;
+        if news {
             self.journal_full = full;
             self.step(Input::JournalFull(full));
         }
+        news
     }
 
     fn drained(&self) -> bool {
@@ -313,7 +318,10 @@ impl Shell {
             &self.wiring.journal_status,
             self.durable,
         );
-        let ready = || inbox.has_work() || journal.durable() > durable;
+        let (told, quiet) = (self.journal_full, self.backlog.is_empty());
+        let ready = || {
+            inbox.has_work() || journal.durable() > durable || (quiet && journal.is_full() != told)
+        };
         inbox.bell().wait(Duration::from_nanos(until), ready);
     }
 }

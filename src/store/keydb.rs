@@ -19,12 +19,13 @@ use super::error::StoreError;
 use super::keys::Keys;
 use super::projection::{Batch, Projection, text};
 use super::rebuild::Attempt;
+use crate::journal::{InstallationId, JournalError, Tail};
 use crate::kernel::event::Seq;
 use crate::runtime::clock::Clock;
 use crate::status::StoreStatus;
 
 /// Version of what is written and of the state's hash. Another one in the store: it is written anew.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 /// First pause after trouble; doubled each time, up to the configured longest.
 const RETRY_MIN: Duration = Duration::from_millis(20);
 
@@ -80,6 +81,7 @@ pub async fn run(
         client,
         scripts: Scripts::new(),
         fence: 0,
+        installation: None,
         replica: None,
         unanswered: None,
         rebuild: false,
@@ -149,7 +151,9 @@ struct Task {
     scripts: Scripts,
     /// Ours; 0 before the first was taken.
     fence: u64,
-    /// Where the journal is read; not there when it has to be read from the beginning.
+    /// Whose journal it is, once that was read.
+    installation: Option<InstallationId>,
+    /// Where the journal is read; not there when it has to be read anew.
     replica: Option<Projection>,
     /// A batch whose answer has not come: the store may have it or not.
     unanswered: Option<Batch>,
@@ -228,19 +232,21 @@ impl Task {
     /// From taking the fence to the first trouble; `Ok` when everything is written at shutdown.
     async fn session(&mut self) -> Result<(), Trouble> {
         if self.replica.is_none() {
-            self.replica = Some(self.fresh().await?);
             self.unanswered = None;
         }
         let store = self.acquire().await?;
         self.status.up.store(true, Ordering::Relaxed);
         self.look_at_settings().await;
-        match store.watermark {
+        let joined = match store.watermark {
             Some(watermark)
                 if !self.rebuild && !store.rebuilding && store.schema == self.schema =>
             {
-                self.join(Seq(watermark), &store).await?;
+                self.join(Seq(watermark), &store).await?
             }
-            found => self.rebuild(found.is_some()).await?,
+            _ => false,
+        };
+        if !joined {
+            self.rebuild(store.watermark.is_some()).await?;
         }
         loop {
             while let Some(batch) = self.next_batch().await? {
@@ -255,7 +261,7 @@ impl Task {
 
     /// Takes the fence and learns where the store is.
     async fn acquire(&mut self) -> Result<Store, Trouble> {
-        let ours = self.installation();
+        let ours = self.installation().await?.to_string();
         let durable = *self.durable.borrow();
         let args = [self.fence.to_string(), ours.clone(), durable.0.to_string()].map(text);
         let keys = vec![self.keys.meta()];
@@ -324,28 +330,43 @@ impl Task {
         }
     }
 
-    /// Brings the replica to the store's watermark, and checks that they are of one history.
-    async fn join(&mut self, watermark: Seq, store: &Store) -> Result<(), Trouble> {
+    /// Brings the replica to the store's watermark, and checks that they are of one history. `false` if the
+    /// journal no longer holds what follows the watermark.
+    async fn join(&mut self, watermark: Seq, store: &Store) -> Result<bool, Trouble> {
         self.status.set_applied(watermark);
         if let Some(batch) = self.unanswered.take() {
             let replica = self.position();
             if replica == batch.last && watermark.0 + 1 == batch.first.0 {
                 // It never arrived.
-                return self.send(batch).await;
+                self.send(batch).await?;
+                return Ok(true);
             }
         }
-        if self.position() == watermark {
-            return Ok(());
+        if self.replica.is_some() && self.position() == watermark {
+            return Ok(true);
         }
-        if self.position() > watermark {
-            tracing::warn!(
-                watermark = watermark.0,
-                "the store has gone back: writing on from there"
-            );
-            self.replica = Some(self.fresh().await?);
+        let hashed = store.hash.clone().filter(|(seq, _)| *seq <= watermark);
+        if self.replica.is_none() || self.position() > watermark {
+            if self.replica.is_some() {
+                tracing::warn!(
+                    watermark = watermark.0,
+                    "the store has gone back: writing on from there"
+                );
+            }
+            // From where the states can be compared, if that is still there.
+            let compared = hashed.as_ref().map_or(watermark, |(seq, _)| *seq);
+            self.replica = Some(self.fresh(compared).await?);
+            if self.position() > watermark {
+                tracing::warn!(
+                    watermark = watermark.0,
+                    oldest = self.position().0,
+                    "the journal no longer holds the records that the store lacks"
+                );
+                return Ok(false);
+            }
         }
-        if let Some((seq, hash)) = store.hash.clone().filter(|(seq, _)| *seq <= watermark)
-            && seq > self.position()
+        if let Some((seq, hash)) = hashed
+            && seq >= self.position()
         {
             self.forward(seq).await?;
             let ours = self
@@ -356,10 +377,12 @@ impl Task {
                 return Err(StoreError::Diverged { keys, seq }.into());
             }
         }
-        self.forward(watermark).await
+        self.forward(watermark).await?;
+        Ok(true)
     }
 
-    /// Writes the complete state, as it was where the stream shall begin.
+    /// Writes the complete state, as it was where the stream shall begin, or as early after that as the journal
+    /// goes back.
     async fn rebuild(&mut self, had_content: bool) -> Result<(), Trouble> {
         self.unanswered = None;
         let durable = *self.durable.borrow();
@@ -367,16 +390,17 @@ impl Task {
             .config
             .stream_max
             .map_or(0, |max| durable.0.saturating_sub(max)));
+        if self.replica.is_none() || self.position() > begin {
+            self.replica = Some(self.fresh(begin).await?);
+        }
+        self.forward(begin).await?;
+        let begin = self.position();
         tracing::warn!(
             had_content,
             from = begin.0 + 1,
             through = durable.0,
             "writing the complete state into the store"
         );
-        if self.position() > begin {
-            self.replica = Some(self.fresh().await?);
-        }
-        self.forward(begin).await?;
         let Some(projection) = &self.replica else {
             return Err(Trouble::Resynchronise("no replica"));
         };
@@ -444,11 +468,18 @@ impl Task {
         Err(Trouble::Resynchronise("the idle store has changed"))
     }
 
-    fn installation(&self) -> String {
-        self.replica
-            .as_ref()
-            .map(|p| p.installation().to_string())
-            .unwrap_or_default()
+    async fn installation(&mut self) -> Result<InstallationId, Trouble> {
+        if let Some(known) = self.installation {
+            return Ok(known);
+        }
+        let dir = self.journal_dir.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let tail = Tail::open(&dir, Tail::oldest(&dir)?)?;
+            Ok::<_, StoreError>(tail.installation())
+        });
+        let installation = joined(read.await)?;
+        self.installation = Some(installation);
+        Ok(installation)
     }
 
     /// The last record that the replica has applied.
@@ -456,11 +487,11 @@ impl Task {
         self.replica.as_ref().map_or(Seq(0), Projection::position)
     }
 
-    async fn fresh(&self) -> Result<Projection, Trouble> {
+    async fn fresh(&self, at_most: Seq) -> Result<Projection, Trouble> {
         let (dir, keys) = (self.journal_dir.clone(), self.keys.clone());
         let config = self.config.clone();
-        let opened = tokio::task::spawn_blocking(move || Projection::open(&dir, keys, &config));
-        Ok(joined(opened.await)?)
+        let open = move || Projection::open(&dir, keys, &config, at_most);
+        Ok(joined(tokio::task::spawn_blocking(open).await)?)
     }
 
     async fn forward(&mut self, to: Seq) -> Result<(), Trouble> {
@@ -489,6 +520,11 @@ impl Task {
             (projection, result)
         });
         let (projection, result) = joined(done.await);
+        if let Err(StoreError::Journal(JournalError::NoRecord { .. })) = result {
+            return Err(Trouble::Resynchronise(
+                "the journal has deleted what was to be read next",
+            ));
+        }
         self.replica = Some(projection);
         Ok(result?)
     }

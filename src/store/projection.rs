@@ -12,7 +12,7 @@ use super::StoreConfig;
 use super::error::StoreError;
 use super::fields::{self, Fields};
 use super::keys::{Keys, OPEN, ORDERS, POSITIONS};
-use crate::journal::{InstallationId, Tail};
+use crate::journal::Follower;
 use crate::kernel::event::{Seq, Sequenced};
 use crate::kernel::ledger::{Changes, Ledger};
 use crate::kernel::orders::{OrderId, PositionSide};
@@ -21,8 +21,7 @@ use crate::kernel::types::InstrumentId;
 /// Follows the journal and knows the state after the last record read.
 #[derive(Debug)]
 pub(crate) struct Projection {
-    tail: Tail,
-    ledger: Ledger,
+    follower: Follower,
     /// Read from the journal, not applied yet: less than a journal batch.
     waiting: VecDeque<Sequenced>,
     keys: Keys,
@@ -147,11 +146,16 @@ pub(crate) fn text(text: String) -> Value {
 }
 
 impl Projection {
-    /// At the beginning of the journal in `dir`.
-    pub(crate) fn open(dir: &Path, keys: Keys, config: &StoreConfig) -> Result<Self, StoreError> {
+    /// At the newest state of the journal in `dir` that can be had without going beyond `at_most`; at the oldest
+    /// one, if all are beyond it.
+    pub(crate) fn open(
+        dir: &Path,
+        keys: Keys,
+        config: &StoreConfig,
+        at_most: Seq,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
-            tail: Tail::open(dir, Seq(1))?,
-            ledger: Ledger::new(config.orders_kept),
+            follower: Follower::open(dir, config.orders_kept, at_most)?,
             waiting: VecDeque::new(),
             keys,
             limits: Limits {
@@ -164,19 +168,14 @@ impl Projection {
         })
     }
 
-    /// Whose journal it is.
-    pub(crate) fn installation(&self) -> InstallationId {
-        self.tail.installation()
-    }
-
     /// The last record applied.
     pub(crate) fn position(&self) -> Seq {
-        self.ledger.seq()
+        self.follower.seq()
     }
 
     /// The state after it.
     pub(crate) fn ledger(&self) -> &Ledger {
-        &self.ledger
+        self.follower.ledger()
     }
 
     /// The keys that it writes.
@@ -186,26 +185,26 @@ impl Projection {
 
     /// Applies records up to `to`, which is durable, without writing them.
     pub(crate) fn forward(&mut self, to: Seq, durable: Seq) -> Result<(), StoreError> {
-        while self.ledger.seq() < to {
+        while self.position() < to {
             let Some(record) = self.next_record(durable)? else {
                 break;
             };
-            self.ledger.apply(&record)?;
-            self.ledger.take_changes();
+            self.follower.apply(&record)?;
+            self.follower.take_changes();
         }
         Ok(())
     }
 
     /// The next batch of durable records, if there are any.
     pub(crate) fn next_batch(&mut self, durable: Seq) -> Result<Option<Batch>, StoreError> {
-        let first = Seq(self.ledger.seq().0 + 1);
+        let first = Seq(self.position().0 + 1);
         let (mut events, mut bytes) = (Vec::new(), 0);
         while events.len() < self.limits.records * 3 && bytes < self.limits.bytes {
             let Some(record) = self.next_record(durable)? else {
                 break;
             };
-            self.ledger.apply(&record)?;
-            let event = fields::event(&record, &self.ledger).map_err(|source| {
+            self.follower.apply(&record)?;
+            let event = fields::event(&record, self.ledger()).map_err(|source| {
                 let seq = record.seq.0;
                 StoreError::Json { seq, source }
             })?;
@@ -218,10 +217,10 @@ impl Projection {
             return Ok(None);
         }
         let mut writes = Writes::default();
-        let changes = self.ledger.take_changes();
-        writes.changes(&changes, &self.ledger, &self.keys);
+        let changes = self.follower.take_changes();
+        writes.changes(&changes, self.ledger(), &self.keys);
         let (hashes, written) = writes.finish();
-        let last = self.ledger.seq();
+        let last = self.position();
         let mut keys = self.keys.fixed();
         keys.extend(hashes);
         let mut args = vec![
@@ -242,17 +241,17 @@ impl Projection {
 
     /// The state's hash if it is time for it: hashing walks over every order.
     fn due_hash(&mut self) -> String {
-        let seq = self.ledger.seq();
+        let seq = self.position();
         if seq.0 - self.hashed.0 < self.limits.hash_every {
             return String::new();
         }
         self.hashed = seq;
-        format!("{:016x}", self.ledger.durable_hash())
+        format!("{:016x}", self.ledger().durable_hash())
     }
 
     fn next_record(&mut self, durable: Seq) -> Result<Option<Sequenced>, StoreError> {
         if self.waiting.is_empty()
-            && let Some(records) = self.tail.next(durable)?
+            && let Some(records) = self.follower.read(durable)?
         {
             self.waiting = records.into();
         }

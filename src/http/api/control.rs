@@ -13,6 +13,7 @@ use crate::json::Json;
 use crate::kernel::event::{CommandKind, Outcome};
 use crate::kernel::snapshot::StrategyView;
 use crate::kernel::types::SECOND;
+use crate::status::{JournalStatus, RecoveryStatus};
 
 /// `GET /api/v1/strategies`.
 pub(in crate::http) fn strategies(call: &Call) -> Reply {
@@ -186,7 +187,13 @@ pub(in crate::http) fn status(call: &Call) -> Reply {
             j.key("full").bool(kernel.journal_full);
             j.key("bytes").int(state.journal.bytes.load(Relaxed));
             j.key("batches").int(state.journal.batches.load(Relaxed));
+            journal_files(j, &state.journal);
         });
+        j.key("recovery");
+        match state.journal.recovery.get() {
+            None => j.null(),
+            Some(found) => j.object(|j| recovery(j, found)),
+        }
         j.key("recorder");
         match &state.recorder {
             None => j.null(),
@@ -212,4 +219,36 @@ pub(in crate::http) fn status(call: &Call) -> Reply {
         }
     });
     Reply::json(json)
+}
+
+/// What the journal has on its disk, as it saw when it made its last snapshot.
+fn journal_files(j: &mut Json, journal: &JournalStatus) {
+    j.key("snapshot").int(journal.snapshot.load(Relaxed));
+    j.key("snapshots").int(journal.snapshots.load(Relaxed));
+    j.key("snapshot_errors")
+        .int(journal.snapshot_errors.load(Relaxed));
+    j.key("disk_full").bool(journal.is_full());
+    j.key("disk_bytes").int(journal.disk_bytes.load(Relaxed));
+    j.key("segments").int(journal.segments.load(Relaxed));
+    j.key("oldest").int(journal.oldest.load(Relaxed));
+    j.key("over_quota").bool(journal.over_quota.load(Relaxed));
+}
+
+/// What the start has found in the journal.
+fn recovery(j: &mut Json, found: &RecoveryStatus) {
+    j.key("seq").int(found.seq.0);
+    j.key("snapshot");
+    match found.snapshot {
+        None => j.null(),
+        Some(seq) => j.int(seq.0),
+    }
+    j.key("records").int(found.records);
+    j.key("segments").int(found.segments);
+    j.key("cut_bytes").int(found.cut_bytes);
+    j.key("quarantined").int(found.quarantined);
+    j.key("orders_open").count(found.open_orders);
+    j.key("orders_unknown").count(found.unknown_orders);
+    j.key("positions").count(found.positions);
+    j.key("risk").text(found.risk_mode.name());
+    j.key("elapsed_ms").float(found.elapsed_ns as f64 / 1e6);
 }

@@ -37,6 +37,8 @@ pub(in crate::http) fn risk(call: &Call) -> Reply {
         j.key("cool_down_until");
         time(j, kernel.risk.cool_down_until.unwrap_or_default());
         j.key("drawdown").bool(kernel.risk.drawdown);
+        // Records of the journal were passed over at a start.
+        j.key("quarantine").bool(kernel.risk.quarantine);
         j.key("use").object(|j| {
             j.key("exposure").money(account.exposure);
             j.key("held").money(account.held);

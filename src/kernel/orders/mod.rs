@@ -7,6 +7,7 @@
 )]
 
 mod ids;
+mod image;
 mod order;
 mod slab;
 mod spec;
@@ -16,6 +17,7 @@ mod table;
 pub use ids::{
     BadClientOrderId, BadVenueOrderId, ClientOrderId, OrderId, StrategyId, VenueOrderId,
 };
+pub(in crate::kernel) use image::TableImage;
 pub use order::{Amend, Order};
 pub use spec::{
     Bracket, Exit, Link, OrderSpec, OrderType, Origin, PositionSide, Role, Size, TimeInForce,

@@ -48,13 +48,13 @@ pub type Exits = [Option<OrderId>; 2];
 /// The table.
 #[derive(Debug)]
 pub struct OrderTable {
-    slab: Slab,
+    pub(super) slab: Slab,
     /// Slots of the orders that can still change, in no order that means anything.
-    open: Vec<u32>,
+    pub(super) open: Vec<u32>,
     /// Ended orders, oldest end first: the next to be forgotten in front.
-    ended: VecDeque<OrderId>,
-    keys: BTreeMap<ClientOrderId, OrderId>,
-    exits: BTreeMap<OrderId, Exits>,
+    pub(super) ended: VecDeque<OrderId>,
+    pub(super) keys: BTreeMap<ClientOrderId, OrderId>,
+    pub(super) exits: BTreeMap<OrderId, Exits>,
     /// Changed since the last look, each once.
     touched: Vec<OrderId>,
     /// Removed since the last look.

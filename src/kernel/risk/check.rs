@@ -417,6 +417,10 @@ fn allowed(context: &Context<'_>) -> Result<(), Refusal> {
     let cause = state.cause(context.now).unwrap_or_default();
     let (rule, hint) = match cause {
         "kill_switch" => (Rule::KillSwitch, "resume when it is safe: hean resume"),
+        "quarantine" => (
+            Rule::Quarantine,
+            "a record of the journal was passed over: compare orders and positions with the venue's, then hean resume",
+        ),
         "drawdown" => (
             Rule::Drawdown,
             "resume to go on from today's equity: hean resume",

@@ -108,4 +108,6 @@ rules! {
     Disputed => "disputed",
     /// An amount left the range of exact arithmetic.
     Range => "range",
+    /// A record of the journal was passed over at the start.
+    Quarantine => "quarantine",
 }

@@ -104,6 +104,8 @@ pub struct RiskState {
     pub daily_loss_until: Option<Time>,
     /// Too many losing closes in a row: until then.
     pub cool_down_until: Option<Time>,
+    /// A record of the journal could not be applied and was passed over: until the operator resumes.
+    pub quarantine: bool,
 }
 
 impl RiskState {
@@ -123,6 +125,8 @@ impl RiskState {
         let running = |until: Option<Time>| until.is_some_and(|until| now < until);
         if self.halted {
             Some("kill_switch")
+        } else if self.quarantine {
+            Some("quarantine")
         } else if self.drawdown {
             Some("drawdown")
         } else if running(self.daily_loss_until) {
@@ -173,6 +177,9 @@ mod tests {
             limit: Rate(0),
         });
         assert_eq!(state.cause(later), Some("drawdown"));
+        state.quarantine = true;
+        assert_eq!(state.cause(later), Some("quarantine"));
+        assert_eq!(state.mode(later), RiskMode::ReduceOnly);
         state.apply(&RiskEvent::Halted {
             flatten: true,
             by: "test".to_owned(),
