@@ -23,6 +23,8 @@ mod market;
 mod oracle;
 #[path = "simulation/random.rs"]
 mod random;
+#[path = "simulation/recovery.rs"]
+mod recovery;
 #[path = "simulation/seen.rs"]
 mod seen;
 #[path = "simulation/wish.rs"]
