@@ -7,6 +7,7 @@ mod baseline;
 mod book;
 mod decode;
 mod indicators;
+mod journal;
 mod latency;
 mod memory;
 mod orders;
@@ -110,6 +111,7 @@ fn main() {
         ("baseline", &|| baseline::bench(measure)),
         ("queue", &|| queue::bench(measure)),
         ("orders", &|| orders::bench(measure)),
+        ("journal", &|| journal::bench(measure)),
         ("memory", &memory::bench),
         ("record", &|| record::bench(&bench, &recordings[0])),
     ] {

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hean::journal::{
@@ -301,6 +302,95 @@ fn settings_without_sense_are_refused() {
     ] {
         assert!(matches!(open(&bad), Err(JournalError::Config { .. })));
     }
+}
+
+/// The thread beside the journal makes snapshots and deletes what they cover, while records go on.
+#[test]
+fn snapshots_are_made_beside_the_running_journal_and_old_segments_go() {
+    const EVERY: u64 = 400;
+    const KEPT: usize = 10;
+    let dir = tempfile::tempdir().unwrap();
+    let config = JournalConfig {
+        snapshot_every: EVERY,
+        disk_quota: 3 * 8_192,
+        reserve_bytes: 1 << 16,
+        ..config(dir.path())
+    };
+    let mut whole = Ledger::new(KEPT);
+    let mut next = 1;
+    for round in 0..4 {
+        let (opened, ledger) = journal::recover(&config, KEPT).unwrap();
+        assert_eq!(opened.next_seq, Seq(next));
+        assert_eq!(ledger.durable_hash(), whole.durable_hash());
+        let found = opened.recovered;
+        assert_eq!(found.snapshot.is_some(), round > 0);
+        assert_eq!(found.records + found.snapshot.map_or(0, |s| s.0), next - 1);
+        let status = Arc::new(JournalStatus::default());
+        let journal = opened
+            .journal
+            .start(Arc::clone(&status), Arc::default())
+            .unwrap();
+        // Three times as many records as a snapshot needs, one snapshot after the other.
+        for made in 1..=3 {
+            append(&journal, next, next + EVERY - 1);
+            for seq in next..next + EVERY {
+                whole.apply(&record(seq)).unwrap();
+            }
+            next += EVERY;
+            while status.snapshots.load(Ordering::Relaxed) < made {
+                assert_eq!(status.snapshot_errors.load(Ordering::Relaxed), 0);
+                std::thread::yield_now();
+            }
+        }
+        assert_eq!(status.snapshot.load(Ordering::Relaxed), next - 1);
+        journal.close();
+    }
+    let names: Vec<String> = std::fs::read_dir(config.journal_dir())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(!names.contains(&format!("{:020}.wal", 1)), "{names:?}");
+    assert!(names.contains(&"reserve".to_owned()), "{names:?}");
+    let snapshots = names.iter().filter(|n| n.ends_with(".snap")).count();
+    assert_eq!(snapshots, 2, "{names:?}");
+    let checked = journal::check(dir.path()).unwrap();
+    assert_eq!(checked.faults, Vec::<String>::new());
+    assert_eq!((checked.last, checked.used_by), (Seq(next - 1), None));
+    // Without its snapshots such a journal has no beginning.
+    let error = open(&config).unwrap_err();
+    assert!(matches!(error, JournalError::Missing { .. }), "{error}");
+}
+
+#[test]
+fn a_look_at_a_journal_in_use_disturbs_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let (opened, _) = journal::recover(&config, 10).unwrap();
+    let journal = opened
+        .journal
+        .start(Arc::default(), Arc::default())
+        .unwrap();
+    for round in 0..20 {
+        append(&journal, round * 100 + 1, round * 100 + 100);
+        let checked = journal::check(dir.path()).unwrap();
+        assert_eq!(checked.faults, Vec::<String>::new());
+        assert_eq!(checked.used_by, Some(std::process::id()));
+        assert!(checked.last.0 <= round * 100 + 100);
+    }
+    wait_durable(&journal, 2_000);
+    let checked = journal::check(dir.path()).unwrap();
+    assert_eq!((checked.records, checked.last), (2_000, Seq(2_000)));
+    let seq = Seq(7);
+    let error = journal::put_under_quarantine(dir.path(), seq).unwrap_err();
+    assert!(matches!(error, JournalError::Locked { .. }), "{error}");
+    journal.close();
+    for (seq, taken) in [(7, true), (7, false), (2_001, false), (3_000, false)] {
+        let put = journal::put_under_quarantine(dir.path(), Seq(seq));
+        assert_eq!(put.is_ok(), taken, "{seq}: {put:?}");
+    }
+    let (opened, ledger) = journal::recover(&config, 10).unwrap();
+    assert_eq!(opened.recovered.quarantined, 1);
+    assert!(ledger.risk().quarantine);
 }
 
 /// Set in the child process of the next test alone: its data directory.

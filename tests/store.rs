@@ -240,6 +240,48 @@ async fn a_bounded_stream_begins_later_but_the_state_is_complete() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_without_its_beginning_is_written_from_a_snapshot_on() {
+    let Some(server) = server(&[]) else { return };
+    let mut world = World::short();
+    while world.oldest() == Seq(1) {
+        world.append_to_a_snapshot();
+    }
+    let task = world.project(settings(&server.url()));
+    world.applied(&task).await;
+    let redis = server.client().await;
+    let meta = redis.hash("hean:{default}:meta").await;
+    let first: u64 = meta["first_seq"].parse().unwrap();
+    assert!(first > 1, "{meta:?}");
+    verify(&world, &server, first).await;
+
+    // It goes on from where it was, and after an outage too, as long as the journal reaches back.
+    world.append(300);
+    world.applied(&task).await;
+    task.finish().await.unwrap();
+    let task = world.project(settings(&server.url()));
+    world.append(10);
+    world.applied(&task).await;
+    verify(&world, &server, first).await;
+
+    // A store that fell behind what the journal still holds is written anew.
+    task.finish().await.unwrap();
+    redis
+        .command("HSET", &["hean:{default}:meta", "watermark", "5"])
+        .await;
+    redis
+        .command("HSET", &["hean:{default}:meta", "hash_seq", "5"])
+        .await;
+    let task = world.project(settings(&server.url()));
+    redis.until_watermark(world.last()).await;
+    world.applied(&task).await;
+    let meta = redis.hash("hean:{default}:meta").await;
+    let again: u64 = meta["first_seq"].parse().unwrap();
+    assert!(again > 1, "{meta:?}");
+    verify(&world, &server, again).await;
+    task.finish().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rebuild_that_was_cut_off_begins_anew() {
     let Some(server) = server(&[]) else { return };
     let mut world = World::new();

@@ -24,7 +24,7 @@ use crate::runtime::mailbox::Bell;
 use crate::status::{JournalStatus, StoreStatus};
 
 /// How often it looks.
-const PERIOD: Duration = Duration::from_secs(1);
+const PERIOD: Duration = Duration::from_millis(250);
 
 /// What it needs to know.
 #[derive(Debug)]
@@ -148,53 +148,69 @@ impl Keeper {
     fn run(self, shared: &Shared) {
         shared.bell.adopt();
         let closing = || shared.closing.load(Ordering::Acquire);
+        let mut newest = None;
         let mut failed_at = None;
+        let mut was_full = false;
         while !closing() {
             self.space.tend();
+            let full = self.space.is_full();
             let durable = self.status.durable();
-            if self.is_due(durable, failed_at) {
-                failed_at = (!self.keep(durable, &shared.closing)).then_some(durable);
+            let last = self.status.snapshot.load(Ordering::Relaxed);
+            let since = durable.0.saturating_sub(last.max(failed_at.unwrap_or(0)));
+            // A full disk cannot wait for the next snapshot, which may let old segments go.
+            if since >= self.snapshot_every || (full && !was_full && since > 0) {
+                match self.keep(durable, &shared.closing) {
+                    Ok(Some(made)) => (newest, failed_at) = (Some(made), None),
+                    Ok(None) => {}
+                    // Not again before so many records as for a snapshot.
+                    Err(error) => failed_at = Some(self.failed(&error, durable)),
+                }
+            } else if full
+                && !was_full
+                && let Some(made) = newest
+                && let Err(error) = self.trim(made)
+            {
+                self.failed(&error.to_string(), durable);
             }
+            was_full = full;
             shared.bell.wait(PERIOD, closing);
         }
     }
 
-    /// Whether it is time for a snapshot. After a failure, that many records later; a full disk cannot wait.
-    fn is_due(&self, durable: Seq, failed_at: Option<Seq>) -> bool {
-        let last = self.status.snapshot.load(Ordering::Relaxed);
-        let since = durable
-            .0
-            .saturating_sub(failed_at.map_or(last, |seq| seq.0.max(last)));
-        since >= self.snapshot_every || (self.space.is_full() && since > 0)
+    fn failed(&self, error: &str, durable: Seq) -> u64 {
+        self.status.snapshot_errors.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            error,
+            "no snapshot was made, or old segments could not be deleted; the journal keeps everything"
+        );
+        durable.0
     }
 
-    /// Makes a snapshot, and deletes what it makes needless. Whether that succeeded.
-    fn keep(&self, durable: Seq, stop: &AtomicBool) -> bool {
+    /// Makes a snapshot, and deletes what it makes needless.
+    fn keep(&self, durable: Seq, stop: &AtomicBool) -> Result<Option<Made>, String> {
         let disk = self.space.disk();
         let made = catch_unwind(AssertUnwindSafe(|| {
             pass(disk, durable, self.orders_kept, wall(), stop)
         }));
-        let error = match made {
-            Ok(Ok(None)) => return true,
-            Ok(Ok(Some(made))) => match self.trim(made) {
-                Ok(()) => return true,
-                Err(error) => error.to_string(),
-            },
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => format!("a record panicked: {}", panic_text(panic.as_ref())),
-        };
-        self.status.snapshot_errors.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(
-            error,
-            "no snapshot was made; the journal keeps everything, and the next start takes longer"
-        );
-        false
+        let made = made
+            .map_err(|panic| format!("a record panicked: {}", panic_text(panic.as_ref())))?
+            .map_err(|error| error.to_string())?;
+        if let Some(made) = made {
+            self.status.snapshot.store(made.seq.0, Ordering::Relaxed);
+            self.trim(made).map_err(|error| error.to_string())?;
+            tracing::info!(
+                seq = made.seq.0,
+                bytes = made.bytes,
+                "snapshot of the ledger written"
+            );
+            self.status.snapshots.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(made)
     }
 
+    /// Deletes old segments.
     fn trim(&self, made: Made) -> std::io::Result<()> {
         let status = &self.status;
-        status.snapshot.store(made.seq.0, Ordering::Relaxed);
-        status.snapshots.fetch_add(1, Ordering::Relaxed);
         let kept = retention::trim(
             self.space.disk().as_ref(),
             Limits {
@@ -208,13 +224,14 @@ impl Keeper {
         status.disk_bytes.store(kept.bytes, Ordering::Relaxed);
         status.oldest.store(kept.oldest.0, Ordering::Relaxed);
         status.over_quota.store(kept.store_lags, Ordering::Relaxed);
-        tracing::info!(
-            seq = made.seq.0,
-            bytes = made.bytes,
-            segments = kept.segments,
-            removed = kept.removed,
-            "snapshot of the ledger written"
-        );
+        if kept.removed > 0 {
+            tracing::info!(
+                removed = kept.removed,
+                segments = kept.segments,
+                oldest = kept.oldest.0,
+                "old segments of the journal deleted"
+            );
+        }
         if kept.store_lags {
             tracing::error!(
                 journal_bytes = kept.bytes,

@@ -70,14 +70,14 @@ impl Space {
         let bytes = bytes.max(self.segment_bytes);
         match self.disk.create(SPARE, bytes) {
             Err(error) if is_full(&error) => {
-                self.give_up("the next segment has no room");
+                self.give_up(&mut self.reserve.lock(), "the next segment has no room");
                 self.disk.create(SPARE, bytes)
             }
             made => made,
         }
     }
 
-    /// Looks after the reserve; called about once a second.
+    /// Looks after the reserve; called some times a second.
     pub(crate) fn tend(&self) {
         let available = match self.disk.available() {
             Ok(available) => available,
@@ -86,12 +86,13 @@ impl Space {
                 return;
             }
         };
-        let state = *self.reserve.lock();
-        match state {
-            Reserve::Unknown | Reserve::GivenUp => self.make(available),
+        let mut reserve = self.reserve.lock();
+        match *reserve {
+            Reserve::Unknown if self.is_there() => *reserve = Reserve::Held,
+            Reserve::Unknown | Reserve::GivenUp => self.make(&mut reserve, available),
             Reserve::Held | Reserve::Never => {
                 if available < self.segment_bytes {
-                    self.give_up("the disk is almost full");
+                    self.give_up(&mut reserve, "the disk is almost full");
                 } else if self.is_full() && available >= self.enough() {
                     self.tell(false);
                 }
@@ -101,23 +102,14 @@ impl Space {
 
     /// Room for the reserve and for what comes next.
     fn enough(&self) -> u64 {
-        let reserve = match *self.reserve.lock() {
-            Reserve::Never => 0,
-            Reserve::Unknown | Reserve::Held | Reserve::GivenUp => self.reserve_bytes,
-        };
-        self.segment_bytes.saturating_mul(2).saturating_add(reserve)
+        let segments = self.segment_bytes.saturating_mul(2);
+        segments.saturating_add(self.reserve_bytes)
     }
 
-    fn make(&self, available: u64) {
-        let mut reserve = self.reserve.lock();
-        if *reserve == Reserve::Unknown && self.is_there() {
-            *reserve = Reserve::Held;
-            return;
-        }
-        drop(reserve);
+    fn make(&self, reserve: &mut Reserve, available: u64) {
+        const WHY: &str = "the disk has no room for the journal's reserve";
         if available < self.enough() {
-            self.give_up("the disk has no room for the journal's reserve");
-            return;
+            return self.give_up(reserve, WHY);
         }
         let made = if self.reserve_bytes == 0 {
             Ok(())
@@ -126,20 +118,14 @@ impl Space {
                 .occupy(RESERVE, self.reserve_bytes)
                 .and_then(|()| self.disk.sync_names())
         };
-        reserve = self.reserve.lock();
         match made {
             Ok(()) => *reserve = Reserve::Held,
-            Err(error) if is_full(&error) => {
-                drop(reserve);
-                self.give_up("the disk has no room for the journal's reserve");
-                return;
-            }
+            Err(error) if is_full(&error) => return self.give_up(reserve, WHY),
             Err(error) => {
                 tracing::warn!(%error, "the journal does without a reserve");
                 *reserve = Reserve::Never;
             }
         }
-        drop(reserve);
         self.tell(false);
     }
 
@@ -149,8 +135,7 @@ impl Space {
         self.reserve_bytes > 0 && length.is_ok_and(|length| length == self.reserve_bytes)
     }
 
-    fn give_up(&self, why: &'static str) {
-        let mut reserve = self.reserve.lock();
+    fn give_up(&self, reserve: &mut Reserve, why: &'static str) {
         if *reserve != Reserve::Never {
             *reserve = Reserve::GivenUp;
         }
@@ -159,7 +144,6 @@ impl Space {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => tracing::error!(%error, "cannot remove the journal's reserve"),
         }
-        drop(reserve);
         if !self.is_full() {
             tracing::error!(
                 why,

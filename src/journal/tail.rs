@@ -308,9 +308,15 @@ fn open_segment(
 ) -> Result<(String, Box<dyn DiskFile>, SegmentHeader), JournalError> {
     let name = segment_name(first);
     let path = disk.path(&name);
-    let file = disk
-        .open_read(&name)
-        .map_err(JournalError::io("open", &path))?;
+    let file = disk.open_read(&name).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            // Deleted between two looks.
+            let dir = disk.path("");
+            JournalError::NoRecord { dir, seq: first.0 }
+        } else {
+            JournalError::io("open", &path)(error)
+        }
+    })?;
     let mut bytes = [0; SEGMENT_HEADER_BYTES];
     file.read_at(0, &mut bytes)
         .map_err(JournalError::io("read", &path))?;

@@ -491,7 +491,15 @@ impl Task {
         let (dir, keys) = (self.journal_dir.clone(), self.keys.clone());
         let config = self.config.clone();
         let open = move || Projection::open(&dir, keys, &config, at_most);
-        Ok(joined(tokio::task::spawn_blocking(open).await)?)
+        match joined(tokio::task::spawn_blocking(open).await) {
+            // What the journal begins with has just changed: the start has seen that it has a beginning.
+            Err(StoreError::Journal(
+                JournalError::NoRecord { .. } | JournalError::NoSnapshot { .. },
+            )) => Err(Trouble::Resynchronise(
+                "the journal has deleted old records",
+            )),
+            opened => Ok(opened?),
+        }
     }
 
     async fn forward(&mut self, to: Seq) -> Result<(), Trouble> {

@@ -32,7 +32,7 @@ use hean::kernel::types::{
 };
 use hean::runtime::clock::Clock;
 use hean::runtime::mailbox::{Capacities, KernelHandle, KernelInbox, kernel_queues};
-use hean::status::{FeedStatus, JournalStatus, KernelStatus, Mode, StoreStatus};
+use hean::status::{FeedStatus, JournalStatus, KernelStatus, Mode, RecoveryStatus, StoreStatus};
 use hean::venue::feed::streams::Feeding;
 use hean::venue::protocol::TopicKind;
 
@@ -461,6 +461,20 @@ impl Harness {
         kernel_status.heartbeat.set(now);
         let journal = JournalStatus::default();
         journal.set_durable(Seq(9));
+        let recovery = RecoveryStatus {
+            snapshot: Some(Seq(4)),
+            records: 3,
+            segments: 1,
+            cut_bytes: 12,
+            quarantined: 0,
+            seq: Seq(7),
+            open_orders: 2,
+            unknown_orders: 1,
+            positions: 1,
+            risk_mode: RiskMode::Normal,
+            elapsed_ns: 2_500_000,
+        };
+        journal.recovery.set(recovery).expect("the first one");
         let store = StoreStatus::default();
         store.up.store(true, Relaxed);
         store.set_applied(Seq(7));

@@ -62,6 +62,8 @@ async fn every_row_of_the_table_is_exported() {
         "hean_book_valid{venue=\"binance\",symbol=\"ETHUSDT\"} 1",
         "hean_store_lag_records 2",
         "hean_journal_lag_records 1",
+        "hean_journal_disk_full 0",
+        "hean_journal_recovery_seconds 0.0025",
         "hean_kill_switch 0",
         "hean_risk_mode 1",
         "hean_exposure_usd 150.75",

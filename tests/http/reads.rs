@@ -442,6 +442,14 @@ async fn status_and_strategies() {
     assert_eq!(json["feeds"][0]["messages"], 5);
     assert_eq!(json["books"], json!({"valid": 4, "invalid": 0}));
     assert_eq!(json["journal"]["durable"], 9);
+    assert_eq!(json["journal"]["disk_full"], false);
+    assert_eq!(
+        json["recovery"],
+        json!({
+            "seq": 7, "snapshot": 4, "records": 3, "segments": 1, "cut_bytes": 12, "quarantined": 0,
+            "orders_open": 2, "orders_unknown": 1, "positions": 1, "risk": "normal", "elapsed_ms": 2.5,
+        })
+    );
     assert_eq!(json["store"]["lag_records"], 2);
     assert_eq!(
         json["queues"]["commands"],

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fred::bytes_utils::Str;
 use fred::types::Resolve;
-use hean::journal::{self, JournalConfig, JournalHandle, SyncPolicy};
+use hean::journal::{self, JournalConfig, JournalHandle, Opened, SyncPolicy, Tail};
 use hean::kernel::event::{FeeAsset, Fill, Record, ReportKind, Seq, Sequenced, VenueReport};
 use hean::kernel::orders::{
     Link, OrderId, OrderSpec, OrderType, Origin, PositionSide, Size, StrategyId, TimeInForce,
@@ -32,6 +32,7 @@ pub(crate) const ORDERS_KEPT: usize = 50;
 pub(crate) struct World {
     pub(crate) records: Vec<Sequenced>,
     journal: JournalHandle,
+    status: Arc<JournalStatus>,
     config: JournalConfig,
     _dir: tempfile::TempDir,
 }
@@ -68,6 +69,33 @@ impl World {
         Self::at(tempfile::tempdir().expect("directory"))
     }
 
+    /// One that keeps no more than it must: its oldest segments go as soon as snapshots cover them.
+    pub(crate) fn short() -> Self {
+        let dir = tempfile::tempdir().expect("directory");
+        let mut config = Self::config(&dir);
+        config.segment_bytes = 1 << 14;
+        config.snapshot_every = 500;
+        config.disk_quota = 1;
+        config.reserve_bytes = 0;
+        let (opened, _) = journal::recover(&config, ORDERS_KEPT).expect("journal");
+        Self::of(dir, config, opened)
+    }
+
+    /// Appends records until a snapshot was made.
+    pub(crate) fn append_to_a_snapshot(&mut self) {
+        let made = |world: &Self| world.status.snapshots.load(Ordering::Relaxed);
+        let before = made(self);
+        self.append(600);
+        while made(self) == before {
+            std::thread::yield_now();
+        }
+    }
+
+    /// The oldest record that the journal holds.
+    pub(crate) fn oldest(&self) -> Seq {
+        Tail::oldest(&self.config.journal_dir()).expect("a journal")
+    }
+
     /// A new journal of a known installation.
     pub(crate) fn with_installation(id: &str) -> Self {
         let dir = tempfile::tempdir().expect("directory");
@@ -75,18 +103,28 @@ impl World {
         Self::at(dir)
     }
 
-    fn at(dir: tempfile::TempDir) -> Self {
-        let config = JournalConfig {
+    fn config(dir: &tempfile::TempDir) -> JournalConfig {
+        JournalConfig {
             segment_bytes: 1 << 16,
             sync: SyncPolicy::Os,
             ..JournalConfig::new(dir.path())
-        };
+        }
+    }
+
+    fn at(dir: tempfile::TempDir) -> Self {
+        let config = Self::config(&dir);
         let opened = journal::open(&config, &mut |_| Ok(())).expect("journal");
+        Self::of(dir, config, opened)
+    }
+
+    fn of(dir: tempfile::TempDir, config: JournalConfig, opened: Opened) -> Self {
+        let status = Arc::new(JournalStatus::default());
         let journal = opened
             .journal
-            .start(Arc::new(JournalStatus::default()), Arc::default())
+            .start(Arc::clone(&status), Arc::default())
             .expect("thread");
         Self {
+            status,
             records: Vec::new(),
             journal,
             config,

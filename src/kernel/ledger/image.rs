@@ -119,9 +119,11 @@ impl Ledger {
                 .collect(),
             held: Money::ZERO,
             bound: Money::ZERO,
+            moved: false,
             changes: Changes::default(),
         };
         ledger.sum_up().map_err(|_| BadImage)?;
+        ledger.moved = false;
         Ok(ledger)
     }
 
