@@ -351,8 +351,8 @@ fn snapshots_are_made_beside_the_running_journal_and_old_segments_go() {
         .collect();
     assert!(!names.contains(&format!("{:020}.wal", 1)), "{names:?}");
     assert!(names.contains(&"reserve".to_owned()), "{names:?}");
-    let snapshots = names.iter().filter(|n| n.ends_with(".snap")).count();
-    assert_eq!(snapshots, 2, "{names:?}");
+    let snapshot = |n: &&String| Path::new(n).extension().is_some_and(|e| e == "snap");
+    assert_eq!(names.iter().filter(snapshot).count(), 2, "{names:?}");
     let checked = journal::check(dir.path()).unwrap();
     assert_eq!(checked.faults, Vec::<String>::new());
     assert_eq!((checked.last, checked.used_by), (Seq(next - 1), None));

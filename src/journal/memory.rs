@@ -177,8 +177,14 @@ impl MemoryDisk {
                 }
             }
         }
+        let named: std::collections::BTreeSet<usize> = names.values().copied().collect();
         state.durable.clone_from(&names);
         state.names = names;
+        for (inode, content) in state.inodes.iter_mut().enumerate() {
+            if !named.contains(&inode) {
+                *content = Content::default();
+            }
+        }
         for content in &mut state.inodes {
             let lost = std::mem::take(&mut content.lost);
             let unsynced = std::mem::take(&mut content.unsynced);

@@ -157,6 +157,25 @@ fn a_snapshot_of_another_history_or_beyond_the_journal_is_not_believed() {
     );
 }
 
+/// Records that count as durable before they are synced (`sync = os`) are on disk before a snapshot of them is.
+#[test]
+fn a_snapshot_is_never_ahead_of_the_journal() {
+    let dir = tempfile::tempdir().expect("directory");
+    for seed in 0..200 {
+        let disk = MemoryDisk::default();
+        let (opened, _) = start_up(&disk, dir.path()).expect("a new journal");
+        let mut log = log_of(&disk, opened);
+        for seq in 1..=6 {
+            write(&mut log, &[record(seq, 200)]);
+        }
+        snapshot_and_trim(&disk, log.written(), u64::MAX).expect("a snapshot");
+        drop(log);
+        let (opened, ledger) = start_up(&disk.crash(seed), dir.path()).expect("it starts");
+        assert_eq!(ledger.seq(), Seq(6), "seed {seed}");
+        assert_eq!(opened.recovered.snapshot, Some(Seq(6)));
+    }
+}
+
 #[test]
 fn a_torn_batch_that_a_snapshot_knows_is_damage() {
     let dir = tempfile::tempdir().expect("directory");
