@@ -146,6 +146,8 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     // Recovery.
     let kernel_config = setup::kernel_config(&settings, Vec::new())?;
     let journal_config = parts::journal(&settings, &data.path);
+    let net = parts::net()?;
+    parts::take_over(&settings, &journal_config, &net, &clock).await?;
     let (opened, ledger) = journal::recover(&journal_config, settings.kernel.orders_kept)?;
     let journal_status = Arc::new(JournalStatus::default());
     let recovery = parts::recovery(&opened, &ledger, clock.now());
@@ -156,7 +158,6 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let (recorder, recording) = parts::recorder(&settings)?.unzip();
 
     // What the venues say of the instruments.
-    let net = parts::net()?;
     let budgets = Budgets::default();
     let mut venues = Vec::new();
     let mut instruments = Vec::new();
@@ -178,6 +179,11 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         cash: (settings.paper.currency.clone(), settings.paper.cash),
     };
     let active = engine.start(start, &mut first)?;
+    let missing = journal::missing(&data.path)?;
+    if let Some(missing) = missing {
+        engine.kernel_mut().distrust(missing, &mut first);
+    }
+    let told = engine.kernel().ledger().seq();
     let all = engine.kernel().ledger().instruments().to_vec();
     let published = Published::new(all.clone(), &settings.run.intervals).with_active(&active);
     let published = Arc::new(published);
@@ -196,6 +202,12 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         store_status.clone(),
     )?;
     let durable = journal.durable();
+    if missing.is_some() {
+        front.spawn(
+            "mark of a store's state",
+            parts::tell_missing(data.path.clone(), durable.clone(), told, front.stopping()),
+        );
+    }
     let kernel_status = Arc::new(KernelStatus::default());
     let notices = TaskQueue::new(NOTICES);
     let mut resync = vec![None; all.len()];

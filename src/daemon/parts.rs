@@ -1,13 +1,16 @@
 //! From settings to each part's own configuration.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use super::{BACK_DRAIN, DaemonError, FRONT_DRAIN, Settings};
 use crate::config::{DataDir, SyncPolicy, VenueSettings};
 use crate::http::{HttpConfig, IndicatorSeries};
-use crate::journal::{self, JournalConfig, Opened};
+use crate::journal::{self, JournalConfig, JournalError, Opened};
+use crate::kernel::event::Seq;
 use crate::kernel::indicators::{Bar, Spec};
 use crate::kernel::ledger::Ledger;
 use crate::kernel::market::CandleLog;
@@ -17,7 +20,7 @@ use crate::recording::{Recorder, RecorderConfig, RecorderThread};
 use crate::runtime::clock::{Clock, wall};
 use crate::setup;
 use crate::status::{FeedStatus, RecoveryStatus};
-use crate::store::StoreConfig;
+use crate::store::{StoreConfig, restore};
 use crate::venue::access::Access;
 use crate::venue::budget::Budgets;
 use crate::venue::dns::Resolver;
@@ -138,6 +141,65 @@ pub(crate) fn journal(settings: &Settings, data_dir: &Path) -> JournalConfig {
         config.reserve_bytes = 0;
     }
     config
+}
+
+/// Without a journal, but with a store that holds the state of a lost one: goes on from there.
+pub(crate) async fn take_over(
+    settings: &Settings,
+    journal_config: &JournalConfig,
+    net: &Net,
+    clock: &Clock,
+) -> Result<(), DaemonError> {
+    let Some(config) = store(settings, net).filter(|_| !settings.run.demo) else {
+        return Ok(());
+    };
+    if !journal::is_new(&journal_config.data_dir)? {
+        return Ok(());
+    }
+    let resolver = Arc::new(net.resolver().clone());
+    let Some(found) = restore(&config, resolver).await? else {
+        return Ok(());
+    };
+    let seq = found.ledger.seq().0;
+    match found.missing {
+        None => tracing::warn!(
+            seq,
+            "this data directory is new: going on from the store, which is complete"
+        ),
+        Some(missing) => tracing::error!(
+            seq,
+            missing,
+            "this data directory is new: going on from the store, which lacks {missing} records for certain and \
+             perhaps more behind record {seq}; orders may only reduce until you have compared orders and positions \
+             with the venue's: then hean resume"
+        ),
+    }
+    journal::adopt(
+        journal_config,
+        found.installation,
+        &found.ledger,
+        found.missing,
+        clock.now(),
+    )?;
+    Ok(())
+}
+
+/// Removes the mark that records may be missing once the journal itself says so, up to `told`.
+pub(crate) async fn tell_missing(
+    data_dir: PathBuf,
+    mut durable: watch::Receiver<Seq>,
+    told: Seq,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), JournalError> {
+    let in_time = tokio::select! {
+        told = durable.wait_for(|through| *through >= told) => told.is_ok(),
+        _ = stop.wait_for(|stop| *stop) => false,
+    };
+    if in_time {
+        journal::missing_is_told(&data_dir)?;
+    }
+    drop(stop.wait_for(|stop| *stop).await);
+    Ok(())
 }
 
 /// What the start has found in the journal.

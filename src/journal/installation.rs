@@ -129,8 +129,13 @@ pub(crate) fn installation(
     }
 }
 
+/// Makes `id` the installation of a new data directory.
+pub(crate) fn establish(data_dir: &Path, id: InstallationId) -> Result<(), JournalError> {
+    write_whole(data_dir, "installation", format!("{id}\n").as_bytes())
+}
+
 /// Writes a small file so that a crash leaves either nothing or all of it.
-fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), JournalError> {
+pub(crate) fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), JournalError> {
     let (path, temporary) = (dir.join(name), dir.join(format!("{name}.tmp")));
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new()

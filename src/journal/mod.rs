@@ -6,6 +6,7 @@
 //! starts the one that makes snapshots and deletes old segments (`keeper.rs`). [`Tail`] and [`Follower`] read
 //! along. The format is in `format.rs`, that of snapshots in `snapshot.rs`.
 
+mod adopt;
 mod check;
 mod disk;
 mod error;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+pub use adopt::{adopt, is_new, missing, missing_is_told};
 pub use check::{Checked, CheckedSegment, CheckedSnapshot, check, put_under_quarantine};
 pub use error::JournalError;
 pub use follower::Follower;
@@ -54,6 +56,7 @@ use writer::Writer;
 
 use crate::kernel::event::{Seq, Sequenced};
 use crate::kernel::ledger::{Ledger, LedgerError};
+use crate::kernel::types::Time;
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::Bell;
 use crate::status::{JournalStatus, StoreStatus};
@@ -177,6 +180,24 @@ pub struct Journal {
     /// Ended orders that snapshots keep; `None`: no snapshots are made.
     orders_kept: Option<usize>,
     lock: Option<DirLock>,
+}
+
+/// The bytes of a snapshot of `ledger` that any data directory can [adopt].
+pub(crate) fn snapshot_bytes(
+    installation: InstallationId,
+    ledger: &Ledger,
+    taken: Time,
+) -> std::io::Result<Vec<u8>> {
+    snapshot::encode(installation, ledger, 0, taken)
+}
+
+/// The state in such bytes, and whose it is.
+pub(crate) fn read_snapshot(
+    bytes: &[u8],
+    orders_kept: usize,
+) -> Result<(InstallationId, Ledger), SnapshotFault> {
+    let (header, ledger) = snapshot::read(bytes, orders_kept)?;
+    Ok((header.installation, ledger))
 }
 
 /// Locks the data directory, reads the whole journal, and hands every record to `apply`. A new data
@@ -315,7 +336,7 @@ fn open_on(
                 end: 0,
             });
         }
-        segment::create_first(disk.as_ref(), installation, config.segment_bytes)
+        segment::create_first(disk.as_ref(), installation, config.segment_bytes, Seq(1))
             .map_err(JournalError::io("create a segment in", &dir))?;
         names.push(segment::segment_name(Seq(1)));
     }

@@ -247,21 +247,22 @@ impl Spare {
     }
 }
 
-/// Creates the first segment of a new journal.
+/// Creates the first segment of a new journal, for the records from `first` on.
 pub(crate) fn create_first(
     disk: &dyn Disk,
     installation: InstallationId,
     segment_bytes: u64,
+    first: Seq,
 ) -> io::Result<()> {
     let mut file = disk.create(SPARE, segment_bytes)?;
     let header = SegmentHeader {
         version: FORMAT_VERSION,
         installation,
-        first: Seq(1),
+        first,
         chain: 0,
     };
     file.write_at(0, &header.encode())?;
     file.sync()?;
-    disk.rename(SPARE, &segment_name(Seq(1)))?;
+    disk.rename(SPARE, &segment_name(first))?;
     disk.sync_names()
 }

@@ -115,15 +115,13 @@ pub(crate) fn list(disk: &dyn Disk) -> io::Result<Vec<Seq>> {
     Ok(seqs)
 }
 
-/// Writes the state of `ledger`, whose last record ends the batch with the hash `chain`. The journal is on
-/// disk up to there. Returns how many bytes it takes.
-pub(crate) fn write(
-    disk: &dyn Disk,
+/// The bytes of a snapshot of `ledger`, whose last record ends the batch with the hash `chain`.
+pub(crate) fn encode(
     installation: InstallationId,
     ledger: &Ledger,
     chain: u64,
     taken: Time,
-) -> io::Result<u64> {
+) -> io::Result<Vec<u8>> {
     let seq = ledger.seq();
     let mut bytes = vec![0; HEADER_BYTES];
     postcard::to_io(&ledger.image(), &mut bytes).map_err(io::Error::other)?;
@@ -140,7 +138,20 @@ pub(crate) fn write(
     bytes[64..72].copy_from_slice(&taken.0.to_le_bytes());
     let crc = crc32c::crc32c(&bytes[..76]);
     bytes[76..80].copy_from_slice(&crc.to_le_bytes());
+    Ok(bytes)
+}
 
+/// Writes the state of `ledger`, whose last record ends the batch with the hash `chain`. The journal is on
+/// disk up to there. Returns how many bytes it takes.
+pub(crate) fn write(
+    disk: &dyn Disk,
+    installation: InstallationId,
+    ledger: &Ledger,
+    chain: u64,
+    taken: Time,
+) -> io::Result<u64> {
+    let seq = ledger.seq();
+    let bytes = encode(installation, ledger, chain, taken)?;
     let mut file = disk.create(UNFINISHED, 0)?;
     let written = file
         .write_at(0, &bytes)
@@ -175,13 +186,19 @@ pub(crate) fn load(
     orders_kept: usize,
 ) -> Result<(Header, Ledger), SnapshotFault> {
     let bytes = disk.open_read(&snapshot_name(seq))?.read_all()?;
-    let (header, image) = decode(&bytes)?;
+    let (header, ledger) = read(&bytes, orders_kept)?;
     if header.base.seq != seq {
         return Err(SnapshotFault::Name(header.base.seq.0));
     }
     if installation.is_some_and(|ours| ours != header.installation) {
         return Err(SnapshotFault::Foreign(header.installation.to_string()));
     }
+    Ok((header, ledger))
+}
+
+/// The state in the bytes of a snapshot.
+pub(crate) fn read(bytes: &[u8], orders_kept: usize) -> Result<(Header, Ledger), SnapshotFault> {
+    let (header, image) = decode(bytes)?;
     let wrong = |why: &str| SnapshotFault::State(why.to_owned());
     // The checksums hold, so this cannot fail but by a mistake of ours; then older ones may serve.
     let restored = catch_unwind(AssertUnwindSafe(|| {
@@ -190,7 +207,7 @@ pub(crate) fn load(
         Ledger::restore(image, orders_kept).map_err(|e| SnapshotFault::State(e.to_string()))
     }));
     let ledger = restored.map_err(|_| wrong("reading it panicked"))??;
-    if ledger.seq() != seq || ledger.durable_hash() != header.durable_hash {
+    if ledger.seq() != header.base.seq || ledger.durable_hash() != header.durable_hash {
         return Err(wrong("the state has another hash"));
     }
     Ok((header, ledger))

@@ -41,7 +41,7 @@ fn record(seq: u64, size: usize) -> Sequenced {
 
 fn new_disk() -> MemoryDisk {
     let disk = MemoryDisk::default();
-    create_first(&disk, US, SEGMENT).expect("create");
+    create_first(&disk, US, SEGMENT, Seq(1)).expect("create");
     disk
 }
 

@@ -108,6 +108,11 @@ impl Kernel {
     }
 
     /// Writes a change of the risk state down, and does what it asks for.
+    /// The state may lack the last `missing` records, or more: nothing may add risk until the operator resumes.
+    pub fn distrust(&mut self, missing: u64, effects: &mut Effects) {
+        self.risk_event(&RiskEvent::Incomplete { missing }, effects);
+    }
+
     pub(super) fn risk_event(&mut self, event: &RiskEvent, effects: &mut Effects) {
         self.must_commit(Record::Risk(event.clone()), effects);
         effects.push(Effect::Notice(Notice::Risk(event.clone())));
@@ -119,6 +124,7 @@ impl Kernel {
                 self.finish_halt(effects);
             }
             RiskEvent::DailyLoss { .. }
+            | RiskEvent::Incomplete { .. }
             | RiskEvent::Drawdown { .. }
             | RiskEvent::LosingStreak { .. } => self.cancel_risky(effects),
             RiskEvent::Flat | RiskEvent::Resumed { .. } => {

@@ -32,6 +32,8 @@ pub(crate) struct Scripts {
     pub(crate) acquire: Script,
     pub(crate) batch: Script,
     pub(crate) rebuild: Script,
+    pub(crate) image: Script,
+    pub(crate) close: Script,
 }
 
 impl Scripts {
@@ -47,6 +49,8 @@ impl Scripts {
                 include_str!("scripts/write.lua"),
                 include_str!("scripts/rebuild.lua")
             )),
+            image: script(include_str!("scripts/image.lua")),
+            close: script(include_str!("scripts/close.lua")),
         }
     }
 }
@@ -119,6 +123,11 @@ impl Client {
         let sha: String = self.fred.script_load(script.source).await?;
         script.sha = Some(sha.clone());
         self.fred.evalsha(sha, keys, args).await
+    }
+
+    /// For reading.
+    pub(crate) fn fred(&self) -> &Fred {
+        &self.fred
     }
 
     /// A setting of the server, if it tells.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::StoreError;
+
 /// Where and how to write.
 #[derive(Clone)]
 pub struct StoreConfig {
@@ -23,6 +25,8 @@ pub struct StoreConfig {
     pub batch_bytes_max: usize,
     /// Events that the stream keeps, about; `None` is all of them.
     pub stream_max: Option<u64>,
+    /// An image of the state is written after this many records, or half of `stream_max`.
+    pub image_every: u64,
     /// The state's hash is written after this many records.
     pub hash_every: u64,
     /// How long a command may take.
@@ -31,6 +35,8 @@ pub struct StoreConfig {
     pub retry_max: Duration,
     /// How often to look at an idle server.
     pub idle_check: Duration,
+    /// A writer that was silent for so long is gone: another host may take its state. At least some `idle_check`s.
+    pub gone_after: Duration,
     /// How long to catch up at shutdown.
     pub drain: Duration,
 }
@@ -47,12 +53,43 @@ impl StoreConfig {
             batch_records_max: 512,
             batch_bytes_max: 1 << 20,
             stream_max: Some(1_000_000),
+            image_every: 100_000,
             hash_every: 1_024,
             command_timeout: Duration::from_secs(5),
             retry_max: Duration::from_secs(5),
             idle_check: Duration::from_secs(5),
+            gone_after: Duration::from_secs(15),
             drain: Duration::from_secs(5),
         }
+    }
+
+    /// Whether every setting makes sense.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let bad = |key, hint: &str| {
+            let hint = hint.to_owned();
+            Err(StoreError::Config { key, hint })
+        };
+        let plain = |name: &str| {
+            !name.is_empty()
+                && !name.contains(['{', '}', '*', '?', '['])
+                && !name.contains(char::is_control)
+        };
+        if !plain(&self.prefix) {
+            return bad("prefix", "must be a word without braces and wildcards");
+        }
+        if !plain(&self.account) {
+            return bad("account", "must be a word without braces and wildcards");
+        }
+        if !(1..=10_000).contains(&self.batch_records_max) {
+            return bad("batch_records_max", "1 to 10000 records");
+        }
+        if !(1..=64 << 20).contains(&self.batch_bytes_max) {
+            return bad("batch_bytes_max", "1 byte to 64 MiB");
+        }
+        if self.command_timeout.is_zero() || self.idle_check.is_zero() {
+            return bad("command_timeout, idle_check", "more than zero");
+        }
+        Ok(())
     }
 }
 

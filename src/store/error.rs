@@ -15,6 +15,38 @@ pub enum StoreError {
         /// What would be legal.
         hint: String,
     },
+    /// The state cannot be written down.
+    #[error("cannot make an image of the state: {0}")]
+    Image(std::io::Error),
+    /// The store cannot be asked, and it may hold the state.
+    #[error(
+        "this data directory is new, and the store may hold the state to go on with, but it cannot be asked: \
+         {why}; start the store, or start without it to begin with nothing"
+    )]
+    Unreachable {
+        /// What the connection said.
+        why: String,
+    },
+    /// Another process writes there.
+    #[error(
+        "this data directory is new, and another process writes to {keys} in the store: stop it first to go on \
+         with its state here, or give this one another prefix"
+    )]
+    InUse {
+        /// Pattern of the keys.
+        keys: String,
+    },
+    /// The store holds a state that is not whole.
+    #[error(
+        "this data directory is new, and what the store holds under {keys} is not whole: {why}; restore a backup \
+         of the data directory or of the store, or give another prefix to begin with nothing"
+    )]
+    Broken {
+        /// Pattern of the keys.
+        keys: String,
+        /// What is missing or wrong.
+        why: String,
+    },
     /// The keys belong to another installation.
     #[error(
         "the store's keys {keys} belong to installation {found}, this is {ours}: give this \

@@ -140,6 +140,8 @@ pub(crate) struct Event {
 #[derive(Serialize)]
 struct Data<'a> {
     record: &'a Record,
+    /// The entry's own time is in milliseconds.
+    time_ns: i64,
     text: BTreeMap<&'static str, String>,
 }
 
@@ -147,6 +149,7 @@ struct Data<'a> {
 pub(crate) fn event(record: &Sequenced, ledger: &Ledger) -> Result<Event, serde_json::Error> {
     let data = Data {
         record: &record.record,
+        time_ns: record.time.0,
         text: readable(record, ledger),
     };
     Ok(Event {

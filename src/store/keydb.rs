@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fred::types::Resolve;
+use fred::types::{Resolve, Value};
 use tokio::sync::watch;
 
 use super::StoreConfig;
@@ -66,7 +66,7 @@ pub async fn run(
     clock: Clock,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), StoreError> {
-    check(&config)?;
+    config.check()?;
     let keys = Keys::new(&config.prefix, &config.account);
     let client = Client::start(&config, resolver).await?;
     let (drain, patience) = (config.drain, config.command_timeout);
@@ -85,6 +85,7 @@ pub async fn run(
         replica: None,
         unanswered: None,
         rebuild: false,
+        imaged: None,
         settings_seen: false,
         config,
     };
@@ -95,34 +96,6 @@ pub async fn run(
     task.status.up.store(false, Ordering::Relaxed);
     task.client.quit(patience.min(Duration::from_secs(1))).await;
     result
-}
-
-fn check(config: &StoreConfig) -> Result<(), StoreError> {
-    let bad = |key, hint: &str| {
-        let hint = hint.to_owned();
-        Err(StoreError::Config { key, hint })
-    };
-    let plain = |name: &str| {
-        !name.is_empty()
-            && !name.contains(['{', '}', '*', '?', '['])
-            && !name.contains(char::is_control)
-    };
-    if !plain(&config.prefix) {
-        return bad("prefix", "must be a word without braces and wildcards");
-    }
-    if !plain(&config.account) {
-        return bad("account", "must be a word without braces and wildcards");
-    }
-    if !(1..=10_000).contains(&config.batch_records_max) {
-        return bad("batch_records_max", "1 to 10000 records");
-    }
-    if !(1..=64 << 20).contains(&config.batch_bytes_max) {
-        return bad("batch_bytes_max", "1 byte to 64 MiB");
-    }
-    if config.command_timeout.is_zero() || config.idle_check.is_zero() {
-        return bad("command_timeout, idle_check", "more than zero");
-    }
-    Ok(())
 }
 
 /// Ends `drain` after shutdown began.
@@ -159,6 +132,8 @@ struct Task {
     unanswered: Option<Batch>,
     /// The store's content is to be replaced.
     rebuild: bool,
+    /// The last record in the store's image.
+    imaged: Option<Seq>,
     /// Whether the server's configuration was looked at.
     settings_seen: bool,
 }
@@ -248,12 +223,15 @@ impl Task {
         if !joined {
             self.rebuild(store.watermark.is_some()).await?;
         }
+        self.imaged = store.image.filter(|_| joined);
         loop {
+            self.image_if_due().await?;
             while let Some(batch) = self.next_batch().await? {
                 self.send(batch).await?;
+                self.image_if_due().await?;
             }
             if *self.shutdown.borrow() {
-                return Ok(());
+                return self.close().await;
             }
             self.idle().await?;
         }
@@ -277,6 +255,7 @@ impl Task {
             hash,
             hash_seq,
             rebuild,
+            image_seq,
         ] = answer.as_slice()
         else {
             return Err(wrong().into());
@@ -290,6 +269,7 @@ impl Task {
                     schema: schema.clone(),
                     hash: hash_seq.parse().ok().map(|seq| (Seq(seq), hash.clone())),
                     rebuilding: !rebuild.is_empty(),
+                    image: image_seq.parse().ok().map(Seq),
                 });
             }
             "foreign" => StoreError::Foreign {
@@ -441,6 +421,53 @@ impl Task {
         }
     }
 
+    /// Writes an image of the state where the store is, when enough came since the last one.
+    async fn image_if_due(&mut self) -> Result<(), Trouble> {
+        let seq = self.status.applied();
+        let every = self.config.stream_max.map_or(u64::MAX, |max| max / 2);
+        let every = every.min(self.config.image_every).max(1);
+        if self
+            .imaged
+            .is_some_and(|last| seq.0 < last.0.saturating_add(every))
+        {
+            return Ok(());
+        }
+        let taken = self.clock.now();
+        let bytes = self.blocking(move |p| p.image(taken)).await?;
+        let args = vec![
+            text(self.fence.to_string()),
+            text(seq.0.to_string()),
+            Value::Bytes(bytes.into()),
+        ];
+        let script = &mut self.scripts.image;
+        let answer = self.client.run(script, self.keys.fixed(), args).await?;
+        match answer.first().map(String::as_str) {
+            Some("applied") => {
+                self.imaged = Some(seq);
+                Ok(())
+            }
+            Some("fence" | "empty" | "hole") => {
+                Err(Trouble::Resynchronise("the store changed under an image"))
+            }
+            _ => Err(StoreError::Answer(answer.join(" ")).into()),
+        }
+    }
+
+    /// Leaves a word that nothing is missing here. A store without it may lack the journal's last records.
+    async fn close(&mut self) -> Result<(), Trouble> {
+        let last = self.status.applied().0.to_string();
+        let args = [self.fence.to_string(), last].map(text);
+        let script = &mut self.scripts.close;
+        let answer = self
+            .client
+            .run(script, vec![self.keys.meta()], args.into())
+            .await?;
+        if answer.first().is_none_or(|word| word != "closed") {
+            tracing::warn!("the store was taken over or changed at the end");
+        }
+        Ok(())
+    }
+
     /// Waits for records, for shutdown, or until it is time to see whether the server is still there
     /// and still ours.
     async fn idle(&mut self) -> Result<(), Trouble> {
@@ -458,7 +485,7 @@ impl Task {
         }
         // A batch of records that are there already: answered without writing anything.
         let mut args = vec![text(self.fence.to_string())];
-        args.extend(["1", "0", "0", ""].map(|a| text(a.to_owned())));
+        args.extend(["1", "0", "0", "", "0"].map(|a| text(a.to_owned())));
         let script = &mut self.scripts.batch;
         let answer = self.client.run(script, self.keys.fixed(), args).await?;
         let watermark = answer.get(2).and_then(|w| w.parse().ok());
@@ -545,6 +572,8 @@ struct Store {
     /// A sequence and the state's hash after it.
     hash: Option<(Seq, String)>,
     rebuilding: bool,
+    /// The last record in the image, if there is one.
+    image: Option<Seq>,
 }
 
 /// The result of blocking work; its panic goes on here, where the supervisor sees it.

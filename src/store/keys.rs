@@ -2,7 +2,7 @@
 //!
 //! | key | type | what |
 //! |---|---|---|
-//! | `hean:{account}:meta` | hash | `installation`, `fence`, `watermark` (last record), `first_seq` (where the stream began), `schema`, `hash` and `hash_seq` (state after that record), `rebuild` |
+//! | `hean:{account}:meta` | hash | `installation`, `fence`, `watermark` (last record), `first_seq` (where the stream began), `schema`, `hash` and `hash_seq` (state after that record), `image_seq` (last record in the image), `durable` (last record of the journal when this was written), `seen` (when its writer was last there, s since the epoch), `closed` (the watermark, if the writer ended in order with nothing left to write), `rebuild` |
 //! | `hean:{account}:events` | stream | ids `<seq>-0`; `type`, `time` (ms), `data` (JSON) |
 //! | `hean:{account}:order:<id>` | hash | an order |
 //! | `hean:{account}:orders` | set | ids of the orders that are there |
@@ -10,6 +10,7 @@
 //! | `hean:{account}:position:<venue:SYMBOL>` | hash | a position |
 //! | `hean:{account}:positions` | set | names of the positions that are there |
 //! | `hean:{account}:account` | hash | money and statistics |
+//! | `hean:{account}:image` | string | a snapshot of the whole state, as in the journal's directory; the stream holds at least what came after it |
 
 use fred::types::Key;
 
@@ -40,9 +41,17 @@ impl Keys {
         self.key("meta")
     }
 
+    pub(crate) fn events(&self) -> Key {
+        self.key("events")
+    }
+
+    pub(crate) fn image(&self) -> Key {
+        self.key("image")
+    }
+
     /// What every script that writes gets first, in the order of the constants above.
     pub(crate) fn fixed(&self) -> Vec<Key> {
-        ["meta", "events", "open", "orders", "positions"]
+        ["meta", "events", "open", "orders", "positions", "image"]
             .map(|name| self.key(name))
             .to_vec()
     }

@@ -12,7 +12,9 @@ mod keydb;
 mod keys;
 mod projection;
 mod rebuild;
+mod restore;
 
 pub use config::StoreConfig;
 pub use error::StoreError;
 pub use keydb::run;
+pub use restore::{Restored, restore};

@@ -12,11 +12,11 @@ use super::StoreConfig;
 use super::error::StoreError;
 use super::fields::{self, Fields};
 use super::keys::{Keys, OPEN, ORDERS, POSITIONS};
-use crate::journal::Follower;
+use crate::journal::{self, Follower};
 use crate::kernel::event::{Seq, Sequenced};
 use crate::kernel::ledger::{Changes, Ledger};
 use crate::kernel::orders::{OrderId, PositionSide};
-use crate::kernel::types::InstrumentId;
+use crate::kernel::types::{InstrumentId, Time};
 
 /// Follows the journal and knows the state after the last record read.
 #[derive(Debug)]
@@ -228,6 +228,7 @@ impl Projection {
             text(last.0.to_string()),
             text(self.limits.stream.to_string()),
             text(self.due_hash()),
+            text(durable.0.to_string()),
         ];
         args.extend(events);
         args.extend(written);
@@ -237,6 +238,12 @@ impl Projection {
             keys,
             args,
         }))
+    }
+
+    /// The whole state, as a snapshot that any data directory can adopt.
+    pub(crate) fn image(&self, taken: Time) -> Result<Vec<u8>, StoreError> {
+        let installation = self.follower.installation();
+        journal::snapshot_bytes(installation, self.ledger(), taken).map_err(StoreError::Image)
     }
 
     /// The state's hash if it is time for it: hashing walks over every order.

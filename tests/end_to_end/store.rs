@@ -12,7 +12,7 @@ use super::process::{HUNG, Process, until};
 use super::redis::Redis;
 use super::trader::{
     Load, Promised, arguments, buy_stock, daemon, field, is_final, market, orders, positions,
-    units, wait_consistent, wait_durable,
+    state, units, wait_consistent, wait_durable,
 };
 
 /// How long the outage lasts at least: a moment, or 20 s when `HEAN_LONG` is set.
@@ -204,7 +204,23 @@ fn heavy_a_task_that_must_not_end_takes_the_daemon_down_and_is_named() {
     wait_applied(owner.addr());
     let before = redis.hash("hean:{default}:meta");
 
+    // A new directory does not take the state of a process that is there.
+    let new = tempfile::tempdir().expect("directory");
+    let mut args = arguments(market.addr(), new.path());
+    args.extend(["--keydb".to_owned(), redis.url()]);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut thief = Process::spawn(&args);
+    assert_eq!(thief.wait(HUNG).code(), Some(1), "{}", thief.log());
+    assert!(
+        thief
+            .log()
+            .contains("another process writes to hean:{default}:*"),
+        "{}",
+        thief.log()
+    );
+
     // Another installation must not write over it: its store task ends, and says why.
+    daemon(market.addr(), other.path(), &[]).kill();
     let mut args = arguments(market.addr(), other.path());
     args.extend(["--keydb".to_owned(), redis.url()]);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -219,4 +235,68 @@ fn heavy_a_task_that_must_not_end_takes_the_daemon_down_and_is_named() {
         before["installation"]
     );
     assert!(ready(owner.addr(), "store"));
+}
+
+/// A market order that adds risk; the status of the answer.
+fn buy(addr: std::net::SocketAddr) -> u16 {
+    let body = r#"{"symbol":"BTCUSDT","side":"buy","type":"market","quantity":"0.0002"}"#;
+    let answer = request(addr, "POST", "/api/v1/orders", body).expect("an answer");
+    if answer.status == 422 {
+        assert_eq!(answer.json()["rule"], "incomplete", "{}", answer.body);
+    }
+    answer.status
+}
+
+#[test]
+fn heavy_a_lost_data_directory_is_made_good_by_the_store() {
+    let Some(redis) = Redis::start() else {
+        return;
+    };
+    let market = market();
+    let start = |dir: &tempfile::TempDir| {
+        let daemon = daemon(market.addr(), dir.path(), &["--keydb", &redis.url()]);
+        until("the store", || ready(daemon.addr(), "store").then_some(()));
+        daemon
+    };
+    let directory = || tempfile::tempdir().expect("directory");
+    let mode = |addr| json(addr, "/api/v1/risk")["mode"].clone();
+    let (first_dir, second_dir, third_dir) = (directory(), directory(), directory());
+    let first = start(&first_dir);
+    buy_stock(first.addr());
+    let mut promised = Promised::default();
+    let load = Load::start(first.addr(), "l", 5);
+    load.wait(30, &mut promised);
+    load.finish(&mut promised);
+    promised.cancel_all(first.addr());
+    wait_consistent(first.addr());
+    wait_durable(first.addr());
+    let before = state(first.addr());
+    // In order: nothing is missing, and nothing is distrusted.
+    assert!(first.terminate(Duration::from_secs(10)).success());
+    let second = start(&second_dir);
+    assert_eq!(state(second.addr()), before);
+    assert_eq!(mode(second.addr()), "normal");
+    assert_eq!(buy(second.addr()), 201);
+    wait_applied(second.addr());
+    second.kill();
+
+    // Killed: nobody can know whether the store has everything.
+    let third = start(&third_dir);
+    promised.check(third.addr());
+    wait_consistent(third.addr());
+    assert_eq!(mode(third.addr()), "reduce_only");
+    assert_eq!(buy(third.addr()), 422);
+    wait_durable(third.addr());
+    third.kill();
+    // That is not forgotten, until somebody has looked.
+    let fourth = start(&third_dir);
+    assert_eq!(mode(fourth.addr()), "reduce_only");
+    let answer = request(fourth.addr(), "POST", "/api/v1/resume", "").expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(buy(fourth.addr()), 201);
+    wait_durable(fourth.addr());
+    fourth.kill();
+    let fifth = start(&third_dir);
+    assert_eq!(mode(fifth.addr()), "normal");
+    wait_consistent(fifth.addr());
 }

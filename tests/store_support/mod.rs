@@ -6,7 +6,7 @@ mod world;
 
 pub(crate) use redis::{Proxy, Server, server};
 pub(crate) use tls::Certificates;
-pub(crate) use world::{ORDERS_KEPT, World, settings};
+pub(crate) use world::{ORDERS_KEPT, OneName, World, settings};
 
 /// The text of `record` within an event's JSON: a `serde_json::Value` cannot hold an i128.
 pub(crate) fn raw_record(data: &str) -> String {

@@ -45,7 +45,7 @@ pub(crate) struct Task {
 }
 
 /// Knows one name.
-struct OneName;
+pub(crate) struct OneName;
 
 impl Resolve for OneName {
     fn resolve<'a, 'b>(
@@ -132,6 +132,21 @@ impl World {
         }
     }
 
+    /// The same records, to go on in the journal that another directory has adopted.
+    pub(crate) fn moved(self, dir: tempfile::TempDir) -> Self {
+        let records = self.records.clone();
+        let config = JournalConfig {
+            data_dir: dir.path().to_owned(),
+            ..self.config.clone()
+        };
+        drop(self);
+        let (opened, _) = journal::recover(&config, ORDERS_KEPT).expect("journal");
+        Self {
+            records,
+            ..Self::of(dir, config, opened)
+        }
+    }
+
     pub(crate) fn installation(&self) -> String {
         let path: &Path = &self.config.data_dir;
         std::fs::read_to_string(path.join("installation")).expect("installation")
@@ -207,6 +222,7 @@ pub(crate) fn settings(url: &str) -> StoreConfig {
         command_timeout: Duration::from_secs(2),
         retry_max: Duration::from_millis(100),
         idle_check: Duration::from_millis(50),
+        gone_after: Duration::from_millis(1_500),
         drain: Duration::from_secs(3),
         ..StoreConfig::new(url)
     }

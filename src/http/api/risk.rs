@@ -39,6 +39,8 @@ pub(in crate::http) fn risk(call: &Call) -> Reply {
         j.key("drawdown").bool(kernel.risk.drawdown);
         // Records of the journal were passed over at a start.
         j.key("quarantine").bool(kernel.risk.quarantine);
+        // The state was taken from a store that may lack the last records.
+        j.key("incomplete").bool(kernel.risk.incomplete);
         j.key("use").object(|j| {
             j.key("exposure").money(account.exposure);
             j.key("held").money(account.held);

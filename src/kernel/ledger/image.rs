@@ -121,6 +121,7 @@ impl Ledger {
             bound: Money::ZERO,
             moved: false,
             changes: Changes::default(),
+            moved: false,
         };
         ledger.sum_up().map_err(|_| BadImage)?;
         ledger.moved = false;

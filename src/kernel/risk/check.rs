@@ -421,6 +421,10 @@ fn allowed(context: &Context<'_>) -> Result<(), Refusal> {
             Rule::Quarantine,
             "a record of the journal was passed over: compare orders and positions with the venue's, then hean resume",
         ),
+        "incomplete" => (
+            Rule::Incomplete,
+            "the last records of a lost journal may be missing: compare orders and positions with the venue's, then hean resume",
+        ),
         "drawdown" => (
             Rule::Drawdown,
             "resume to go on from today's equity: hean resume",

@@ -110,4 +110,6 @@ rules! {
     Range => "range",
     /// A record of the journal was passed over at the start.
     Quarantine => "quarantine",
+    /// The state was taken from a store, and the last records may be missing.
+    Incomplete => "incomplete",
 }

@@ -68,6 +68,11 @@ pub enum RiskEvent {
         /// How long new risk is stopped.
         until: Time,
     },
+    /// The state was taken from a store that may lack the last records of a lost journal.
+    Incomplete {
+        /// Records that are missing for certain.
+        missing: u64,
+    },
 }
 
 impl RiskEvent {
@@ -85,6 +90,7 @@ impl RiskEvent {
             Self::DailyLoss { .. } => "daily_loss",
             Self::Drawdown { .. } => "drawdown",
             Self::LosingStreak { .. } => "losing_streak",
+            Self::Incomplete { .. } => "incomplete",
         }
     }
 }
@@ -106,6 +112,8 @@ pub struct RiskState {
     pub cool_down_until: Option<Time>,
     /// A record of the journal could not be applied and was passed over: until the operator resumes.
     pub quarantine: bool,
+    /// Records may be missing: until the operator resumes.
+    pub incomplete: bool,
 }
 
 impl RiskState {
@@ -127,6 +135,8 @@ impl RiskState {
             Some("kill_switch")
         } else if self.quarantine {
             Some("quarantine")
+        } else if self.incomplete {
+            Some("incomplete")
         } else if self.drawdown {
             Some("drawdown")
         } else if running(self.daily_loss_until) {
@@ -151,6 +161,7 @@ impl RiskState {
             RiskEvent::DailyLoss { until, .. } => self.daily_loss_until = Some(*until),
             RiskEvent::Drawdown { .. } => self.drawdown = true,
             RiskEvent::LosingStreak { until, .. } => self.cool_down_until = Some(*until),
+            RiskEvent::Incomplete { .. } => self.incomplete = true,
         }
     }
 }

@@ -1,14 +1,16 @@
 -- One batch: all of it or nothing.
--- KEYS: meta, events, open, orders, positions, then changed hashes.
--- ARGV: fence, first and last sequence, longest stream (0: any), state hash ('': none), then per
--- event its type, time and data; then what write() takes.
-local m = redis.call('HMGET', KEYS[1], 'fence', 'watermark')
+-- KEYS: meta, events, open, orders, positions, image, then changed hashes.
+-- ARGV: fence, first and last sequence, longest stream (0: any), state hash ('': none), last durable
+-- sequence of the journal, then per event its type, time and data; then what write() takes.
+local m = redis.call('HMGET', KEYS[1], 'fence', 'watermark', 'image_seq')
 if m[1] ~= ARGV[1] then return {'fence', m[1] or '', m[2] or ''} end
+-- That somebody writes here; a full server may refuse it, which is no matter.
+redis.pcall('HSET', KEYS[1], 'seen', redis.call('TIME')[1])
 if not m[2] then return {'empty', m[1], ''} end
 local first, last, watermark = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(m[2])
 if last <= watermark then return {'already', m[1], m[2]} end
 if first ~= watermark + 1 then return {'hole', m[1], m[2]} end
-local at = 6
+local at = 7
 for seq = first, last do
   local id = string.format('%.0f-0', seq)
   -- The first write is one that a full server refuses, so it refuses before anything is written.
@@ -22,8 +24,12 @@ for seq = first, last do
   end
   at = at + 3
 end
-write(6, at)
-redis.call('HSET', KEYS[1], 'watermark', ARGV[3])
+write(7, at)
+redis.call('HSET', KEYS[1], 'watermark', ARGV[3], 'durable', ARGV[6])
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'hash', ARGV[5], 'hash_seq', ARGV[3]) end
-if ARGV[4] ~= '0' then redis.call('XTRIM', KEYS[2], 'MAXLEN', '~', ARGV[4]) end
+-- Image and stream together are the whole state: what the image lacks stays in the stream.
+local oldest = math.min(last - tonumber(ARGV[4]), tonumber(m[3] or '0')) + 1
+if ARGV[4] ~= '0' and oldest > 1 then
+  redis.call('XTRIM', KEYS[2], 'MINID', '~', string.format('%.0f', oldest))
+end
 return {'applied', m[1], ARGV[3]}

@@ -1,6 +1,6 @@
 -- One step of writing the complete state anew. Steps are numbered: a step that comes twice is done
 -- once, and one that comes late is not done at all.
--- KEYS: meta, events, open, orders, positions, then hashes to write.
+-- KEYS: meta, events, open, orders, positions, image, then hashes to write.
 -- ARGV: fence, step, what ('begin', 'wipe', 'put', 'end'), and for
 --   begin: schema, key of the account, prefix of position keys
 --   wipe: prefix of order keys, how many
@@ -11,11 +11,11 @@ if m[1] ~= ARGV[1] then return {'fence', m[1] or '', ''} end
 local step, what = tonumber(ARGV[2]), ARGV[3]
 if what == 'begin' then
   redis.call('HSET', KEYS[1], 'rebuild', ARGV[2], 'schema', ARGV[4])
-  redis.call('HDEL', KEYS[1], 'watermark', 'first_seq', 'hash', 'hash_seq')
+  redis.call('HDEL', KEYS[1], 'watermark', 'first_seq', 'hash', 'hash_seq', 'image_seq', 'durable')
   for _, name in ipairs(redis.call('SMEMBERS', KEYS[5])) do
     redis.call('DEL', ARGV[6] .. name)
   end
-  redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[5], ARGV[5])
+  redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[5], KEYS[6], ARGV[5])
   return {'done', m[1], ''}
 end
 if not m[2] or step > tonumber(m[2]) + 1 then return {'empty', m[1], ''} end
@@ -28,7 +28,7 @@ if what == 'wipe' then
   end
   left = redis.call('SCARD', KEYS[4])
 elseif what == 'put' then
-  write(6, 4)
+  write(7, 4)
 end
 if what == 'end' then
   redis.call('HSET', KEYS[1], 'watermark', ARGV[4], 'first_seq', ARGV[5])
