@@ -449,7 +449,10 @@ impl Drop for DataDirectory {
 impl DaemonError {
     /// Whether a venue could not be reached, as opposed to any other failure.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Load(LoadError::Call { .. }))
+        matches!(
+            self,
+            Self::Load(LoadError::Call { .. }) | Self::Store(StoreError::Unreachable { .. })
+        )
     }
 
     /// Whether the configuration is at fault.
