@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use hean::candle_csv;
 use hean::cli::{
-    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, RecordArgs, ReplayArgs,
+    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, RecordArgs,
+    ReplayArgs,
     RunArgs, ServerArgs, SideArg, SimArgs,
 };
 use hean::client::{self, Ask, ClientError};
@@ -28,6 +29,8 @@ use hean::replay::{ReplayConfig, replay};
 use hean::runtime::clock::Clock;
 use hean::runtime::supervise::{End, Supervisor};
 use hean::setup::{self, SetupError};
+use hean::store::bench;
+use hean::store::migrate::{self, Progress, ToolError};
 use hean::venue::sim::{self, MarketKind, SimConfig, Source, Speed};
 
 fn main() -> ExitCode {
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
         }
     };
     match run(cli) {
-        Ok(()) => Exit::Ok.into(),
+        Ok(exit) => exit.into(),
         Err(error) => {
             let exit = exit_of(&error);
             drop(writeln!(std::io::stderr(), "error: {}", words(&error)));
@@ -80,34 +83,79 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if let Some(error) = error.downcast_ref::<ClientError>() {
         return error.exit();
     }
+    if let Some(error) = error.downcast_ref::<ToolError>() {
+        return error.exit();
+    }
     if error.is::<IndicatorError>() {
         return Exit::Usage;
     }
     Exit::Failure
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
-        Command::Run(args) => run_daemon(&args, cli.json),
-        Command::Sim(args) => run_sim(args, cli.json),
-        Command::Record(args) => run_record(&args, cli.json),
-        Command::Replay(args) => run_replay(&args, cli.json),
-        Command::Indicators(args) => run_indicators(&args, cli.json),
-        Command::Buy(args) => talk(args.at, &args.ask(SideArg::Buy), cli.json),
-        Command::Sell(args) => talk(args.at, &args.ask(SideArg::Sell), cli.json),
-        Command::Cancel(args) => talk(args.at, &args.ask(), cli.json),
-        Command::CancelAll(args) => talk(args.at, &args.ask(), cli.json),
-        Command::Amend(args) => talk(args.at, &args.ask(), cli.json),
-        Command::Close(args) => talk(args.at, &args.ask(), cli.json),
-        Command::Halt(args) => talk(args.at, &args.ask(), cli.json),
-        Command::Resume(at) => talk(at, &Ask::plain("POST", "/api/v1/resume"), cli.json),
-        Command::Risk(at) => talk(at, &Ask::plain("GET", "/api/v1/risk"), cli.json),
-        Command::Config(command) => run_config(&command, cli.json),
-        Command::Journal(command) => run_journal(&command, cli.json),
+        Command::Run(args) => run_daemon(&args, cli.json)?,
+        Command::Sim(args) => run_sim(args, cli.json)?,
+        Command::Record(args) => run_record(&args, cli.json)?,
+        Command::Replay(args) => run_replay(&args, cli.json)?,
+        Command::Indicators(args) => run_indicators(&args, cli.json)?,
+        Command::Buy(args) => talk(args.at, &args.ask(SideArg::Buy), cli.json)?,
+        Command::Sell(args) => talk(args.at, &args.ask(SideArg::Sell), cli.json)?,
+        Command::Cancel(args) => talk(args.at, &args.ask(), cli.json)?,
+        Command::CancelAll(args) => talk(args.at, &args.ask(), cli.json)?,
+        Command::Amend(args) => talk(args.at, &args.ask(), cli.json)?,
+        Command::Close(args) => talk(args.at, &args.ask(), cli.json)?,
+        Command::Halt(args) => talk(args.at, &args.ask(), cli.json)?,
+        Command::Resume(at) => talk(at, &Ask::plain("POST", "/api/v1/resume"), cli.json)?,
+        Command::Risk(at) => talk(at, &Ask::plain("GET", "/api/v1/risk"), cli.json)?,
+        Command::Keydb(command) => return run_keydb(&command, cli.json),
+        Command::Config(command) => run_config(&command, cli.json)?,
+        Command::Journal(command) => run_journal(&command, cli.json)?,
         Command::Completions { shell } => {
-            Cli::completions(shell, &mut std::io::stdout()).context("cannot write to stdout")
+            Cli::completions(shell, &mut std::io::stdout()).context("cannot write to stdout")?;
         }
     }
+    Ok(Exit::Ok)
+}
+
+/// The tools for the store's server; a difference is a result, and has a code of its own.
+fn run_keydb(command: &KeydbCommand, json: bool) -> anyhow::Result<Exit> {
+    if command.shows_password() {
+        drop(writeln!(
+            std::io::stderr(),
+            "warning: a password on the command line is visible to every user of this machine; keep the \
+             URL in a variable or a file and write env:NAME or file:PATH"
+        ));
+    }
+    let runtime = runtime()?;
+    let mut progress = Progress::of_process();
+    let (out, exit) = match command {
+        KeydbCommand::Migrate(args) => {
+            // The resolver belongs to the runtime.
+            let report = runtime
+                .block_on(async { migrate::migrate(&args.options()?, &mut progress).await })?;
+            let text = || report.to_text().into_bytes();
+            (if json { report.to_json() } else { text() }, report.exit())
+        }
+        KeydbCommand::Verify(args) => {
+            let verdict = runtime
+                .block_on(async { migrate::verify(&args.options()?, &mut progress).await })?;
+            let text = || verdict.to_text().into_bytes();
+            (
+                if json { verdict.to_json() } else { text() },
+                verdict.exit(),
+            )
+        }
+        KeydbCommand::Bench(args) => {
+            let measured =
+                runtime.block_on(async { bench::run(&args.config()?, &Clock::start()).await })?;
+            let text = || measured.to_text().into_bytes();
+            (if json { measured.to_json() } else { text() }, Exit::Ok)
+        }
+    };
+    drop(progress);
+    print(&out)?;
+    Ok(exit)
 }
 
 /// Asks the running daemon.

@@ -5,11 +5,13 @@
 
 mod exit;
 mod journal;
+mod keydb;
 mod trade;
 mod values;
 
 pub use exit::Exit;
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, QuarantineArgs, TailArgs};
+pub use keydb::{BenchArgs, KeydbCommand, MigrateArgs, PairArgs, Place, VerifyArgs};
 pub use trade::{
     AmendArgs, CancelAllArgs, CancelArgs, CloseArgs, HaltArgs, OrderArgs, PositionSideArg,
     ServerArgs, SideArg, TriggerByArg,
@@ -110,6 +112,9 @@ pub enum Command {
     Resume(ServerArgs),
     /// Limits, their use, and the kill switch
     Risk(ServerArgs),
+    /// Tools for KeyDB, Redis and Valkey: migrate, verify, bench
+    #[command(subcommand)]
+    Keydb(KeydbCommand),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),

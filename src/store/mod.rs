@@ -14,6 +14,10 @@ mod projection;
 mod rebuild;
 mod restore;
 
+pub mod bench;
+pub mod migrate;
+pub mod wire;
+
 pub use config::StoreConfig;
 pub use error::StoreError;
 pub use keydb::run;
