@@ -2,7 +2,8 @@
 //! what is pending with its times and counts.
 //!
 //! Pending entries may be gone from the stream itself. The group still knows them, and only an entry
-//! that exists can be claimed: such an entry is put in, claimed, and taken out again.
+//! that exists can be claimed: such an entry is put in, claimed, and taken out again, in the way in
+//! which it left the source, because a stream remembers deletions and not trimming.
 
 use std::collections::BTreeMap;
 
@@ -254,7 +255,9 @@ pub(crate) async fn copy(pair: &mut Pair, key: &[u8]) -> Result<u64, Broken> {
         for (_, fields) in &page.entries {
             bytes += fields.iter().map(|field| field.len() as u64).sum::<u64>();
         }
-        let commands = fill(&page, &groups, pair.traits.offset.ms);
+        let counted = head.counters.filter(|_| pair.traits.target_counters);
+        let deleted = counted.map(|(_, deleted)| deleted);
+        let commands = fill(&page, &groups, deleted, pair.traits.offset.ms);
         chunks::add(&mut pair.target, commands).await?;
     }
     let last = head.last.text();
@@ -305,8 +308,8 @@ async fn create(pair: &mut Pair, groups: &[Group]) -> Result<(), WireError> {
     chunks::add(&mut pair.target, commands).await
 }
 
-/// The commands that add a page.
-fn fill(page: &Page, groups: &[Group], offset_ms: i64) -> Commands {
+/// The commands that add a page. `deleted` is the largest id that was deleted, if that is known.
+fn fill(page: &Page, groups: &[Group], deleted: Option<Id>, offset_ms: i64) -> Commands {
     let temp = super::TEMP_KEY;
     let present = |id: Id| {
         page.entries
@@ -369,8 +372,19 @@ fn fill(page: &Page, groups: &[Group], offset_ms: i64) -> Commands {
             commands.push(&words);
         }
     }
-    for id in missing {
+    let trimmed = |id: &Id| deleted.is_some_and(|deleted| *id > deleted);
+    for id in missing.iter().filter(|id| !trimmed(id)) {
         commands.push(&[b"XDEL", temp, &id.text()]);
+    }
+    // What is trimmed lay before all that is left.
+    let rest = missing
+        .iter()
+        .copied()
+        .filter(trimmed)
+        .max()
+        .and_then(Id::next);
+    if let Some(rest) = rest {
+        commands.push(&[b"XTRIM", temp, b"MINID", b"=", &rest.text()]);
     }
     commands
 }
@@ -410,8 +424,18 @@ mod tests {
             read: None,
             consumers: Vec::new(),
         };
-        let commands = fill(&page, &[group], 0);
-        let text = String::from_utf8_lossy(commands.encoded()).into_owned();
+        let groups = [group];
+        let text = |deleted| {
+            let commands = fill(&page, &groups, deleted, 0);
+            String::from_utf8_lossy(commands.encoded()).into_owned()
+        };
+        let trimmed = text(Some(Id(1, 1)));
+        assert_eq!(trimmed.matches("XDEL").count(), 1);
+        assert!(
+            trimmed.contains("MINID\r\n$1\r\n=\r\n$3\r\n1-4"),
+            "{trimmed}"
+        );
+        let text = text(None);
         let at = |word: &str| text.find(word).unwrap_or(usize::MAX);
         assert_eq!(text.matches("XADD").count(), 3);
         assert_eq!(text.matches("XCLAIM").count(), 3);
