@@ -10,6 +10,7 @@ mod indicators;
 mod journal;
 mod latency;
 mod memory;
+mod migrate;
 mod orders;
 mod queue;
 mod record;
@@ -114,6 +115,7 @@ fn main() {
         ("journal", &|| journal::bench(measure)),
         ("memory", &memory::bench),
         ("record", &|| record::bench(&bench, &recordings[0])),
+        ("migrate", &|| migrate::bench(measure)),
     ] {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {
             run();

@@ -40,7 +40,7 @@ source lacks are then gone from the target, too. A second signal ends it at once
 #[derive(Debug, Clone, PartialEq, Subcommand)]
 pub enum KeydbCommand {
     /// Copy keys from one Redis, KeyDB or Valkey to another
-    #[command(after_help = MIGRATE, after_long_help = [MIGRATE, "\n\n", SERVERS].concat())]
+    #[command(after_help = [MIGRATE, "\n\n", SERVERS].concat())]
     Migrate(MigrateArgs),
     /// Compare every key of two servers: 0 the same, 1 different
     #[command(after_help = SERVERS)]

@@ -113,6 +113,10 @@ fn bad_values_are_refused_and_named() {
             "name=number",
         ),
         ("hean completions fortran", "fortran"),
+        ("hean keydb migrate redis://h", "TARGET"),
+        ("hean keydb verify a b --db x", "--db"),
+        ("hean keydb verify a b --live", "--live"),
+        ("hean keydb bench a --rounds 0", "--rounds"),
         ("hean buy BTCUSDT", "QUANTITY"),
         ("hean buy BTCUSDT 1 --quote 5", "cannot be used with"),
         (
@@ -344,4 +348,23 @@ fn a_recording_is_an_observation_that_keeps_frames_alone() {
         "venues.binance.ws",
     ];
     assert_eq!(keys, want);
+}
+
+#[test]
+fn a_server_is_never_shown_as_it_was_typed() {
+    let cli = parse("hean keydb verify redis://:hunter2@h redis://h --match a* --match b --db 1,2");
+    let Ok(Command::Keydb(command)) = cli.map(|c| c.command) else {
+        panic!("keydb");
+    };
+    assert!(command.shows_password());
+    assert!(!format!("{command:?}").contains("hunter2"));
+    let KeydbCommand::Verify(args) = command else {
+        panic!("verify");
+    };
+    assert_eq!(
+        (args.pair.pattern, args.pair.db),
+        (vec!["a*".to_owned(), "b".to_owned()], vec![1, 2])
+    );
+    let hidden = parse("hean keydb migrate env:OLD file:/run/new --live").map(|c| c.command);
+    assert!(matches!(hidden, Ok(Command::Keydb(command)) if !command.shows_password()));
 }
