@@ -103,10 +103,12 @@ async fn run(keys: usize, singles: usize) -> String {
     let began = clock.now();
     one_by_one(&mut a, &mut b, singles).await;
     let single = singles as f64 / seconds(began);
-    let mut text = format!("  key by key            {single:>10.0} keys/s ({singles} of them)\n");
+    let mut lines = vec![format!(
+        "  key by key            {single:>10.0} keys/s ({singles} of them)"
+    )];
     let mut line = |name: &str, rate: f64| {
         let ratio = rate / single;
-        text.push_str(&format!("  {name:<21} {rate:>10.0} keys/s  {ratio:.1} x\n"));
+        lines.push(format!("  {name:<21} {rate:>10.0} keys/s  {ratio:.1} x"));
     };
     let args = [source.url(), target.url()];
     for (name, way) in [("by DUMP", None), ("by type", Some("--by-type"))] {
@@ -131,7 +133,7 @@ async fn run(keys: usize, singles: usize) -> String {
     let began = clock.now();
     hean("verify", &args, None).await;
     line("verify", keys as f64 / seconds(began));
-    text
+    lines.join("\n")
 }
 
 fn command(tool: &str, args: &[String], way: Option<&str>) -> Command {

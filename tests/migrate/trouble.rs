@@ -145,3 +145,65 @@ async fn a_full_target_and_a_replica_say_what_to_do() {
     let ended = hean(&["migrate", &to, &url(&replica)]).await;
     failed(&ended, 3, "name its master");
 }
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+async fn tls_is_spoken_with_the_ca_that_is_named_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (key, certificate) = (path("key.pem"), path("certificate.pem"));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+        ])
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &key, "-out", &certificate])
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        println!("skipped: no openssl");
+        return;
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+    let port = free.unwrap().port().to_string();
+    let tls = [
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+    ];
+    let more = [
+        "--tls-auth-clients",
+        "no",
+        "--tls-ca-cert-file",
+        &certificate,
+    ];
+    let (Some(source), Some(target)) = (server(&[]), server(&[&tls[..], &more].concat())) else {
+        return;
+    };
+    let (mut a, mut b) = (connect(source.port).await, connect(target.port).await);
+    a.lines(&["SET key value", "HSET hash f v"]).await;
+    let (from, to) = (url(&source), format!("rediss://localhost:{port}"));
+    failed(&hean(&["migrate", &from, &to]).await, 4, "--ca-file");
+    for tool in ["migrate", "verify"] {
+        hean(&[tool, &from, &to, "--ca-file", &certificate])
+            .await
+            .ok();
+    }
+    assert_eq!(a.digest().await, b.digest().await);
+    failed(
+        &hean(&["verify", &from, &to, "--ca-file", &key]).await,
+        3,
+        "key.pem",
+    );
+}

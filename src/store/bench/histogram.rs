@@ -88,7 +88,9 @@ mod tests {
             permille in 1_u64..=1_000,
         ) {
             let mut histogram = Histogram::default();
-            values.iter().for_each(|value| histogram.add(*value));
+            for value in &values {
+                histogram.add(*value);
+            }
             values.sort_unstable();
             let at = (values.len() * usize::try_from(permille).expect("small")).div_ceil(1_000) - 1;
             let (exact, ours) = (values[at], histogram.permille(permille));

@@ -258,7 +258,9 @@ mod tests {
             Reply::Error(text) => out.extend_from_slice(format!("-{text}\r\n").as_bytes()),
             Reply::Array(items) => {
                 out.extend_from_slice(format!("*{}\r\n", items.len()).as_bytes());
-                items.iter().for_each(|item| encode(item, out));
+                for item in items {
+                    encode(item, out);
+                }
             }
         }
     }
@@ -334,7 +336,9 @@ mod tests {
             piece in 1_usize..50,
         ) {
             let mut bytes = Vec::new();
-            want.iter().for_each(|reply| encode(reply, &mut bytes));
+            for reply in &want {
+                encode(reply, &mut bytes);
+            }
             prop_assert_eq!(all(&bytes, piece), Ok(want));
         }
 
