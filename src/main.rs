@@ -10,8 +10,7 @@ use clap::Parser as _;
 use hean::candle_csv;
 use hean::cli::{
     Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, RecordArgs,
-    ReplayArgs,
-    RunArgs, ServerArgs, SideArg, SimArgs,
+    ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs,
 };
 use hean::client::{self, Ask, ClientError};
 use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};

@@ -141,7 +141,7 @@ impl Reader<'_> {
         for _ in 0..ATTEMPTS {
             match self.client.fred().hgetall(self.keys.meta()).await {
                 Ok(meta) => return Ok(meta),
-                Err(error) => why = error.details().to_owned(),
+                Err(error) => error.details().clone_into(&mut why),
             }
         }
         Err(StoreError::Unreachable { why })
@@ -159,7 +159,7 @@ impl Reader<'_> {
             .client
             .run(&mut scripts.acquire, vec![self.keys.meta()], args.into())
             .await
-            .map_err(unreachable)?;
+            .map_err(|e| unreachable(&e))?;
         match answer.first().map(String::as_str) {
             Some("ok") => Ok(()),
             _ => Err(StoreError::Answer(answer.join(" "))),
@@ -172,7 +172,7 @@ impl Reader<'_> {
             .fred()
             .get(self.keys.image())
             .await
-            .map_err(unreachable)?;
+            .map_err(|e| unreachable(&e))?;
         let image = image
             .into_owned_bytes()
             .ok_or_else(|| self.broken("it has no image of the state"))?;
@@ -193,7 +193,7 @@ impl Reader<'_> {
                 .fred()
                 .xrange_values(self.keys.events(), from, to, Some(PAGE))
                 .await
-                .map_err(unreachable)?;
+                .map_err(|e| unreachable(&e))?;
             if page.is_empty() {
                 return Err(self.broken(format!("its stream lacks record {next}")));
             }
@@ -218,7 +218,7 @@ impl Reader<'_> {
     }
 }
 
-fn unreachable(error: fred::error::Error) -> StoreError {
+fn unreachable(error: &fred::error::Error) -> StoreError {
     StoreError::Unreachable {
         why: error.details().to_owned(),
     }

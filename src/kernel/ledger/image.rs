@@ -121,7 +121,6 @@ impl Ledger {
             bound: Money::ZERO,
             moved: false,
             changes: Changes::default(),
-            moved: false,
         };
         ledger.sum_up().map_err(|_| BadImage)?;
         ledger.moved = false;

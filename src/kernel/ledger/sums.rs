@@ -2,7 +2,7 @@
 
 use super::Ledger;
 use super::holding::{Holding, MarginSetting, Weight};
-use crate::kernel::orders::{Order, OrderId, PositionSide, Slot};
+use crate::kernel::orders::{Order, OrderId, OrderState, PositionSide, Slot};
 use crate::kernel::types::{InstrumentId, Money, MoneyError, Side, Time};
 
 impl Ledger {
@@ -14,6 +14,10 @@ impl Ledger {
             *holding = holding.without_orders();
         }
         let mut held = Money::ZERO;
+        let unknown = |o: &&Order| o.state == OrderState::Unknown;
+        if self.orders.open().filter(unknown).count() != self.orders.unknown_len() {
+            return false;
+        }
         for order in self.orders.open() {
             let Some(holding) = fresh.get_mut(order.instrument.index()) else {
                 return false;

@@ -61,6 +61,8 @@ impl OrderTable {
             last = order.id;
             let mut order = order.into_owned();
             let is_open = order.is_open();
+            let unknown = usize::from(order.state == OrderState::Unknown);
+            table.unknown = table.unknown.checked_add(unknown)?;
             order.kept.open_at = u32::try_from(table.open.len()).ok()?;
             let slot = table.slab.insert(order);
             if is_open {

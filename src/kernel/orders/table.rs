@@ -60,7 +60,7 @@ pub struct OrderTable {
     /// Removed since the last look.
     forgotten: Vec<OrderId>,
     /// Orders whose state nobody knows.
-    unknown: usize,
+    pub(super) unknown: usize,
     kept_max: usize,
 }
 
