@@ -5,7 +5,7 @@
 //! source tells whether the key stayed what it was while it was read; if not, it is read again.
 
 use super::pair::Pair;
-use super::streams;
+use super::stream_copy;
 use super::ttl::Expiry;
 use super::values::{self, Kind};
 use crate::store::wire::{Commands, Connection, Reply, WireError};
@@ -120,7 +120,7 @@ pub(crate) async fn copy(pair: &mut Pair, key: &[u8]) -> Result<Copied, WireErro
 }
 
 /// A transaction without commands: it fails when a watched key has changed.
-fn nothing() -> Commands {
+pub(crate) fn nothing() -> Commands {
     let mut commands = Commands::default();
     commands.push(&[b"MULTI"]);
     commands.push(&[b"EXEC"]);
@@ -151,7 +151,7 @@ async fn attempt(pair: &mut Pair, key: &[u8]) -> Result<Attempt, Broken> {
     pair.target.ask(&[b"DEL", super::TEMP_KEY]).await?;
     let bytes = match &kind {
         Kind::Text => text(pair, key).await?,
-        Kind::Stream => streams::copy(pair, key).await?,
+        Kind::Stream => stream_copy::copy(pair, key).await?,
         kind => elements(pair, kind, key).await?,
     };
     Ok(Attempt::Filled(bytes, expiry))

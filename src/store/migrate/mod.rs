@@ -17,6 +17,7 @@ mod progress;
 mod report;
 mod selection;
 mod state;
+mod stream_copy;
 mod streams;
 mod ttl;
 mod values;

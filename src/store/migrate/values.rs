@@ -4,6 +4,7 @@
 
 use super::chunks::{self, Copied};
 use super::pair::{Key, Pair, Tally};
+use super::stream_copy;
 use super::ttl::Expiry;
 use crate::store::wire::{Commands, Connection, Reply, WireError};
 
@@ -251,17 +252,22 @@ impl Pair {
     ) -> Result<Vec<Key>, WireError> {
         let names: Vec<&[u8]> = group.iter().map(Vec::as_slice).collect();
         let kinds = kinds(&mut self.source, &names).await?;
-        let mut plain = Vec::new();
+        let (mut plain, mut streams) = (Vec::new(), Vec::new());
         for (key, kind) in group.iter().zip(kinds) {
             match kind {
                 None => gone.push(key.clone()),
-                Some(Kind::Stream | Kind::Other(_)) => one_by_one.push(key.clone()),
+                Some(Kind::Stream) => streams.push(key.clone()),
+                Some(Kind::Other(_)) => one_by_one.push(key.clone()),
                 Some(kind) => plain.push((key.as_slice(), kind)),
             }
         }
         let values = read(&mut self.source, &plain).await?;
         let names: Vec<&[u8]> = plain.iter().map(|(key, _)| *key).collect();
         let expiries = self.expiries(&names).await?;
+        let small = stream_copy::copy_small(self, streams).await?;
+        tally.by_type += small.done;
+        tally.bytes += small.bytes;
+        one_by_one.extend(small.left);
         let (mut commands, mut expected, mut again) = (Commands::default(), Vec::new(), Vec::new());
         for ((key, value), expiry) in names.into_iter().zip(values).zip(expiries) {
             match (value, expiry) {
