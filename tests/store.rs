@@ -6,6 +6,8 @@
     reason = "tests; their numbers are small"
 )]
 
+#[path = "store/market.rs"]
+mod market;
 #[path = "store/restore.rs"]
 mod restore;
 mod store_support;

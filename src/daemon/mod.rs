@@ -256,6 +256,14 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let store_stop = watch::Sender::new(false);
     if let (Some(config), Some(status)) = (parts::store(&settings, &net), &store_status) {
         let resolver = Arc::new(net.resolver().clone());
+        let market = store::publish_market(
+            config.clone(),
+            Arc::clone(&published),
+            settings.kernel.candles_kept,
+            Arc::clone(&resolver) as _,
+            front.stopping(),
+        );
+        front.spawn("prices for the store", market);
         let (status, clock, stop) = (Arc::clone(status), clock.clone(), store_stop.subscribe());
         let dir = journal_config.journal_dir();
         back.spawn(

@@ -9,6 +9,8 @@
 //! | `hean:{account}:open` | set | ids of those that can still change |
 //! | `hean:{account}:position:<venue:SYMBOL>` | hash | a position |
 //! | `hean:{account}:positions` | set | names of the positions that are there |
+//! | `hean:{account}:ticker:<venue:SYMBOL>` | hash | newest prices, about a second old |
+//! | `hean:{account}:candles:<venue:SYMBOL>:<interval>` | stream | closed candles; ids `<open time in ms>-0` |
 //! | `hean:{account}:account` | hash | money and statistics |
 //! | `hean:{account}:image` | string | a snapshot of the whole state, as in the journal's directory; the stream holds at least what came after it |
 
@@ -54,6 +56,16 @@ impl Keys {
         ["meta", "events", "open", "orders", "positions", "image"]
             .map(|name| self.key(name))
             .to_vec()
+    }
+
+    /// An instrument's newest prices.
+    pub(crate) fn ticker(&self, name: &str) -> Key {
+        self.key(&format!("ticker:{name}"))
+    }
+
+    /// Closed candles of an instrument.
+    pub(crate) fn candles(&self, name: &str, interval: &str) -> Key {
+        self.key(&format!("candles:{name}:{interval}"))
     }
 
     pub(crate) fn account(&self) -> String {

@@ -186,6 +186,19 @@ impl Looker {
         self.0.custom(command, args).await.expect("command")
     }
 
+    /// Returns when a stream has so many entries.
+    pub(crate) async fn until_length(&self, key: &str, entries: usize) {
+        let mut look = tokio::time::interval(Duration::from_millis(5));
+        let wait = async {
+            while self.stream(key).await.len() != entries {
+                look.tick().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), wait)
+            .await
+            .expect("the stream has another length");
+    }
+
     /// Returns when there is no key left.
     pub(crate) async fn until_empty(&self) {
         let mut look = tokio::time::interval(Duration::from_millis(5));
