@@ -15,6 +15,9 @@ use super::trader::{
 /// More writes or syncs than the orders below can cause: the daemon must survive before.
 const CALLS_MAX: u32 = 60;
 
+/// Orders sent before somebody who waits for one to be taken has waited in vain.
+const ATTEMPTS_MAX: u32 = 2_000;
+
 /// Whether processes can be traced here; says so where they cannot.
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn can_trace() -> bool {
@@ -159,12 +162,14 @@ fn fails(venue: SocketAddr, data: &Path, log: &Path, fault: &str, promised: &mut
     if traced.tracer.listens() {
         let addr = traced.tracer.addr();
         for number in 0..4 {
-            let id = format!("{}-{number}", fault.replace([':', '='], "_"));
-            match place(addr, &order(&id)) {
-                Some(told) => {
-                    promised.note(told);
-                }
-                None => break,
+            let order = order(&format!("{}-{number}", fault.replace([':', '='], "_")));
+            // Its book may not be verified yet, and then the order is refused.
+            let answer = (0..ATTEMPTS_MAX).find_map(|_| match place(addr, &order) {
+                Some(told) => promised.note(told).then_some(true),
+                None => Some(false),
+            });
+            if answer != Some(true) {
+                break;
             }
         }
     }
