@@ -88,7 +88,7 @@ fn order(seq: u64) -> Record {
     })
 }
 
-fn config(dir: &Path, sync: SyncPolicy, snapshot_every: u64) -> JournalConfig {
+pub(crate) fn config(dir: &Path, sync: SyncPolicy, snapshot_every: u64) -> JournalConfig {
     JournalConfig {
         sync,
         snapshot_every,
@@ -130,9 +130,8 @@ pub(crate) fn bench(measure: bool) {
     durability(&watch, if measure { 5_000 } else { 20 });
 }
 
-/// All records, as fast as the journal thread takes them.
-fn throughput(watch: &Stopwatch, dir: &Path, records: u64) {
-    let (journal, status, _) = start(&config(dir, SyncPolicy::Os, u64::MAX));
+/// Records in batches.
+fn batches(records: u64) -> Vec<Vec<Sequenced>> {
     let mut batches: Vec<Vec<Sequenced>> = Vec::new();
     for seq in 1..=records {
         if (seq - 1).is_multiple_of(TOGETHER as u64) {
@@ -140,6 +139,23 @@ fn throughput(watch: &Stopwatch, dir: &Path, records: u64) {
         }
         batches.last_mut().expect("a batch").push(record(seq));
     }
+    batches
+}
+
+/// Makes a journal of so many records.
+pub(crate) fn fill(dir: &Path, records: u64) {
+    let (journal, status, _) = start(&config(dir, SyncPolicy::Os, u64::MAX));
+    for batch in batches(records) {
+        push(&journal, batch);
+    }
+    wait(&status, records);
+    journal.close();
+}
+
+/// All records, as fast as the journal thread takes them.
+fn throughput(watch: &Stopwatch, dir: &Path, records: u64) {
+    let (journal, status, _) = start(&config(dir, SyncPolicy::Os, u64::MAX));
+    let batches = batches(records);
     let began = watch.now();
     for batch in batches {
         push(&journal, batch);

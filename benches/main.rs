@@ -17,6 +17,7 @@ mod record;
 mod recordings;
 mod sorted_vector;
 mod step;
+mod store;
 mod tick;
 
 use std::hint::black_box;
@@ -115,6 +116,7 @@ fn main() {
         ("journal", &|| journal::bench(measure)),
         ("memory", &memory::bench),
         ("record", &|| record::bench(&bench, &recordings[0])),
+        ("store", &|| store::bench(measure)),
         ("migrate", &|| migrate::bench(measure)),
     ] {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {

@@ -19,7 +19,8 @@ const ONE_BY_ONE: usize = 50_000;
 /// Commands in one write.
 const BATCH: usize = 1_000;
 
-struct Server {
+/// A redis-server of its own.
+pub(crate) struct Server {
     child: Child,
     port: u16,
     _dir: tempfile::TempDir,
@@ -33,7 +34,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().expect("directory");
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
         let port = free.expect("port").port();
@@ -51,7 +52,11 @@ impl Server {
         }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
@@ -69,13 +74,17 @@ impl Server {
     }
 }
 
-/// Measures, or with few keys shows that it works.
-pub(crate) fn bench(measure: bool) {
-    if Command::new("redis-server")
+/// Whether there is a redis-server.
+pub(crate) fn is_installed() -> bool {
+    Command::new("redis-server")
         .arg("--version")
         .output()
-        .is_err()
-    {
+        .is_ok()
+}
+
+/// Measures, or with few keys shows that it works.
+pub(crate) fn bench(measure: bool) {
+    if !is_installed() {
         print("\nmigrate: no redis-server");
         return;
     }
