@@ -416,7 +416,7 @@ async fn the_kill_switch_is_pulled_and_let_go() {
             "mode": "reduce_only", "cause": "losing_streak",
             "kill_switch": {"on": false, "flatten": false, "flat": false, "flatten_by_default": true},
             "daily_loss_until": null, "cool_down_until": FIRST_MS + 9, "drawdown": false,
-            "quarantine": false,
+            "quarantine": false, "incomplete": false,
             "use": {
                 "exposure": 150.75, "held": held, "margin": 12.5,
                 "available": 99000, "orders_open": 4, "orders_unknown": 0, "pnl_today": -0.5,
