@@ -21,7 +21,7 @@ use hean::kernel::event::{
 use hean::kernel::orders::{OrderSpec, OrderType, Size};
 use hean::kernel::risk::RiskLimits;
 use hean::kernel::snapshot::Published;
-use hean::kernel::types::{InstrumentId, Price, Qty, SECOND, Side, Time};
+use hean::kernel::types::{InstrumentId, Money, Price, Qty, Rate, SECOND, Side, Time};
 use hean::runtime::bell::Bell;
 use hean::runtime::clock::Clock;
 use hean::runtime::kernel_thread::{self, Wiring};
@@ -170,6 +170,9 @@ fn order(side: Side, qty: i64) -> CommandKind {
 fn config() -> KernelConfig {
     let limits = RiskLimits {
         orders_per_second_max: 0,
+        // Thousands of market orders pay the spread.
+        daily_loss_max: Money::ZERO,
+        drawdown_max: Rate(0),
         ..RiskLimits::default()
     };
     KernelConfig {

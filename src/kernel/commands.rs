@@ -6,12 +6,14 @@ use super::event::{
     CancelFilter, Command, CommandKind, Correlation, Effect, Effects, Notice, Outcome, Record,
     VenueCommand, Wait,
 };
+use super::ledger::{MarginSetting, hold};
+use super::margin;
 use super::orders::{
     Amend, Link, Order, OrderId, OrderSpec, OrderState, OrderType, Origin, PositionSide, Size,
 };
 use super::portfolio::MarginMode;
 use super::risk::{self, Refusal, RiskEvent, Rule};
-use super::types::{Contract, Instrument, InstrumentId, Price, Qty, Side};
+use super::types::{Contract, Instrument, InstrumentId, Money, MoneyError, Price, Qty, Side};
 use super::{Kernel, Seq};
 
 impl Kernel {
@@ -441,7 +443,7 @@ fn margin_fits(
             "close the position and cancel its orders before the margin mode changes",
         );
     }
-    let worth: super::types::Money = holding
+    let worth: Money = holding
         .positions()
         .iter()
         .filter_map(|p| p.cost.magnitude().ok())
@@ -455,7 +457,37 @@ fn margin_fits(
             "the margin bracket of the position bounds its leverage",
         );
     }
+    let bound = |leverage| bound_at(context, MarginSetting { leverage, mode });
+    let more = bound(leverage)
+        .and_then(|after| after.minus(bound(holding.margin().leverage)?))
+        .unwrap_or(Money(i128::MAX));
+    let free = context
+        .valuation
+        .available(context.ledger)
+        .unwrap_or_default();
+    if more > Money::ZERO && more > free {
+        return refuse(
+            format!("{free} free for margin"),
+            format!("{more} more"),
+            "less leverage binds more money: reduce the position or cancel orders first",
+        );
+    }
     Ok(())
+}
+
+/// What an instrument's positions and open orders would bind of the account's money.
+fn bound_at(context: &risk::Context<'_>, setting: MarginSetting) -> Result<Money, MoneyError> {
+    let mut bound = Money::ZERO;
+    for position in context.holding.positions() {
+        let cost = position.cost.magnitude()?;
+        bound = bound.plus(margin::initial_margin(cost, setting.leverage)?)?;
+    }
+    let counts = |o: &&Order| o.instrument == context.id && !o.shadow && o.hold_worst() != Price(0);
+    for order in context.ledger.orders().open().filter(counts) {
+        let (price, qty) = (order.hold_worst(), order.remaining_worst());
+        bound = bound.plus(hold(price, qty, context.instrument, setting)?)?;
+    }
+    Ok(bound)
 }
 
 /// Whether an order can only make a position smaller.

@@ -4,8 +4,10 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use super::process::{HUNG, Process, output, stdout};
+use super::client::json;
+use super::process::{HUNG, Process, output, stdout, until};
 use super::recordings::text;
+use super::trader::{daemon, market, orders, positions, wait_consistent};
 
 /// Exit code and standard error of a run.
 fn failed(args: &[&str]) -> (Option<i32>, String) {
@@ -193,4 +195,71 @@ fn an_indicator_over_a_file_of_candles() {
     assert!(log.contains("sma"), "{log}");
     let missing = ["indicators", "--input", "/nowhere.csv", "--type", "sma"];
     assert_eq!(failed(&missing).0, Some(1));
+}
+
+#[test]
+fn heavy_a_day_of_trading_by_command_line_and_signal() {
+    let market = market();
+    let dir = tempfile::tempdir().expect("directory");
+    let daemon = daemon(market.addr(), dir.path(), &[]);
+    let addr = daemon.addr();
+    let server = addr.to_string();
+    let at = ["--server", server.as_str(), "--json"];
+    let told = |args: &[&str]| -> Value {
+        serde_json::from_str(&stdout(&[args, &at].concat())).expect("JSON")
+    };
+    let refused = |args: &[&str]| failed(&[args, &at].concat());
+    let price = until("a first trade", || {
+        json(addr, "/api/v1/ticker/BTCUSDT")["price"].as_f64()
+    });
+    let (low, lower) = (format!("{:.0}", price * 0.6), format!("{:.0}", price * 0.5));
+
+    let bought = told(&["buy", "BTCUSDT", "0.01"]);
+    assert_eq!(bought["status"], "filled", "{bought}");
+    let resting = told(&["buy", "BTCUSDT", "0.01", "--limit", &low]);
+    assert_eq!(resting["status"], "submitted", "{resting}");
+    let id = resting["order_id"].as_str().expect("an id");
+    told(&["amend", id, "--price", &lower]);
+    until("the change", || {
+        let order = json(addr, &format!("/api/v1/orders/{id}?numbers=string"));
+        (order["price"] == lower.as_str()).then_some(())
+    });
+    told(&["cancel", id]);
+    until("the end of the order", || {
+        (orders(addr)[id]["status"] == "cancelled").then_some(())
+    });
+    assert_eq!(refused(&["cancel", id]).0, Some(1));
+    let (code, why) = refused(&["buy", "BTCUSDT", "1000"]);
+    assert_eq!(code, Some(5), "{why}");
+
+    // The kill switch, by signal: what rests is cancelled, and nothing that adds risk passes.
+    let resting = told(&["buy", "BTCUSDT", "0.01", "--limit", &low]);
+    let id = resting["order_id"].as_str().expect("an id");
+    daemon.signal("USR1");
+    until("the kill switch", || {
+        (told(&["risk"])["mode"] == "halted").then_some(())
+    });
+    until("the end of what rested", || {
+        (orders(addr)[id]["status"] == "cancelled").then_some(())
+    });
+    let (code, why) = refused(&["buy", "BTCUSDT", "0.01"]);
+    assert_eq!(code, Some(5), "{why}");
+    assert!(
+        why.contains("kill_switch") || why.contains("hean resume"),
+        "{why}"
+    );
+    told(&["resume"]);
+    assert_eq!(told(&["risk"])["mode"], "normal");
+
+    told(&["buy", "BTCUSDT", "0.01", "--limit", &low]);
+    told(&["cancel-all", "BTCUSDT"]);
+    told(&["close", "BTCUSDT"]);
+    until("a flat position", || {
+        let held = positions(addr);
+        let flat = |p: &Value| p["quantity"] == "0";
+        held.get("BTCUSDT").is_none_or(flat).then_some(())
+    });
+    wait_consistent(addr);
+    told(&["halt", "--flatten"]);
+    assert_eq!(told(&["risk"])["mode"], "halted");
 }
