@@ -125,7 +125,7 @@ impl Client {
         self.fred.evalsha(sha, keys, args).await
     }
 
-    /// For reading.
+    /// The connection itself, for what is no script.
     pub(crate) fn fred(&self) -> &Fred {
         &self.fred
     }

@@ -1,6 +1,6 @@
 //! Prices and candles in the store, for other programs: what the daemon publishes, once a second.
 //!
-//! None of it is state of ours. Nothing waits for it, nothing is read back, and what an outage has left out of a
+//! None of it is state of ours. Nothing waits for it, we never begin with it, and what an outage has left out of a
 //! ticker is never missed; closed candles are written later, as far as they are still published.
 
 use std::sync::Arc;

@@ -173,3 +173,37 @@ async fn a_full_server_is_waited_for() {
     verify(&world, &server, 1).await;
     task.finish().await.unwrap();
 }
+
+/// The user that `keydb.conf` proposes may do all that we do, with its clock and without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_user_of_the_configuration_file_is_enough() {
+    let Some(server) = server(&[]) else { return };
+    let file = include_str!("../../keydb.conf");
+    let line = file
+        .lines()
+        .find_map(|l| l.strip_prefix("# user hean on >CHANGE-ME "));
+    let rights: Vec<&str> = line.expect("the line").split_whitespace().collect();
+    assert!(rights.contains(&"+time"), "{rights:?}");
+    let redis = server.client().await;
+    let url = format!("redis://hean:secret@store.test:{}", server.port());
+    for clock in ["+time", "-time"] {
+        redis.command("FLUSHALL", &[]).await;
+        let user = [
+            &["SETUSER", "hean", "reset", "on", ">secret"],
+            &rights[..],
+            &[clock],
+        ]
+        .concat();
+        redis.command("ACL", &user).await;
+        let mut world = World::new();
+        world.append(300);
+        let task = world.project(settings(&url));
+        world.applied(&task).await;
+        world.append(300);
+        world.applied(&task).await;
+        verify(&world, &server, 1).await;
+        task.finish().await.unwrap();
+        let meta = redis.hash("hean:{default}:meta").await;
+        assert_eq!(meta.contains_key("seen"), clock == "+time");
+    }
+}

@@ -4,8 +4,9 @@
 -- sequence of the journal, then per event its type, time and data; then what write() takes.
 local m = redis.call('HMGET', KEYS[1], 'fence', 'watermark', 'image_seq')
 if m[1] ~= ARGV[1] then return {'fence', m[1] or '', m[2] or ''} end
--- That somebody writes here; a full server may refuse it, which is no matter.
-redis.pcall('HSET', KEYS[1], 'seen', redis.call('TIME')[1])
+-- That somebody writes here; a full server, or one that keeps its clock to itself, may refuse it.
+local now = redis.pcall('TIME')
+if not now.err then redis.pcall('HSET', KEYS[1], 'seen', now[1]) end
 if not m[2] then return {'empty', m[1], ''} end
 local first, last, watermark = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(m[2])
 if last <= watermark then return {'already', m[1], m[2]} end
