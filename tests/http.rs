@@ -8,6 +8,10 @@ mod account;
 mod client;
 #[path = "http/commands.rs"]
 mod commands;
+#[path = "http/described.rs"]
+mod described;
+#[path = "http/forms.rs"]
+mod forms;
 #[path = "http/harness.rs"]
 mod harness;
 #[path = "http/kinds.rs"]
@@ -16,6 +20,8 @@ mod kinds;
 mod limits;
 #[path = "http/metrics.rs"]
 mod metrics;
+#[path = "http/lists.rs"]
+mod lists;
 #[path = "http/orders.rs"]
 mod orders;
 #[path = "http/reads.rs"]

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::negotiate::{takes_gzip, takes_json};
 use super::problem::{Code, Problem};
 use super::reply::{Payload, Reply};
 use super::routes::{Found, Handler, find};
@@ -199,16 +200,22 @@ async fn answer(
     let started = clock.now();
     let found = find(request.method(), request.uri().path());
     let route = found.as_ref().ok().map(|found| found.index);
+    let gzip = takes_gzip(request.headers());
     let reply = match app.guard.check(&request) {
         Ok(()) => match found {
-            Ok(found) => dispatch(app, found, request).await,
+            Ok(found) => {
+                let route = found.route;
+                dispatch(app, found, request).await.inspect_err(|problem| {
+                    debug_assert!(route.announces(problem), "{route:?} says {problem:?}");
+                })
+            }
             Err(problem) => Err(problem),
         },
         Err(problem) => Err(problem),
     };
     let reply = reply.unwrap_or_else(|problem| problem.into_reply());
     metrics.request(route, reply.status, clock.now().since(started));
-    reply.into_response()
+    reply.into_response(gzip)
 }
 
 async fn dispatch(
@@ -216,13 +223,17 @@ async fn dispatch(
     found: Found,
     request: Request<Incoming>,
 ) -> Result<Reply, Box<Problem>> {
-    let call = found.call(app, request.uri().query())?;
+    let call = found.call(app, &request)?;
     match found.route.handler {
         Handler::Show(handler) => Ok(handler(&call)),
         Handler::Read(handler) => handler(&call),
         Handler::Command(handler) => handler(call).await,
         Handler::WithBody(handler) => {
-            let body = read_body(&call.app.config, request.into_body()).await?;
+            let (head, body) = request.into_parts();
+            let body = read_body(&call.app.config, body).await?;
+            if !body.is_empty() {
+                takes_json(&head.headers)?;
+            }
             handler(call, body).await
         }
         Handler::Stream(handler) => handler(call, request),
