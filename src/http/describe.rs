@@ -1,6 +1,7 @@
 //! What each route takes and answers, as its row of `ROUTES` names it. The API's description is made of this, and so is
 //! the test that validates every answer.
 
+pub(super) mod account;
 pub(super) mod market;
 pub(super) mod system;
 pub(super) mod trading;
@@ -145,6 +146,9 @@ pub(super) const COMPONENTS: &[(&str, fn() -> Schema)] = &[
             "Which position; both, but in hedge mode.",
         )
     }),
+    ("Direction", || {
+        choice(&["flat", "long", "short"], "Direction of a position.")
+    }),
     ("OrderType", || choice(TYPES, "Type of an order.")),
     ("OrderStatus", order_status),
     ("TimeInForce", || {
@@ -173,14 +177,14 @@ pub(super) const COMPONENTS: &[(&str, fn() -> Schema)] = &[
     ("Unknown", trading::unknown),
     ("Cancelling", trading::cancelling),
     ("Fill", trading::fill),
-    ("Position", trading::position),
-    ("MarginRequest", trading::margin_request),
-    ("Margin", trading::margin_schema),
-    ("Account", trading::account_schema),
-    ("EquityPoint", trading::point),
-    ("HaltRequest", trading::halt_request),
-    ("Risk", trading::risk_schema),
-    ("Strategy", trading::strategy),
+    ("Position", account::position),
+    ("MarginRequest", account::margin_request),
+    ("Margin", account::margin_schema),
+    ("Account", account::account_schema),
+    ("EquityPoint", account::point),
+    ("HaltRequest", account::halt_request),
+    ("Risk", account::risk_schema),
+    ("Strategy", account::strategy),
     ("Health", system::health_schema),
     ("Feed", system::feed),
     ("Status", system::status_schema),

@@ -9,6 +9,7 @@ mod api;
 mod body;
 mod decimal;
 mod describe;
+mod find;
 mod guard;
 mod negotiate;
 mod openapi;

@@ -4,7 +4,7 @@
 //! (`hint`), and carries the numbers that matter as members of their own.
 
 use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::reply::{Content, Reply};
 use crate::json::Json;
@@ -233,7 +233,11 @@ impl Problem {
     }
 
     /// The answer.
-    pub(crate) fn into_reply(self) -> Reply {
+    pub(crate) fn into_reply(mut self) -> Reply {
+        // What cannot be done now can be asked for again.
+        if self.status == StatusCode::SERVICE_UNAVAILABLE && self.header.is_none() {
+            self.header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
+        }
         let mut json = Json::new(false);
         json.object(|j| {
             j.key("type").text(&format!("/docs#{}", self.code.name()));

@@ -21,10 +21,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::find::{Found, find};
 use super::negotiate::{takes_gzip, takes_json};
 use super::problem::{Code, Problem};
 use super::reply::{Payload, Reply};
-use super::routes::{Found, Handler, find};
+use super::routes::Handler;
 use super::socket::{Deadlines, Phase, Socket};
 use super::state::{App, AppState, HttpConfig};
 use crate::metrics::HttpMetrics;

@@ -9,6 +9,7 @@ Needs requirements.txt beside it. Exit code 1 if something is wrong. Without Chr
 that is a failure.
 """
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -68,6 +69,7 @@ def client_works(base, directory):
     if done.returncode or "Warning" in said or "Error" in said:
         sys.exit(f"no client can be generated without a warning:\n{said}")
     sys.path.insert(0, str(directory))
+    import attrs
     from generated import Client
     from generated.api.market import get_ticker
     from generated.api.orders import get_order, list_fills, place_order
@@ -102,6 +104,15 @@ def client_works(base, directory):
     again = place_order.sync_detailed(client=client, body=body)
     assert again.status_code == 200 and again.headers["idempotent-replay"] == "true", again
     assert again.parsed.order_id == first.parsed.order_id, again
+    # Many at once with one key: one of them places the order.
+    body = attrs.evolve(body, client_order_id="all-at-once")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        place = lambda _: place_order.sync_detailed(client=Client(base_url=base), body=body)
+        answers = list(pool.map(place, range(8)))
+    assert sorted(a.status_code for a in answers) == [200] * 7 + [201], answers
+    assert len({a.parsed.order_id for a in answers}) == 1, answers
+    other = place_order.sync_detailed(client=client, body=attrs.evolve(body, quantity="0.002"))
+    assert other.status_code == 422 and other.parsed.code == "idempotency_conflict", other
     read = get_order.sync(first.parsed.order_id, client=client)
     assert read.client_order_id == "a-generated-client", read
     assert first.headers["location"] == f"/api/v1/orders/{read.order_id}", first

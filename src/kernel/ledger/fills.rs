@@ -97,3 +97,71 @@ impl Fills {
         self.iter().for_each(|fill| fill.hash(state));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::types::{Instrument, InstrumentName, Scale, VenueId};
+
+    fn fill(seq: u64) -> BookedFill {
+        BookedFill {
+            seq: Seq(seq),
+            time: Time(1),
+            order: None,
+            strategy: None,
+            instrument: InstrumentId(0),
+            side: Side::Buy,
+            position_side: PositionSide::Both,
+            trade_id: seq,
+            price: Price(1_234),
+            qty: Qty(57),
+            notional: Money::ZERO,
+            fee: Money::ZERO,
+            paid_in: FeeAsset::Base(Qty(15)),
+            maker: false,
+            realized: None,
+        }
+    }
+
+    #[test]
+    fn the_oldest_go_first() {
+        let mut fills = Fills::default();
+        let last = FILLS_KEPT as u64 + 5;
+        (1..=last).for_each(|seq| fills.push(fill(seq)));
+        assert_eq!(fills.iter().count(), FILLS_KEPT);
+        assert_eq!(fills.iter().next().map(|f| f.seq), Some(Seq(6)));
+        let newest: Vec<u64> = fills.since(Seq(last - 1)).map(|f| f.seq.0).collect();
+        assert_eq!(newest, [last, last - 1]);
+        let known = |id: InstrumentId| id == InstrumentId(0);
+        assert!(fills.is_sound(Seq(last), known));
+        assert!(!fills.is_sound(Seq(last - 1), known) && !fills.is_sound(Seq(last), |_| false));
+        fills.push(fill(last));
+        assert!(!fills.is_sound(Seq(last), known));
+    }
+
+    #[test]
+    fn numbers_follow_the_scales_of_the_instrument() {
+        let of = |price, qty| {
+            let scale = |digits| Scale::new(digits).expect("a scale");
+            let name = InstrumentName {
+                venue: VenueId::Sim,
+                symbol: "AB".to_owned(),
+            };
+            Instrument::unlimited(name, "A", "B", (scale(price), scale(qty)))
+        };
+        let mut fills = Fills::default();
+        fills.push(fill(1));
+        let finer = Rescale::between(&of(2, 1), &of(3, 3));
+        fills.rescale(finer, InstrumentId(1));
+        assert_eq!(fills.iter().next(), Some(&fill(1)));
+        fills.rescale(finer, InstrumentId(0));
+        let shown = |fills: &Fills| {
+            let fill = fills.iter().next().expect("it is there");
+            (fill.price.0, fill.qty.0, fill.paid_in.clone())
+        };
+        assert_eq!(shown(&fills), (12_340, 5_700, FeeAsset::Base(Qty(1_500))));
+        // What no longer fits is cut off: it is shown, not traded.
+        fills.rescale(Rescale::between(&of(3, 3), &of(1, 0)), InstrumentId(0));
+        assert_eq!(shown(&fills), (123, 5, FeeAsset::Base(Qty(1))));
+    }
+}
