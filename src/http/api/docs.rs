@@ -72,9 +72,9 @@ fn html() -> String {
     let mut codes = String::new();
     for code in Code::ALL {
         let (name, status, title) = (code.name(), code.status(), code.title());
-        write!(
+        writeln!(
             codes,
-            "<dt id=\"{name}\">{name}</dt><dd>{title} ({status})</dd>\n"
+            "<dt id=\"{name}\">{name}</dt><dd>{title} ({status})</dd>"
         )
         .expect("writing to memory cannot fail");
     }

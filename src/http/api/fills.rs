@@ -60,32 +60,39 @@ pub(in crate::http) fn fills(call: &Call) -> Answer {
         "timestamp",
     ];
     let file = "attachment; filename=\"fills.csv\"";
-    answer(call, &wanted, file, columns, fills, |(instrument, fill)| {
-        let (asset, amount) = fee(&fill.paid_in, fill.fee, &instrument);
-        let strategy = fill.strategy.and_then(|id| kernel.strategy_name(id));
-        let text = |text: &str| Cell::Text(text.to_owned());
-        let cells = [
-            Cell::Id(fill.seq.0),
-            Cell::of(fill.order, |id| Cell::Id(id.0)),
-            Cell::Id(fill.trade_id),
-            Cell::of(strategy, text),
-            text(&instrument.name.symbol),
-            text(instrument.name.venue.name()),
-            text(fill.side.name()),
-            text(fill.position_side.name()),
-            Cell::Decimal(i128::from(fill.price.0), instrument.price_scale.digits()),
-            Cell::Decimal(i128::from(fill.qty.0), instrument.qty_scale.digits()),
-            Cell::money(fill.notional),
-            Cell::money(fill.fee),
-            text(asset),
-            amount,
-            text(if fill.maker { "maker" } else { "taker" }),
-            Cell::Bool(fill.order.is_none()),
-            Cell::of(fill.realized, Cell::money),
-            Cell::Int(fill.time.millis()),
-        ];
-        (cells, fill.seq.0.to_string())
-    })
+    Ok(answer(
+        call,
+        &wanted,
+        file,
+        columns,
+        fills,
+        |(instrument, fill)| {
+            let (asset, amount) = fee(&fill.paid_in, fill.fee, &instrument);
+            let strategy = fill.strategy.and_then(|id| kernel.strategy_name(id));
+            let text = |text: &str| Cell::Text(text.to_owned());
+            let cells = [
+                Cell::Id(fill.seq.0),
+                Cell::of(fill.order, |id| Cell::Id(id.0)),
+                Cell::Id(fill.trade_id),
+                Cell::of(strategy, text),
+                text(&instrument.name.symbol),
+                text(instrument.name.venue.name()),
+                text(fill.side.name()),
+                text(fill.position_side.name()),
+                Cell::Decimal(i128::from(fill.price.0), instrument.price_scale.digits()),
+                Cell::Decimal(i128::from(fill.qty.0), instrument.qty_scale.digits()),
+                Cell::money(fill.notional),
+                Cell::money(fill.fee),
+                text(asset),
+                amount,
+                text(if fill.maker { "maker" } else { "taker" }),
+                Cell::Bool(fill.order.is_none()),
+                Cell::of(fill.realized, Cell::money),
+                Cell::Int(fill.time.millis()),
+            ];
+            (cells, fill.seq.0.to_string())
+        },
+    ))
 }
 
 /// The asset that a fee was paid in, and how much of it.

@@ -8,7 +8,7 @@ use crate::http::negotiate::Media;
 use crate::http::params::{FORMAT, Param};
 use crate::http::problem::Problem;
 use crate::http::reply::{Content, Reply};
-use crate::http::routes::{Answer, Call};
+use crate::http::routes::Call;
 use crate::json::Json;
 use crate::kernel::types::{Money, format_fixed};
 
@@ -88,7 +88,7 @@ pub(super) fn answer<T, const N: usize>(
     columns: [&'static str; N],
     rows: impl Iterator<Item = T>,
     cells: impl Fn(T) -> ([Cell; N], String),
-) -> Answer {
+) -> Reply {
     if wanted.csv {
         let mut out = columns.join(",");
         out.push_str("\r\n");
@@ -101,12 +101,12 @@ pub(super) fn answer<T, const N: usize>(
             }
             out.push_str("\r\n");
         }
-        return Ok(Reply {
+        return Reply {
             content_type: "text/csv; charset=utf-8; header=present",
             body: Content::Whole(out.into_bytes()),
             header: Some((CONTENT_DISPOSITION, HeaderValue::from_static(file))),
             ..Reply::json(Json::new(false))
-        });
+        };
     }
     let mut json = Json::new(call.strings);
     page(&mut json, wanted.limit, rows, |j, row| {
@@ -118,7 +118,7 @@ pub(super) fn answer<T, const N: usize>(
         });
         cursor
     });
-    Ok(Reply::json(json))
+    Reply::json(json)
 }
 
 fn quoted(text: &str, out: &mut String) {
