@@ -20,3 +20,7 @@ mod metrics;
 mod orders;
 #[path = "http/reads.rs"]
 mod reads;
+#[path = "http/streams.rs"]
+mod streams;
+#[path = "http/ws.rs"]
+mod ws;

@@ -16,6 +16,7 @@ mod routes;
 mod server;
 mod socket;
 mod state;
+mod stream;
 
 pub use access::Scope;
 pub use routes::{ROUTES, Route};

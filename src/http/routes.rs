@@ -17,6 +17,7 @@ use super::problem::{Code, Problem, nearest};
 use super::query::{Query, percent_decode};
 use super::reply::Reply;
 use super::state::App;
+use super::stream;
 
 /// One endpoint.
 pub struct Route {
@@ -43,7 +44,7 @@ pub(super) type Answer = Result<Reply, Box<Problem>>;
 pub(super) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// How a route is answered.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Handler {
     /// From published views, at once; nothing in the request can be wrong.
     Show(fn(&Call) -> Reply),
@@ -97,6 +98,22 @@ const fn read(
         query,
         scope: Scope::Read,
         handler: Handler::Read(handler),
+    }
+}
+
+const fn stream(
+    path: &'static str,
+    about: &'static str,
+    query: &'static [&'static str],
+    handler: fn(Call, Request<Incoming>) -> Answer,
+) -> Route {
+    Route {
+        method: Method::GET,
+        path,
+        about,
+        query,
+        scope: Scope::Read,
+        handler: Handler::Stream(handler),
     }
 }
 
@@ -327,6 +344,18 @@ pub static ROUTES: &[Route] = &[
         "Mode, feeds, queues, lags, versions",
         &["numbers"],
         control::status,
+    ),
+    stream(
+        "/api/v1/stream",
+        "Topics as server-sent events: a snapshot of each, then updates",
+        &["topics", "numbers"],
+        stream::events,
+    ),
+    stream(
+        "/ws",
+        "The same on a WebSocket, by SUBSCRIBE and UNSUBSCRIBE",
+        &["numbers"],
+        stream::socket,
     ),
 ];
 

@@ -26,6 +26,7 @@ use super::reply::{Payload, Reply};
 use super::routes::{Found, Handler, find};
 use super::socket::{Deadlines, Phase, Socket};
 use super::state::{App, AppState, HttpConfig};
+use super::stream::publish;
 use crate::metrics::HttpMetrics;
 
 /// hyper's smallest buffer.
@@ -67,9 +68,15 @@ impl Server {
             usize::try_from(self.app.config.connections_max).unwrap_or(Semaphore::MAX_PERMITS),
         ));
         let mut connections = JoinSet::new();
+        let mut publisher = tokio::spawn(publish(Arc::clone(&self.app)));
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
+                ended = &mut publisher => {
+                    // Nothing would be streamed any more: whoever runs us is to know.
+                    log_panic(ended);
+                    break;
+                }
                 // Ended connections are taken out at once: the set stays as small as the limit.
                 Some(ended) = connections.join_next() => log_panic(ended),
                 (socket, permit) = accept(&self.listener, &permits) => {
@@ -85,7 +92,11 @@ impl Server {
         }
         drop(self.listener);
         stop.send_replace(true);
-        let drained = async { while connections.join_next().await.is_some() {} };
+        self.app.streams.close();
+        let drained = async {
+            while connections.join_next().await.is_some() {}
+            self.app.streams.ended().await;
+        };
         if tokio::time::timeout(self.app.config.drain_timeout, drained)
             .await
             .is_err()
@@ -159,8 +170,10 @@ async fn serve_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let (app, metrics, phase) = (Arc::clone(&app), Arc::clone(&metrics), Arc::clone(&phase));
         async move {
             phase.request_started();
-            let response = answer(app, &metrics, request).await;
-            phase.request_answered();
+            let (response, goes_on) = answer(app, &metrics, request).await;
+            if !goes_on {
+                phase.request_answered();
+            }
             Ok::<_, Infallible>(response)
         }
     });
@@ -189,12 +202,12 @@ async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
     drop(stopped.wait_for(|stopped| *stopped).await);
 }
 
-/// One request to one response, whatever happens.
+/// One request to one response, whatever happens; and whether that goes on.
 async fn answer(
     app: Arc<App>,
     metrics: &HttpMetrics,
     request: Request<Incoming>,
-) -> Response<Payload> {
+) -> (Response<Payload>, bool) {
     let clock = app.state.clock.clone();
     let started = clock.now();
     let found = find(request.method(), request.uri().path());
@@ -208,7 +221,8 @@ async fn answer(
     };
     let reply = reply.unwrap_or_else(|problem| problem.into_reply());
     metrics.request(route, reply.status, clock.now().since(started));
-    reply.into_response()
+    let goes_on = reply.body.goes_on();
+    (reply.into_response(), goes_on)
 }
 
 async fn dispatch(
