@@ -9,10 +9,11 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request};
 
-use super::access::Scope;
+use super::access::{Caller, Scope};
 use super::api::{
     account, amend, control, feeds, health, indicators, market, orders, positions, risk,
 };
+use super::peers::Peer;
 use super::problem::{Code, Problem, nearest};
 use super::query::{Query, percent_decode};
 use super::reply::Reply;
@@ -61,6 +62,10 @@ pub(super) enum Handler {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) app: Arc<App>,
+    /// Who asks.
+    pub(super) caller: Caller,
+    /// From where.
+    pub(super) peer: Arc<Peer>,
     /// What stands at the `{…}` of the path, decoded; empty without one.
     pub(super) arg: String,
     pub(super) query: Query,
@@ -141,6 +146,9 @@ impl Route {
         self
     }
 }
+
+/// The kill switch.
+pub(super) const HALT: &str = "/api/v1/halt";
 
 /// Every endpoint.
 pub static ROUTES: &[Route] = &[
@@ -283,7 +291,7 @@ pub static ROUTES: &[Route] = &[
     ),
     with_body(
         Method::POST,
-        "/api/v1/halt",
+        HALT,
         "The kill switch: cancel everything, refuse new risk; with flatten also close every position",
         &["numbers"],
         risk::halt,
@@ -339,11 +347,19 @@ pub(super) struct Found {
 
 impl Found {
     /// The call of this route.
-    pub(super) fn call(&self, app: Arc<App>, query: Option<&str>) -> Result<Call, Box<Problem>> {
+    pub(super) fn call(
+        &self,
+        app: Arc<App>,
+        caller: Caller,
+        peer: Arc<Peer>,
+        query: Option<&str>,
+    ) -> Result<Call, Box<Problem>> {
         let query = Query::parse(query.unwrap_or_default(), self.route.query)?;
         let strings = query.numbers_as_strings()?;
         Ok(Call {
             app,
+            caller,
+            peer,
             arg: self.arg.clone(),
             query,
             strings,
