@@ -306,6 +306,9 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         .map_err(io(format!("cannot listen on {listen}")))?;
     let stop = front.stopping();
     let hangups = signal(SignalKind::hangup()).map_err(io("cannot listen to SIGHUP"))?;
+    if let Some(writer) = access.audit_writer() {
+        front.spawn("audit log", writer.run());
+    }
     front.spawn("access", until(stop, access.upkeep(hangups)));
     announce(&server, &settings, &data);
     let mut stop = front.stopping();

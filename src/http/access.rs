@@ -19,12 +19,12 @@ use parking_lot::Mutex;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
+use super::audit::{Audit, AuditWriter};
 use super::peers::Peer;
 use super::problem::{Code, Problem};
 use super::state::HttpConfig;
 use super::tls::{Tls, TlsError};
 use super::tokens::{self, Token, TokenError};
-use crate::kernel::types::Time;
 use crate::runtime::clock::Clock;
 use crate::status::Mode;
 
@@ -72,6 +72,22 @@ impl Caller {
     /// The token's name, for the audit log.
     pub(crate) fn name(&self) -> Option<&str> {
         self.0.as_ref().map(|token| token.name.as_str())
+    }
+
+    /// Whether it may do what needs `scope`.
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), Box<Problem>> {
+        let Some(token) = self.0.as_ref().filter(|token| token.scope < scope) else {
+            return Ok(());
+        };
+        let (has, needs) = (token.scope.name(), scope.name());
+        Err(Problem::new(
+            Code::ScopeMissing,
+            format!("this needs scope {needs}; token {} has {has}", token.name),
+        )
+        .member("scope", needs)
+        .hint(format!(
+            "use a token made with: hean token create --name NAME --scope {needs}"
+        )))
     }
 
     /// The token.
@@ -122,6 +138,8 @@ pub struct Access {
     clock: Clock,
     changes: watch::Sender<u64>,
     tls: Option<Arc<Tls>>,
+    audit: Audit,
+    writer: Mutex<Option<AuditWriter>>,
 }
 
 /// A file as it was: another one under its name differs in something of this.
@@ -154,7 +172,10 @@ impl Access {
                 Mode::Observe | Mode::Paper => None,
             }
         };
+        let (audit, writer) = Audit::new(config.data_dir.as_deref());
         let access = Self {
+            audit,
+            writer: Mutex::new(writer),
             tokens: ArcSwap::from_pointee(Tokens {
                 needed: must.is_some() || fixed.is_some(),
                 list: Vec::new(),
@@ -185,6 +206,16 @@ impl Access {
         Ok(access)
     }
 
+    /// The log of calls that change something.
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// What writes that log, once.
+    pub fn audit_writer(&self) -> Option<AuditWriter> {
+        self.writer.lock().take()
+    }
+
     /// What encrypts the connections.
     pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
         self.tls.clone()
@@ -202,6 +233,18 @@ impl Access {
         scope: Scope,
         peer: &Peer,
     ) -> Result<Caller, Box<Problem>> {
+        let caller = self.identify(headers, scope, peer)?;
+        caller.require(scope)?;
+        Ok(caller)
+    }
+
+    /// The caller of a request, who may or may not have the scope that it needs.
+    pub(crate) fn identify(
+        &self,
+        headers: &HeaderMap,
+        scope: Scope,
+        peer: &Peer,
+    ) -> Result<Caller, Box<Problem>> {
         if scope == Scope::Open {
             return Ok(Caller::ANYBODY);
         }
@@ -209,7 +252,7 @@ impl Access {
         if !tokens.needed {
             return Ok(Caller::ANYBODY);
         }
-        self.admit(&tokens, bearer(headers), scope, peer)
+        self.find(&tokens, bearer(headers), peer)
     }
 
     /// The caller who shows `token` elsewhere than in a header: in the first message of a WebSocket.
@@ -223,7 +266,9 @@ impl Access {
         if !tokens.needed {
             return Ok(Caller::ANYBODY);
         }
-        self.admit(&tokens, Ok(token), scope, peer)
+        let caller = self.find(&tokens, Ok(token), peer)?;
+        caller.require(scope)?;
+        Ok(caller)
     }
 
     /// Whether a caller of before may still go on: for connections that outlive a request.
@@ -243,48 +288,33 @@ impl Access {
         self.changes.subscribe()
     }
 
-    fn admit(
+    fn find(
         &self,
         tokens: &Tokens,
         shown: Result<&str, Box<Problem>>,
-        scope: Scope,
         peer: &Peer,
     ) -> Result<Caller, Box<Problem>> {
-        let found = shown.and_then(|text| self.find(tokens, text));
-        let token = found.map_err(|problem| self.refused(problem, peer))?;
-        if token.scope >= scope {
-            return Ok(Caller(Some(Arc::clone(token))));
-        }
-        let (has, needs) = (token.scope.name(), scope.name());
-        Err(Problem::new(
-            Code::ScopeMissing,
-            format!("this needs scope {needs}; token {} has {has}", token.name),
-        )
-        .member("scope", needs)
-        .hint(format!(
-            "use a token made with: hean token create --name NAME --scope {needs}"
-        )))
-    }
-
-    fn find<'a>(&self, tokens: &'a Tokens, text: &str) -> Result<&'a Arc<Token>, Box<Problem>> {
-        let hash = tokens::hash_of(text);
-        // All are compared, so that the time says nothing of which one it was.
-        let found = tokens.list.iter().fold(None, |found, token| {
-            let same = token.has_hash(&hash);
-            if same { Some(token) } else { found }
+        let found = shown.and_then(|text| {
+            let hash = tokens::hash_of(text);
+            // All are compared, so that the time says nothing of which one it was.
+            let found = tokens.list.iter().fold(None, |found, token| {
+                let same = token.has_hash(&hash);
+                if same { Some(token) } else { found }
+            });
+            match found {
+                Some(token) if token.is_expired(self.clock.now()) => Err(Problem::new(
+                    Code::TokenExpired,
+                    format!("token {} has expired", token.name),
+                )
+                .hint("make another one with: hean token create")),
+                Some(token) => Ok(Caller(Some(Arc::clone(token)))),
+                None => Err(
+                    Problem::new(Code::TokenInvalid, "this token is not known here")
+                        .hint("it may have been revoked; hean token list shows those in force"),
+                ),
+            }
         });
-        match found {
-            Some(token) if token.is_expired(self.clock.now()) => Err(Problem::new(
-                Code::TokenExpired,
-                format!("token {} has expired", token.name),
-            )
-            .hint("make another one with: hean token create")),
-            Some(token) => Ok(token),
-            None => Err(
-                Problem::new(Code::TokenInvalid, "this token is not known here")
-                    .hint("it may have been revoked; hean token list shows those in force"),
-            ),
-        }
+        found.map_err(|problem| self.refused(problem, peer))
     }
 
     /// What those are told who do not get in; too many of them from one place are told to wait. A

@@ -6,6 +6,7 @@
 
 mod access;
 mod api;
+mod audit;
 mod body;
 mod decimal;
 mod guard;
@@ -21,6 +22,7 @@ mod tls;
 pub mod tokens;
 
 pub use access::{Access, AccessError, Scope};
+pub use audit::AuditWriter;
 pub use routes::{ROUTES, Route};
 pub use server::{Server, bind};
 pub use state::{AppState, Build, HttpConfig, IndicatorFn, IndicatorSeries};

@@ -97,6 +97,9 @@ impl Peer {
 
     /// Counts a failed attempt; too many are an error, the seconds to wait.
     pub(crate) fn count_failure(&self, now: Time) -> Result<(), u64> {
+        if self.unlimited {
+            return Ok(());
+        }
         let rate = Rate {
             every: FAILURE_EVERY,
             burst: FAILURES_BURST,

@@ -140,6 +140,17 @@ const fn with_body(
 }
 
 impl Route {
+    /// Whether it changes something: the audit log has it.
+    pub(super) fn changes(&self) -> bool {
+        self.method != Method::GET
+    }
+
+    /// Whether it only takes risk away. Nothing keeps a caller from that.
+    pub(super) fn reduces(&self) -> bool {
+        let ends = |end: &str| self.path.ends_with(end);
+        self.method == Method::DELETE || self.path == HALT || ends("/close") || ends("/stop")
+    }
+
     /// The same for callers of another scope than is usual for its kind.
     const fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;

@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::access::{Access, Caller, refuse_token_in_url};
+use super::audit::{self, Entry, Ticket};
 use super::peers::{Peer, Peers};
 use super::problem::{Code, Problem};
 use super::reply::{Payload, Reply};
@@ -308,7 +309,7 @@ async fn answer(
     let host_is_local = app.hsts && super::guard::is_local(&request);
     let secure = app.hsts && !host_is_local;
     let reply = match admit(&app, &peer, found, &request, started) {
-        Ok((found, caller)) => dispatch(app, found, caller, peer, request).await,
+        Ok((found, caller)) => dispatch(app, found, caller, peer, request, started).await,
         Err(problem) => Err(problem),
     };
     let reply = reply.unwrap_or_else(|problem| problem.into_reply());
@@ -341,11 +342,10 @@ fn admit<B>(
             return Err(problem);
         }
     };
-    let caller = app
-        .access
-        .authorize(request.headers(), found.route.scope, peer)?;
+    let route = found.route;
+    let caller = app.access.identify(request.headers(), route.scope, peer)?;
     // A program that has gone wild must not keep its owner from the kill switch.
-    if found.route.path != HALT {
+    if route.path != HALT {
         app.count_request(&caller, peer, now)?;
     }
     Ok((found, caller))
@@ -357,7 +357,42 @@ async fn dispatch(
     caller: Caller,
     peer: Arc<Peer>,
     request: Request<Incoming>,
+    now: Time,
 ) -> Result<Reply, Box<Problem>> {
+    let route = found.route;
+    if !route.changes() {
+        return handle(app, found, caller, peer, request, None).await;
+    }
+    let entry = Entry {
+        time: now,
+        caller: caller.clone(),
+        peer: peer.addr,
+        method: route.method.to_string(),
+        route: route.path,
+        target: audit::target(request.uri()),
+        body_sha256: None,
+        client_order_id: None,
+        order_id: None,
+        status: None,
+        code: None,
+    };
+    let mut ticket = app.access.audit().begin(entry, route.reduces())?;
+    let reply = handle(app, found, caller, peer, request, Some(&mut ticket)).await;
+    let reply = reply.unwrap_or_else(|problem| problem.into_reply());
+    ticket.answered(&reply);
+    Ok(reply)
+}
+
+/// Has the handler answer; what changes something has a `ticket` for the audit log.
+async fn handle(
+    app: Arc<App>,
+    found: Found,
+    caller: Caller,
+    peer: Arc<Peer>,
+    request: Request<Incoming>,
+    ticket: Option<&mut Ticket>,
+) -> Result<Reply, Box<Problem>> {
+    caller.require(found.route.scope)?;
     let call = found.call(app, caller, peer, request.uri().query())?;
     match found.route.handler {
         Handler::Show(handler) => Ok(handler(&call)),
@@ -365,6 +400,9 @@ async fn dispatch(
         Handler::Command(handler) => handler(call).await,
         Handler::WithBody(handler) => {
             let body = read_body(&call.app.config, request.into_body()).await?;
+            if let Some(ticket) = ticket {
+                ticket.entry.body(&body);
+            }
             handler(call, body).await
         }
         Handler::Stream(handler) => handler(call, request),

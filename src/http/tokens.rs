@@ -80,9 +80,16 @@ impl TokenError {
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` to itself.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+    /// A token that somebody else has made: long enough that nobody guesses it, and what a header
+    /// takes.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() < 32 || text.len() > 512 || !text.bytes().all(|c| c.is_ascii_graphic()) {
+            return Err(
+                "a token has 32 to 512 printable characters without spaces; openssl rand -hex 32 makes one"
+                    .to_owned(),
+            );
+        }
+        Ok(Self(text.to_owned()))
     }
 
     /// The text.
