@@ -10,6 +10,10 @@ mod client;
 mod commands;
 #[path = "http/harness.rs"]
 mod harness;
+#[path = "http/autobahn.rs"]
+mod autobahn;
+#[path = "http/hostile.rs"]
+mod hostile;
 #[path = "http/kinds.rs"]
 mod kinds;
 #[path = "http/limits.rs"]

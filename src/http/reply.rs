@@ -34,11 +34,6 @@ impl Content {
             Self::Pieces(_) | Self::Switch(_) => None,
         }
     }
-
-    /// Whether the connection is not free for the next request once the answer has begun.
-    pub(crate) fn goes_on(&self) -> bool {
-        !matches!(self, Self::Whole(_))
-    }
 }
 
 /// A response's body as hyper takes it.
@@ -46,6 +41,13 @@ impl Content {
 pub(crate) enum Payload {
     Whole(Full<Bytes>),
     Pieces(mpsc::Receiver<Bytes>),
+}
+
+impl Payload {
+    /// Whether nothing comes after what there is.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole(_))
+    }
 }
 
 impl Body for Payload {

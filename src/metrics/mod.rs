@@ -469,21 +469,33 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, "hean_http_connections", &[], "Open connections."),
     metric(
         Gauge,
-        "hean_stream_clients",
+        "hean_http_stream_clients",
         &["kind"],
         "Clients of streams: ws for WebSockets, sse for server-sent events.",
     ),
     metric(
         Counter,
-        "hean_stream_messages_total",
+        "hean_http_stream_messages_total",
         &["kind"],
         "Messages sent to them.",
     ),
     metric(
         Counter,
-        "hean_stream_dropped_total",
+        "hean_http_stream_dropped_total",
         &["reason"],
         "Clients that were disconnected: slow (order events), missing (order events were lost), unread, silent, protocol, flood, token.",
+    ),
+    metric(
+        Counter,
+        "hean_audit_lost_total",
+        &[],
+        "Calls that changed something and are not in the audit log.",
+    ),
+    metric(
+        Counter,
+        "hean_http_turned_away_total",
+        &["reason"],
+        "Connections closed at once because there were too many, in all or of one address.",
     ),
 ];
 

@@ -70,10 +70,10 @@ impl StreamMetrics {
     /// Handles of the installed recorder.
     pub(crate) fn new() -> Self {
         Self {
-            clients: KINDS.map(|kind| gauge!("hean_stream_clients", "kind" => kind)),
-            messages: KINDS.map(|kind| counter!("hean_stream_messages_total", "kind" => kind)),
+            clients: KINDS.map(|kind| gauge!("hean_http_stream_clients", "kind" => kind)),
+            messages: KINDS.map(|kind| counter!("hean_http_stream_messages_total", "kind" => kind)),
             dropped: StreamEnd::ALL
-                .map(|end| counter!("hean_stream_dropped_total", "reason" => end.name())),
+                .map(|end| counter!("hean_http_stream_dropped_total", "reason" => end.name())),
         }
     }
 

@@ -7,13 +7,16 @@ use serde_json::{Value, json};
 
 use hean::http::HttpConfig;
 use hean::kernel::event::{FeeAsset, Fill, OrderChange, Seq};
-use hean::kernel::orders::{Order, OrderState};
+use hean::kernel::orders::{Order, OrderId, OrderState};
 use hean::kernel::snapshot::{KernelView, OrderView, TickerView};
 use hean::kernel::types::{Price, Qty, Time};
 
 use super::client::Client;
-use super::harness::{Harness, money, order};
+use super::harness::{Harness, money, order, publish};
 use super::ws::{Frame, HANDSHAKE, Ws, frame, handshake};
+
+/// A token as the command makes them.
+const TOKEN: &str = "hean_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 fn quick() -> HttpConfig {
     HttpConfig {
@@ -22,8 +25,15 @@ fn quick() -> HttpConfig {
     }
 }
 
+/// A server whose journal is on its disk as far as its views go.
+async fn started(config: HttpConfig) -> Harness {
+    let server = Harness::reading(config).await;
+    server.durable.send_replace(Seq(10));
+    server
+}
+
 /// A new price of the first instrument, in hundredths.
-fn tick(server: &Harness, price: i64) {
+pub(crate) fn tick(server: &Harness, price: i64) {
     let ticker = &server.state.published.instruments[0].ticker;
     let view = TickerView::clone(&ticker.load());
     ticker.store(Arc::new(TickerView {
@@ -55,6 +65,13 @@ fn change(server: &Harness, seq: u64, order: Order, fill: Option<Fill>) {
     }));
 }
 
+/// The same order with another id.
+fn numbered(order: &Order, id: u64) -> Order {
+    let mut order = order.clone();
+    order.id = OrderId(id);
+    order
+}
+
 fn a_fill(trade_id: u64) -> Fill {
     Fill {
         trade_id,
@@ -68,7 +85,14 @@ fn a_fill(trade_id: u64) -> Fill {
 
 #[tokio::test]
 async fn a_topic_says_what_its_route_says() {
-    let server = Harness::reading(quick()).await;
+    let server = started(quick()).await;
+    for (id, state) in [
+        (5, OrderState::Acked),
+        (6, OrderState::Filled),
+        (7, OrderState::Acked),
+    ] {
+        publish(&server.state.published, order(id, state));
+    }
     let mut ws = Ws::open(&server).await;
     for (topic, route) in [
         ("BTCUSDT@ticker", "/api/v1/ticker/BTCUSDT"),
@@ -110,7 +134,7 @@ async fn a_topic_says_what_its_route_says() {
 
 #[tokio::test]
 async fn updates_follow_the_snapshot_and_are_counted() {
-    let server = Harness::reading(quick()).await;
+    let server = started(quick()).await;
     let mut ws = Ws::open(&server).await;
     let snapshots = ws
         .follow(&["BTCUSDT@ticker", "BTCUSDT@trades", "BTCUSDT@kline_1m"])
@@ -182,7 +206,7 @@ async fn updates_follow_the_snapshot_and_are_counted() {
 
 #[tokio::test]
 async fn requests_are_answered_and_wrong_ones_explained() {
-    let server = Harness::reading(HttpConfig {
+    let server = started(HttpConfig {
         stream_topics_max: 2,
         ..quick()
     })
@@ -205,7 +229,7 @@ async fn requests_are_answered_and_wrong_ones_explained() {
             "BTCUSDT",
         ),
         (
-            r#"{"id":7,"method":"SUBSCRIBE","params":["BTCUSDT@kline_7m"]}"#,
+            r#"{"id":7,"method":"SUBSCRIBE","params":["BTCUSDT@kline_4h"]}"#,
             "unknown_interval",
             "1m",
         ),
@@ -264,7 +288,7 @@ async fn requests_are_answered_and_wrong_ones_explained() {
 #[tokio::test]
 async fn order_events_are_complete_in_order_and_durable_first() {
     const CHANGES: u64 = 3_000;
-    let server = Harness::reading(quick()).await;
+    let server = started(quick()).await;
     let mut ws = Ws::open(&server).await;
     ws.follow(&["orders", "fills"]).await;
     // The disk is behind: nothing is told yet. A request and its answer show that nothing came before.
@@ -299,9 +323,10 @@ async fn order_events_are_complete_in_order_and_durable_first() {
 
     // Many, while the disk follows in its own steps.
     let durable = server.durable.clone();
+    let one = order(1, OrderState::Acked);
     let feeding = async {
         for n in 1..=CHANGES {
-            change(&server, 12 + n, order(2_000 + n, OrderState::Acked), None);
+            change(&server, 12 + n, numbered(&one, 2_000 + n), None);
             if n % 7 == 0 {
                 durable.send_replace(Seq(12 + n));
                 tokio::task::yield_now().await;
@@ -333,7 +358,7 @@ async fn order_events_are_complete_in_order_and_durable_first() {
 
 #[tokio::test]
 async fn lost_order_events_end_the_stream_and_say_so() {
-    let server = Harness::reading(quick()).await;
+    let server = started(quick()).await;
     let mut ws = Ws::open(&server).await;
     ws.follow(&["orders"]).await;
     server.state.orders.lost();
@@ -344,8 +369,9 @@ async fn lost_order_events_end_the_stream_and_say_so() {
 
 #[tokio::test]
 async fn a_slow_client_is_told_and_the_newest_of_a_topic_is_kept() {
-    let server = Harness::reading(HttpConfig {
+    let server = started(HttpConfig {
         stream_queue: 16,
+        write_timeout: Duration::from_secs(60),
         ..quick()
     })
     .await;
@@ -354,9 +380,10 @@ async fn a_slow_client_is_told_and_the_newest_of_a_topic_is_kept() {
     slow.follow(&["orders"]).await;
     market.follow(&["BTCUSDT@ticker"]).await;
     // More than all buffers between hold, of which nothing is read.
-    for n in 0..40_000 {
+    let one = order(1, OrderState::Acked);
+    for n in 0..20_000 {
         let seq = 11 + n;
-        change(&server, seq, order(100 + n % 50, OrderState::Acked), None);
+        change(&server, seq, numbered(&one, 100 + n % 50), None);
         server.durable.send_replace(Seq(seq));
         if n % 16 == 0 {
             tick(&server, 7_000_000 + i64::try_from(n).expect("small"));
@@ -405,7 +432,7 @@ async fn sse(client: &mut Client, count: usize) -> Vec<(String, Option<u64>, Val
 
 #[tokio::test]
 async fn server_sent_events_say_the_same() {
-    let mut server = Harness::reading(quick()).await;
+    let mut server = started(quick()).await;
     let mut client = server.connect().await;
     client.send("GET /api/v1/stream?topics=BTCUSDT@ticker,orders,fills HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     let head = client.head().await;
@@ -481,7 +508,7 @@ async fn server_sent_events_say_the_same() {
 
 #[tokio::test]
 async fn wrong_requests_for_streams_are_problems() {
-    let server = Harness::reading(HttpConfig {
+    let server = started(HttpConfig {
         stream_clients_max: 1,
         ..quick()
     })
@@ -551,7 +578,7 @@ async fn wrong_requests_for_streams_are_problems() {
 
 #[tokio::test]
 async fn a_shutdown_says_good_bye() {
-    let mut server = Harness::reading(quick()).await;
+    let mut server = started(quick()).await;
     let mut ws = Ws::open(&server).await;
     ws.follow(&["BTCUSDT@ticker"]).await;
     server
@@ -568,7 +595,7 @@ async fn a_shutdown_says_good_bye() {
 
 #[tokio::test]
 async fn a_stream_is_no_request_that_is_late() {
-    let server = Harness::reading(HttpConfig {
+    let server = started(HttpConfig {
         header_timeout: Duration::from_millis(50),
         idle_timeout: Duration::from_millis(50),
         ..quick()
@@ -592,4 +619,51 @@ async fn a_stream_is_no_request_that_is_late() {
     }
     ws.raw(&ping[5..]).await;
     while ws.frame().await != Frame::Pong(b"ping".to_vec()) {}
+}
+
+#[tokio::test]
+async fn a_token_comes_in_the_header_or_the_first_message() {
+    let server = started(HttpConfig {
+        token: Some(hean::http::tokens::Secret::parse(TOKEN).expect("a token")),
+        header_timeout: Duration::from_millis(500),
+        ..quick()
+    })
+    .await;
+    let answer = server.get("/api/v1/stream?topics=orders").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "token_missing")
+    );
+    let with = |token: &str| format!("{HANDSHAKE}Authorization: Bearer {token}\r\n");
+    let (_client, answer) = handshake(&server, "/ws", &with("hean_wrong")).await;
+    assert_eq!(answer.status, 401);
+    let (_client, answer) = handshake(&server, &format!("/ws?token={TOKEN}"), HANDSHAKE).await;
+    assert_eq!(answer.status, 400);
+    let (_client, answer) = handshake(&server, "/ws", &with(TOKEN)).await;
+    assert_eq!(answer.status, 101);
+
+    let mut ws = Ws::open(&server).await;
+    let early = ws
+        .ask(r#"{"id":1,"method":"SUBSCRIBE","params":["orders"]}"#)
+        .await;
+    assert_eq!(early["error"]["code"], "token_missing");
+    let answer = ws
+        .ask(&format!(
+            r#"{{"id":2,"method":"AUTH","params":["{TOKEN}"]}}"#
+        ))
+        .await;
+    assert_eq!(answer, json!({"id": 2, "result": {"scope": "admin"}}));
+    ws.follow(&["orders"]).await;
+
+    let mut wrong = Ws::open(&server).await;
+    let answer = wrong
+        .ask(r#"{"id":2,"method":"AUTH","params":["hean_wrong"]}"#)
+        .await;
+    assert_eq!(answer["error"]["code"], "token_invalid");
+    assert_eq!(
+        wrong.closed().await,
+        (1008, "the token was refused".to_owned())
+    );
+    let mut silent = Ws::open(&server).await;
+    assert_eq!(silent.closed().await, (1008, "no token in time".to_owned()));
 }

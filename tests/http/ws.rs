@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::client::{Answer, Client};
 use super::harness::{Harness, PATIENCE};
@@ -12,9 +13,18 @@ pub(crate) const HANDSHAKE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\
 
 /// An open WebSocket.
 pub(crate) struct Ws {
-    pub(crate) socket: tokio::net::TcpStream,
+    reading: Reading,
+    writing: Writing,
+}
+
+/// What comes.
+pub(crate) struct Reading {
+    socket: OwnedReadHalf,
     buffer: Vec<u8>,
 }
+
+/// What goes.
+pub(crate) struct Writing(OwnedWriteHalf);
 
 /// A frame that came.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,18 +93,83 @@ impl Ws {
             Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
         );
         let (socket, buffer) = client.into_parts();
-        Self { socket, buffer }
+        let (socket, writing) = socket.into_split();
+        Self {
+            reading: Reading { socket, buffer },
+            writing: Writing(writing),
+        }
+    }
+
+    /// Both directions, to use at once.
+    pub(crate) fn split(&mut self) -> (&mut Reading, &mut Writing) {
+        (&mut self.reading, &mut self.writing)
     }
 
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
-        // The server may have ended the connection already.
-        drop(self.socket.write_all(bytes).await);
+        self.writing.raw(bytes).await;
+    }
+
+    pub(crate) async fn frame(&mut self) -> Frame {
+        self.reading.frame().await
+    }
+
+    pub(crate) async fn json(&mut self) -> Value {
+        self.reading.json().await
+    }
+
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
+        self.reading.closed().await
     }
 
     pub(crate) async fn send(&mut self, text: &str) {
         self.raw(&frame(0x81, text.as_bytes(), true)).await;
     }
 
+    /// Sends a request and takes its answer, which comes before everything that follows from it.
+    pub(crate) async fn ask(&mut self, request: &str) -> Value {
+        self.send(request).await;
+        loop {
+            let json = self.json().await;
+            if json.get("id").is_some() {
+                return json;
+            }
+        }
+    }
+
+    /// Follows topics; returns the snapshots.
+    pub(crate) async fn follow(&mut self, topics: &[&str]) -> Vec<Value> {
+        let params = serde_json::to_string(topics).expect("JSON");
+        let answer = self
+            .ask(&format!(
+                r#"{{"id":1,"method":"SUBSCRIBE","params":{params}}}"#
+            ))
+            .await;
+        assert!(answer["result"].is_array(), "{answer}");
+        let mut snapshots = Vec::new();
+        for topic in topics {
+            let snapshot = self.json().await;
+            assert_eq!(
+                (&snapshot["topic"], &snapshot["type"], &snapshot["seq"]),
+                (
+                    &Value::from(*topic),
+                    &Value::from("snapshot"),
+                    &Value::from(1)
+                )
+            );
+            snapshots.push(snapshot["data"].clone());
+        }
+        snapshots
+    }
+}
+
+impl Writing {
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
+        // The server may have ended the connection already.
+        drop(self.0.write_all(bytes).await);
+    }
+}
+
+impl Reading {
     async fn fill(&mut self, length: usize) -> bool {
         while self.buffer.len() < length {
             let read = tokio::time::timeout(PATIENCE, self.socket.read_buf(&mut self.buffer)).await;
@@ -152,42 +227,6 @@ impl Ws {
                 other => panic!("{other:?} instead of a message"),
             }
         }
-    }
-
-    /// Sends a request and takes its answer, which comes before everything that follows from it.
-    pub(crate) async fn ask(&mut self, request: &str) -> Value {
-        self.send(request).await;
-        loop {
-            let json = self.json().await;
-            if json.get("id").is_some() {
-                return json;
-            }
-        }
-    }
-
-    /// Follows topics; returns the snapshots.
-    pub(crate) async fn follow(&mut self, topics: &[&str]) -> Vec<Value> {
-        let params = serde_json::to_string(topics).expect("JSON");
-        let answer = self
-            .ask(&format!(
-                r#"{{"id":1,"method":"SUBSCRIBE","params":{params}}}"#
-            ))
-            .await;
-        assert!(answer["result"].is_array(), "{answer}");
-        let mut snapshots = Vec::new();
-        for topic in topics {
-            let snapshot = self.json().await;
-            assert_eq!(
-                (&snapshot["topic"], &snapshot["type"], &snapshot["seq"]),
-                (
-                    &Value::from(*topic),
-                    &Value::from("snapshot"),
-                    &Value::from(1)
-                )
-            );
-            snapshots.push(snapshot["data"].clone());
-        }
-        snapshots
     }
 
     /// Passes everything over until the server closes: code and reason.

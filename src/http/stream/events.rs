@@ -7,11 +7,12 @@ use std::time::Duration;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::client::{Batch, Behind, Client};
 use super::topic::What;
 use super::{Place, Streams};
+use crate::http::access::Caller;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
@@ -54,14 +55,7 @@ pub(in crate::http) fn events(call: Call, request: Request<Incoming>) -> Answer 
     }
     let place = app.streams.admit("sse")?;
     let (pieces, receiver) = mpsc::channel(PIECES);
-    tokio::spawn(session(
-        Arc::clone(app),
-        client,
-        topics,
-        after,
-        pieces,
-        place,
-    ));
+    tokio::spawn(session(call, client, topics, after, pieces, place));
     Ok(Reply::events(Some(receiver)))
 }
 
@@ -85,19 +79,24 @@ fn last_event_id(request: &Request<Incoming>) -> Result<Option<Seq>, Box<Problem
 }
 
 async fn session(
-    app: Arc<App>,
+    call: Call,
     mut client: Client,
     topics: Vec<(String, What)>,
     after: Option<Seq>,
     pieces: mpsc::Sender<Bytes>,
     place: Place,
 ) {
+    let app = &call.app;
     let streams: &Streams = &app.streams;
     let mut stop = streams.stop.subscribe();
     let end = tokio::select! {
         end = send(streams, &mut client, topics, after, &pieces) => end,
         _ = stop.wait_for(|stop| *stop) => Some("shutting down"),
         () = pieces.closed() => None,
+        () = token_is_gone(app, &call.caller) => {
+            streams.metrics.dropped(StreamEnd::Token);
+            Some("the token holds no longer")
+        }
     };
     if let Some(reason) = end {
         let last = format!("event: end\ndata: {{\"reason\":\"{reason}\"}}\n\n");
@@ -105,6 +104,17 @@ async fn session(
         drop(pieces.try_send(Bytes::from(last)));
     }
     drop(place);
+}
+
+/// Completes when the caller may not go on.
+async fn token_is_gone(app: &App, caller: &Caller) {
+    /// A token that expires is no change.
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    let mut tokens = app.access.changes();
+    while app.access.holds(caller) {
+        // The list of tokens lives as long as the application.
+        drop(timeout(LOOK_EVERY, tokens.changed()).await);
+    }
 }
 
 /// Sends events until the client is gone (`None`), or cannot go on.

@@ -10,17 +10,21 @@ use std::time::Duration;
 
 use hyper::Request as HttpRequest;
 use hyper::body::Incoming;
-use hyper::header::{HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE};
+use hyper::header::{
+    AUTHORIZATION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 
+use super::Place;
 use super::client::{Batch, Behind, Client};
 use super::request::{Request, Wish, error, result};
-use super::{Place, text_of};
+use super::topic::What;
+use crate::http::access::{Caller, Scope};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
-use crate::http::state::{App, HttpConfig};
+use crate::http::state::HttpConfig;
 use crate::metrics::StreamEnd;
 use crate::venue::ws::{self, Accepting, Heard, Message, WsError, WsLimits, WsReader, WsWriter};
 
@@ -35,6 +39,8 @@ const COST_AT_ONCE: f64 = 1_000.0;
 const SILENT_PINGS: u32 = 3;
 /// How long a client has to answer our close, or to read it before the socket goes.
 const CLOSE_GRACE: Duration = Duration::from_millis(500);
+/// How often to look whether the caller's token still holds: it may have expired.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// `GET /ws`.
 pub(in crate::http) fn socket(call: Call, mut request: HttpRequest<Incoming>) -> Answer {
@@ -45,8 +51,15 @@ pub(in crate::http) fn socket(call: Call, mut request: HttpRequest<Incoming>) ->
     let accept = response.headers().get(SEC_WEBSOCKET_ACCEPT).cloned();
     let accept =
         accept.ok_or_else(|| Problem::new(Code::Internal, "the handshake has no answer"))?;
+    let headers = request.headers();
+    let caller = if headers.contains_key(AUTHORIZATION) || !app.access.needs_token() {
+        Some(app.access.authorize(headers, Scope::Read, &call.peer)?)
+    } else {
+        // Browsers cannot send that header: the first message has the token.
+        None
+    };
     let place = app.streams.admit("ws")?;
-    tokio::spawn(session(Arc::clone(app), call.strings, accepting, place));
+    tokio::spawn(session(call, caller, accepting, place));
     Ok(Reply::switch(accept))
 }
 
@@ -83,19 +96,29 @@ enum End {
     Unwritten,
 }
 
-async fn session(app: Arc<App>, strings: bool, accepting: Accepting, place: Place) {
+async fn session(call: Call, caller: Option<Caller>, accepting: Accepting, place: Place) {
     let Ok((reader, writer)) = accepting.await else {
         return;
     };
     let heard = reader.heard();
     let (requests, waiting) = mpsc::channel(1);
+    let app = &call.app;
     let mut stop = app.streams.stop.subscribe();
     let mut reading = std::pin::pin!(read(reader, requests));
-    let client = Client::new(Arc::clone(&app), strings);
-    let mut writing = std::pin::pin!(write(&app, client, &writer, waiting, heard));
-    let mut written = false;
+    let session = Session {
+        client: Client::new(Arc::clone(app), call.strings),
+        call: &call,
+        caller,
+        batch: Batch::default(),
+        writer: &writer,
+    };
+    let mut writing = std::pin::pin!(session.write(waiting, heard));
+    let (mut read_out, mut written) = (false, false);
     let end = tokio::select! {
-        end = &mut reading => end,
+        end = &mut reading => {
+            read_out = true;
+            end
+        }
         end = &mut writing => {
             written = true;
             end
@@ -129,8 +152,10 @@ async fn session(app: Arc<App>, strings: bool, accepting: Accepting, place: Plac
                     _ = &mut writing => writer.close(code, reason).await.is_ok(),
                 }
             };
-            if out.await {
-                drop(timeout(CLOSE_GRACE, reading).await);
+            match (out.await, read_out) {
+                (false, _) => {}
+                (true, true) => sleep(CLOSE_GRACE).await,
+                (true, false) => drop(timeout(CLOSE_GRACE, reading).await),
             }
         }
     }
@@ -164,118 +189,160 @@ async fn read(mut reader: WsReader, requests: mpsc::Sender<Request>) -> End {
     }
 }
 
-/// Answers requests, sends what is followed, and pings.
-async fn write(
-    app: &Arc<App>,
-    mut client: Client,
-    writer: &WsWriter,
-    mut requests: mpsc::Receiver<Request>,
-    heard: Heard,
-) -> End {
-    let every = app.config.stream_ping;
-    let mut ping = interval_at(Instant::now() + every, every);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut frames, mut silent) = (0, 0);
-    let mut batch = Batch::default();
-    loop {
-        tokio::select! {
-            Some(request) = requests.recv() => {
-                if let Err(end) = handle(app, &mut client, request, &mut batch, writer).await {
-                    return end;
-                }
-            }
-            told = client.wait(&mut batch) => match told {
-                Ok(()) => {}
-                Err(Behind::Slow) => {
-                    return End::Ours(1013, Behind::Slow.reason(), Some(StreamEnd::Slow));
-                }
-                Err(Behind::Missing) => {
-                    return End::Ours(1013, Behind::Missing.reason(), Some(StreamEnd::Missing));
-                }
-            },
-            _ = ping.tick() => {
-                silent = if heard.frames() == frames { silent + 1 } else { 0 };
-                frames = heard.frames();
-                if silent >= SILENT_PINGS {
-                    return End::Ours(1008, "silent for too long", Some(StreamEnd::Silent));
-                }
-                if writer.ping(b"hean").await.is_err() {
-                    return End::Unwritten;
-                }
-            }
-        }
-        if let Err(end) = flush(app, &mut batch, writer).await {
-            return end;
-        }
-    }
+/// What answers requests and sends what is followed.
+struct Session<'a> {
+    call: &'a Call,
+    /// `None` until the token has come.
+    caller: Option<Caller>,
+    client: Client,
+    batch: Batch,
+    writer: &'a WsWriter,
 }
 
-async fn flush(app: &App, batch: &mut Batch, writer: &WsWriter) -> Result<(), End> {
-    if batch.is_empty() {
-        return Ok(());
+impl Session<'_> {
+    /// Runs until the connection is to be closed.
+    async fn write(mut self, mut requests: mpsc::Receiver<Request>, heard: Heard) -> End {
+        let app = &self.call.app;
+        let every = app.config.stream_ping;
+        let now = Instant::now();
+        let mut ping = interval_at(now + every, every);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval_at(now + LOOK_EVERY, LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let token_due = now + app.config.header_timeout;
+        let mut tokens = app.access.changes();
+        let (mut frames, mut silent) = (0, 0);
+        loop {
+            tokio::select! {
+                Some(request) = requests.recv() => {
+                    if let Err(end) = self.handle(request).await {
+                        return end;
+                    }
+                }
+                told = self.client.wait(&mut self.batch) => match told {
+                    Ok(()) => {}
+                    Err(behind) => {
+                        let why = match behind {
+                            Behind::Slow => StreamEnd::Slow,
+                            Behind::Missing => StreamEnd::Missing,
+                        };
+                        return End::Ours(1013, behind.reason(), Some(why));
+                    }
+                },
+                _ = ping.tick() => {
+                    silent = if heard.frames() == frames { silent + 1 } else { 0 };
+                    frames = heard.frames();
+                    if silent >= SILENT_PINGS {
+                        return End::Ours(1008, "silent for too long", Some(StreamEnd::Silent));
+                    }
+                    if self.writer.ping(b"hean").await.is_err() {
+                        return End::Unwritten;
+                    }
+                }
+                () = sleep_until(token_due), if self.caller.is_none() => {
+                    return End::Ours(1008, "no token in time", Some(StreamEnd::Token));
+                }
+                _ = look.tick() => {}
+                Ok(()) = tokens.changed() => {}
+            }
+            if self
+                .caller
+                .as_ref()
+                .is_some_and(|caller| !app.access.holds(caller))
+            {
+                return End::Ours(1008, "the token holds no longer", Some(StreamEnd::Token));
+            }
+            if let Err(end) = self.flush().await {
+                return end;
+            }
+        }
     }
-    let sent = writer.texts(batch.iter().map(|message| message.text)).await;
-    app.streams.metrics.sent("ws", batch.len());
-    batch.clear();
-    sent.map_err(|_| End::Unwritten)
-}
 
-async fn handle(
-    app: &Arc<App>,
-    client: &mut Client,
-    request: Request,
-    batch: &mut Batch,
-    writer: &WsWriter,
-) -> Result<(), End> {
-    let id = &request.id;
-    let wish = match request.wish {
-        Ok(wish) => wish,
-        Err(problem) => {
-            batch.reply(error(id, problem));
+    async fn flush(&mut self) -> Result<(), End> {
+        if self.batch.is_empty() {
             return Ok(());
         }
-    };
-    let list = |client: &Client, more: &[&str]| {
-        result(id, |j| {
-            j.array(|j| {
-                client
-                    .names()
-                    .chain(more.iter().copied())
-                    .for_each(|n| j.text(n))
-            });
-        })
-    };
-    match wish {
-        Wish::List => batch.reply(list(client, &[])),
-        Wish::Ping => {
-            let now = app.state.clock.now().millis();
-            batch.reply(result(id, |j| j.object(|j| j.key("timestamp").int(now))));
+        let texts = self.batch.iter().map(|message| message.text);
+        let sent = self.writer.texts(texts).await;
+        self.call.app.streams.metrics.sent("ws", self.batch.len());
+        self.batch.clear();
+        sent.map_err(|_| End::Unwritten)
+    }
+
+    async fn handle(&mut self, request: Request) -> Result<(), End> {
+        let app = &self.call.app;
+        let id = &request.id;
+        let wish = match request.wish {
+            Ok(wish) => wish,
+            Err(problem) => {
+                self.batch.reply(error(id, problem));
+                return Ok(());
+            }
+        };
+        let list = |client: &Client, more: &[(String, What)]| {
+            let more = more.iter().map(|(name, _)| name.as_str());
+            result(id, |j| {
+                j.array(|j| client.names().chain(more).for_each(|name| j.text(name)));
+            })
+        };
+        match wish {
+            Wish::Auth(token) => return self.log_in(id, &token).await,
+            _ if self.caller.is_none() => {
+                let problem = Problem::new(Code::TokenMissing, "this needs a token").hint(
+                    "send {\"method\":\"AUTH\",\"params\":[\"hean_…\"]} first, or an Authorization header",
+                );
+                self.batch.reply(error(id, problem));
+            }
+            Wish::List => self.batch.reply(list(&self.client, &[])),
+            Wish::Ping => {
+                let now = app.state.clock.now().millis();
+                self.batch
+                    .reply(result(id, |j| j.object(|j| j.key("timestamp").int(now))));
+            }
+            Wish::Unsubscribe(names) => {
+                self.client.unfollow(&names);
+                self.batch.reply(list(&self.client, &[]));
+            }
+            Wish::Subscribe(names) => match self.client.parse(&names) {
+                Ok(new) => {
+                    self.batch.reply(list(&self.client, &new));
+                    for topic in new {
+                        if let Err(problem) = self.client.follow(topic, None, &mut self.batch).await
+                        {
+                            tracing::error!(?problem, "a topic that was parsed cannot be followed");
+                        }
+                        if self.batch.is_large() {
+                            self.flush().await?;
+                        }
+                    }
+                }
+                Err(problem) => self.batch.reply(error(id, problem)),
+            },
         }
-        Wish::Auth(_) => batch.reply(result(id, |j| j.object(|j| j.key("scope").text("read")))),
-        Wish::Unsubscribe(names) => {
-            client.unfollow(&names);
-            batch.reply(list(client, &[]));
-        }
-        Wish::Subscribe(names) => {
-            let new = match client.parse(&names) {
-                Ok(new) => new,
-                Err(problem) => {
-                    batch.reply(error(id, problem));
-                    return Ok(());
-                }
-            };
-            let more: Vec<&str> = new.iter().map(|(name, _)| name.as_str()).collect();
-            batch.reply(list(client, &more));
-            for topic in new {
-                if let Err(problem) = client.follow(topic, None, batch).await {
-                    let text = text_of(error(id, problem).into_bytes());
-                    tracing::error!(%text, "a topic that was parsed cannot be followed");
-                }
-                if batch.is_large() {
-                    flush(app, batch, writer).await?;
-                }
+        Ok(())
+    }
+
+    /// A wrong token is answered, and ends the connection: nobody tries many on one.
+    async fn log_in(&mut self, id: &str, token: &str) -> Result<(), End> {
+        let Call { app, peer, .. } = self.call;
+        match app.access.authorize_token(token, Scope::Read, peer) {
+            Ok(caller) => {
+                let scope = caller.token().map(|token| token.scope.name());
+                self.caller = Some(caller);
+                self.batch.reply(result(id, |j| {
+                    j.object(|j| j.key("scope").text_or_null(scope))
+                }));
+                Ok(())
+            }
+            Err(problem) => {
+                self.batch.reply(error(id, problem));
+                self.flush().await?;
+                Err(End::Ours(
+                    1008,
+                    "the token was refused",
+                    Some(StreamEnd::Token),
+                ))
             }
         }
     }
-    Ok(())
 }

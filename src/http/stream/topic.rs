@@ -11,7 +11,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{Streams, text_of};
+use crate::http::access::Caller;
 use crate::http::api::market;
+use crate::http::peers::Peer;
 use crate::http::problem::{Code, Problem, either, nearest};
 use crate::http::routes::{Call, Handler, find};
 use crate::http::state::App;
@@ -189,7 +191,8 @@ impl Document {
         strings: bool,
     ) -> Result<Self, Box<Problem>> {
         let found = find(&Method::GET, path)?;
-        let mut call = found.call(Arc::clone(app), Some(query))?;
+        let (caller, peer) = (Caller::ANYBODY, Arc::new(Peer::ourselves()));
+        let mut call = found.call(Arc::clone(app), caller, peer, Some(query))?;
         call.strings = strings;
         Ok(Self {
             call,

@@ -46,8 +46,13 @@ impl WsWriter {
 
     /// Sends a text message.
     pub async fn text(&self, text: &str) -> Result<(), WsError> {
-        let payload = Payload::Owned(text.as_bytes().to_vec());
-        self.send(Frame::text(payload)).await
+        self.send(Frame::text(Payload::Borrowed(text.as_bytes())))
+            .await
+    }
+
+    /// Sends a binary message.
+    pub async fn binary(&self, bytes: &[u8]) -> Result<(), WsError> {
+        self.send(Frame::binary(Payload::Borrowed(bytes))).await
     }
 
     /// Sends a ping.
