@@ -22,5 +22,6 @@ pub mod logging;
 pub mod config;
 pub mod setup;
 pub mod cli;
+pub mod token_tool;
 pub mod client;
 pub mod daemon;

@@ -10,7 +10,7 @@ use clap::Parser as _;
 use hean::candle_csv;
 use hean::cli::{
     Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, RecordArgs,
-    ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs,
+    ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs, TokenCommand,
 };
 use hean::client::{self, Ask, ClientError};
 use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
@@ -25,11 +25,12 @@ use hean::kernel::types::VenueId;
 use hean::logging;
 use hean::record;
 use hean::replay::{ReplayConfig, replay};
-use hean::runtime::clock::Clock;
+use hean::runtime::clock::{Clock, wall};
 use hean::runtime::supervise::{End, Supervisor};
 use hean::setup::{self, SetupError};
 use hean::store::bench;
 use hean::store::migrate::{self, Progress, ToolError};
+use hean::token_tool;
 use hean::venue::sim::{self, MarketKind, SimConfig, Source, Speed};
 
 fn main() -> ExitCode {
@@ -110,6 +111,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Keydb(command) => return run_keydb(&command, cli.json),
         Command::Config(command) => run_config(&command, cli.json)?,
         Command::Journal(command) => run_journal(&command, cli.json)?,
+        Command::Token(command) => run_token(&command, cli.json)?,
         Command::Completions { shell } => {
             Cli::completions(shell, &mut std::io::stdout()).context("cannot write to stdout")?;
         }
@@ -359,6 +361,15 @@ fn run_journal(command: &JournalCommand, json: bool) -> anyhow::Result<()> {
         }
         ended => Ok(ended?),
     }
+}
+
+fn run_token(command: &TokenCommand, json: bool) -> anyhow::Result<()> {
+    let said = token_tool::run(command, &command.place().data_dir()?, json, wall())?;
+    print(&said.data)?;
+    if let Some(note) = said.note {
+        drop(writeln!(std::io::stderr(), "{note}"));
+    }
+    Ok(())
 }
 
 fn run_replay(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {

@@ -14,6 +14,10 @@ mod described;
 mod forms;
 #[path = "http/harness.rs"]
 mod harness;
+#[path = "http/autobahn.rs"]
+mod autobahn;
+#[path = "http/hostile.rs"]
+mod hostile;
 #[path = "http/kinds.rs"]
 mod kinds;
 #[path = "http/limits.rs"]
@@ -26,3 +30,7 @@ mod lists;
 mod orders;
 #[path = "http/reads.rs"]
 mod reads;
+#[path = "http/streams.rs"]
+mod streams;
+#[path = "http/ws.rs"]
+mod ws;

@@ -6,12 +6,14 @@
 mod exit;
 mod journal;
 mod keydb;
+mod token;
 mod trade;
 mod values;
 
 pub use exit::Exit;
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, QuarantineArgs, TailArgs};
 pub use keydb::{BenchArgs, KeydbCommand, MigrateArgs, PairArgs, Place, VerifyArgs};
+pub use token::{CreateArgs, RevokeArgs, TokenCommand};
 pub use trade::{
     AmendArgs, CancelAllArgs, CancelArgs, CloseArgs, HaltArgs, OrderArgs, PositionSideArg,
     ServerArgs, SideArg, TriggerByArg,
@@ -121,6 +123,9 @@ pub enum Command {
     /// The journal of a data directory
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Who may call the API: tokens with scopes
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// A completion script for a shell, on stdout
     Completions {
         /// Which shell

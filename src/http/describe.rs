@@ -3,6 +3,7 @@
 
 pub(super) mod account;
 pub(super) mod market;
+pub(super) mod streams;
 pub(super) mod system;
 pub(super) mod trading;
 
@@ -95,6 +96,17 @@ impl Docs {
             last.content.clear();
         }
         self.or_as(media)
+    }
+
+    /// One more answer, without a body of its own.
+    pub(super) fn switching(mut self, status: StatusCode, about: &'static str) -> Self {
+        self.answers.push(Success {
+            status,
+            about,
+            content: Vec::new(),
+            headers: Vec::new(),
+        });
+        self
     }
 
     /// It takes JSON.
@@ -232,6 +244,7 @@ fn problem() -> Schema {
                 "field",
                 text("The parameter, header or field of the body that it is about."),
             ),
+            optional("scope", text("The scope that is needed.")),
             optional("nearest", list(text(""), "Names that may have been meant.")),
             optional("rule", text("The rule that said no.")),
             optional("limit", text("Its limit.")),

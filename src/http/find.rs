@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use hyper::header::{ALLOW, HeaderValue};
-use hyper::{Method, Request};
+use hyper::Method;
+use hyper::header::{ALLOW, HeaderMap, HeaderValue};
 
-use super::access::Scope;
+use super::access::{Caller, Scope};
 use super::negotiate::{self, Media};
+use super::peers::Peer;
 use super::problem::{Code, Problem, nearest};
 use super::query::{Query, percent_decode};
 use super::reply::Reply;
@@ -21,21 +22,29 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// The form that an answer is wanted in.
+    pub(super) fn media(&self, headers: &HeaderMap) -> Result<Media, Box<Problem>> {
+        match self.route.offers {
+            [] => Ok(Media::Json),
+            offers => negotiate::media(offers, headers),
+        }
+    }
+
     /// The call of this route.
-    pub(super) fn call<B>(
+    pub(super) fn call(
         &self,
         app: Arc<App>,
-        request: &Request<B>,
+        caller: Caller,
+        peer: Arc<Peer>,
+        query: Option<&str>,
+        media: Media,
     ) -> Result<Call, Box<Problem>> {
-        let media = match self.route.offers {
-            [] => Media::Json,
-            offers => negotiate::media(offers, request.headers())?,
-        };
-        let query = request.uri().query().unwrap_or_default();
-        let query = Query::parse(query, self.route.query)?;
+        let query = Query::parse(query.unwrap_or_default(), self.route.query)?;
         let strings = query.numbers_as_strings()?;
         Ok(Call {
             app,
+            caller,
+            peer,
             arg: self.arg.clone(),
             query,
             strings,

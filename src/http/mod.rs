@@ -6,6 +6,7 @@
 
 mod access;
 mod api;
+mod audit;
 mod body;
 mod decimal;
 mod describe;
@@ -14,6 +15,7 @@ mod guard;
 mod negotiate;
 mod openapi;
 mod params;
+mod peers;
 mod problem;
 mod query;
 mod reply;
@@ -22,8 +24,12 @@ mod schema;
 mod server;
 mod socket;
 mod state;
+mod stream;
+mod tls;
+pub mod tokens;
 
-pub use access::Scope;
+pub use access::{Access, AccessError, Scope};
+pub use audit::AuditWriter;
 pub use openapi::document;
 pub use params::Param;
 pub use routes::{ROUTES, Route};

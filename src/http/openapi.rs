@@ -99,6 +99,7 @@ fn tag(path: &str) -> &'static str {
         Some("positions" | "account" | "equity") => "account",
         Some("risk" | "halt" | "resume" | "strategies") => "risk",
         Some("stream") => "streams",
+        _ if path == "/ws" => "streams",
         _ => "system",
     }
 }
@@ -224,11 +225,13 @@ fn responses(j: &mut Json, route: &Route, docs: &Docs) {
                     }
                 });
             }
-            j.key("content").object(|j| {
-                for (media, schema) in &success.content {
-                    j.key(media).object(|j| schema.write(j.key("schema")));
-                }
-            });
+            if !success.content.is_empty() {
+                j.key("content").object(|j| {
+                    for (media, schema) in &success.content {
+                        j.key(media).object(|j| schema.write(j.key("schema")));
+                    }
+                });
+            }
         });
     }
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
@@ -282,7 +285,18 @@ const EVERYWHERE: &[Code] = &[
     Code::DuplicateParameter,
     Code::InvalidParameter,
     Code::NotAcceptable,
+    Code::TokenInUrl,
+    Code::RateLimited,
     Code::Internal,
+];
+
+/// What every route can say that needs a token.
+const ABOUT_TOKENS: &[Code] = &[
+    Code::TokenMissing,
+    Code::TokenInvalid,
+    Code::TokenExpired,
+    Code::ScopeMissing,
+    Code::TooManyAttempts,
 ];
 
 /// What every route with a body can say.
@@ -303,6 +317,9 @@ pub(super) fn problems(route: &Route, docs: &Docs) -> Vec<(StatusCode, Code)> {
     let mut codes = EVERYWHERE.to_vec();
     if docs.body.is_some() {
         codes.extend(ABOUT_BODIES);
+    }
+    if route.scope != Scope::Open {
+        codes.extend(ABOUT_TOKENS);
     }
     let named = |name: &str| {
         route.path.contains(&format!("{{{name}}}")) || route.query.iter().any(|p| p.name == name)

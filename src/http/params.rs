@@ -95,6 +95,7 @@ params! {
     WAIT = "wait", choice_or("venue", &["venue", "journal"]), "Answer after the venue did, at most a second later, or as soon as no crash can lose the order.";
     POSITION_SIDE = "position_side", choice_or("both", &["both", "long", "short"]), "Which position, in hedge mode.";
     FORMAT = "format", choice_or("json", &["json", "csv"]), "JSON, or CSV for spreadsheets; Accept: text/csv asks for CSV too.";
+    TOPICS = "topics", text("BTCUSDT@ticker,orders"), "What to follow, with commas between: SYMBOL@ticker, SYMBOL@book, SYMBOL@trades, SYMBOL@kline_1m, SYMBOL@indicators_1m, positions, account, status, orders, fills.";
     TYPE = "type", text("rsi"), "Name of an indicator; without it a summary.";
     PARAMS = "params", text("12:26:9"), "Parameters of the indicator in order, with colons between.";
 }

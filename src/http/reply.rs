@@ -11,8 +11,8 @@ use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
+    SEC_WEBSOCKET_ACCEPT, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
@@ -48,6 +48,18 @@ pub(crate) enum Content {
     Gzip(&'static [u8]),
     /// Pieces as they come; the channel bounds how many wait.
     Pieces(mpsc::Receiver<Bytes>),
+    /// Nothing: the connection goes on as a WebSocket, with this value in `Sec-WebSocket-Accept`.
+    Switch(HeaderValue),
+}
+
+impl Content {
+    /// All of it, if it is complete.
+    pub(crate) fn into_whole(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Whole(bytes) => Some(bytes),
+            Self::Gzip(_) | Self::Pieces(_) | Self::Switch(_) => None,
+        }
+    }
 }
 
 /// A response's body as hyper takes it.
@@ -55,6 +67,13 @@ pub(crate) enum Content {
 pub(crate) enum Payload {
     Whole(Full<Bytes>),
     Pieces(mpsc::Receiver<Bytes>),
+}
+
+impl Payload {
+    /// Whether nothing comes after what there is.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole(_))
+    }
 }
 
 impl Body for Payload {
@@ -121,6 +140,28 @@ impl Reply {
         }
     }
 
+    /// 200 with events that come one by one; none for a client that only asks.
+    pub(crate) fn events(pieces: Option<mpsc::Receiver<Bytes>>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type: "text/event-stream",
+            body: pieces.map_or(Content::Whole(Vec::new()), Content::Pieces),
+            header: None,
+            close: true,
+        }
+    }
+
+    /// 101: the connection goes on as a WebSocket.
+    pub(crate) fn switch(accept: HeaderValue) -> Self {
+        Self {
+            status: StatusCode::SWITCHING_PROTOCOLS,
+            content_type: "",
+            body: Content::Switch(accept),
+            header: None,
+            close: false,
+        }
+    }
+
     /// The same with another status.
     pub(crate) fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
@@ -132,7 +173,9 @@ impl Reply {
     pub(crate) fn whole(&self) -> &[u8] {
         match &self.body {
             Content::Whole(bytes) => bytes,
-            Content::Gzip(_) | Content::Pieces(_) => panic!("the answer is not at hand"),
+            Content::Gzip(_) | Content::Pieces(_) | Content::Switch(_) => {
+                panic!("the answer is not at hand")
+            }
         }
     }
 
@@ -150,6 +193,7 @@ impl Reply {
             Content::Gzip(bytes) if gzip => (whole(Bytes::from_static(bytes)), Some(true)),
             Content::Gzip(bytes) => (whole(expand(bytes).into()), Some(false)),
             Content::Pieces(pieces) => (Payload::Pieces(pieces), None),
+            Content::Switch(accept) => return switch(accept),
         };
         let mut response = Response::new(payload);
         *response.status_mut() = self.status;
@@ -173,4 +217,14 @@ impl Reply {
         }
         response
     }
+}
+
+fn switch(accept: HeaderValue) -> Response<Payload> {
+    let mut response = Response::new(Payload::Whole(Full::default()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    response
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request};
 
-use super::access::Scope;
+use super::access::{Caller, Scope};
 use super::api::{
     account, amend, control, docs, feeds, fills, health, indicators, market, orders, positions,
     risk,
@@ -19,12 +19,14 @@ use super::openapi;
 use super::params::{
     CLIENT_ORDER_ID, CURSOR, DEPTH, END, EQUITY_LIMIT, FILLS_LIMIT, FORMAT, ID_CURSOR, INTERVAL,
     KLINES_LIMIT, LIMIT, NUMBERS, ORDER_ID, POSITION_SIDE, Param, SIDE, SINCE, START, STATUS,
-    STRATEGY, SYMBOL, SYMBOLS_LIMIT, WAIT,
+    STRATEGY, SYMBOL, SYMBOLS_LIMIT, TOPICS, WAIT,
 };
+use super::peers::Peer;
 use super::problem::Problem;
 use super::query::Query;
 use super::reply::Reply;
 use super::state::App;
+use super::stream;
 
 /// One endpoint.
 pub struct Route {
@@ -55,7 +57,7 @@ pub(super) type Answer = Result<Reply, Box<Problem>>;
 pub(super) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// How a route is answered.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Handler {
     /// From published views, at once; nothing in the request can be wrong.
     Show(fn(&Call) -> Reply),
@@ -73,6 +75,10 @@ pub(super) enum Handler {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) app: Arc<App>,
+    /// Who asks.
+    pub(super) caller: Caller,
+    /// From where.
+    pub(super) peer: Arc<Peer>,
     /// What stands at the `{…}` of the path, decoded; empty without one.
     pub(super) arg: String,
     pub(super) query: Query,
@@ -124,6 +130,24 @@ const fn read(
     }
 }
 
+const fn stream(
+    path: &'static str,
+    about: &'static str,
+    query: &'static [Param],
+    handler: fn(Call, Request<Incoming>) -> Answer,
+) -> Route {
+    Route {
+        method: Method::GET,
+        path,
+        about,
+        query,
+        scope: Scope::Read,
+        offers: ANY,
+        docs: None,
+        handler: Handler::Stream(handler),
+    }
+}
+
 const fn command(
     method: Method,
     path: &'static str,
@@ -172,6 +196,17 @@ impl Route {
         known.contains(&(problem.http_status(), problem.code()))
     }
 
+    /// Whether it changes something: the audit log has it.
+    pub(super) fn changes(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::OPTIONS)
+    }
+
+    /// Whether it only takes risk away. Nothing keeps a caller from that.
+    pub(super) fn reduces(&self) -> bool {
+        let ends = |end: &str| self.path.ends_with(end);
+        self.method == Method::DELETE || self.path == HALT || ends("/close") || ends("/stop")
+    }
+
     /// The same for callers of another scope than is usual for its kind.
     const fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
@@ -190,6 +225,9 @@ impl Route {
         self
     }
 }
+
+/// The kill switch.
+pub(super) const HALT: &str = "/api/v1/halt";
 
 /// Every endpoint.
 pub static ROUTES: &[Route] = &[
@@ -357,7 +395,7 @@ pub static ROUTES: &[Route] = &[
     .docs(describe::account::risk),
     with_body(
         Method::POST,
-        "/api/v1/halt",
+        HALT,
         "The kill switch: cancel everything, refuse new risk; with flatten also close every position",
         &[NUMBERS],
         risk::halt,
@@ -409,6 +447,22 @@ pub static ROUTES: &[Route] = &[
         control::status,
     )
     .docs(describe::system::status),
+    stream(
+        "/api/v1/stream",
+        "Topics as server-sent events: a snapshot of each, then updates",
+        &[TOPICS, NUMBERS],
+        stream::events,
+    )
+    .docs(describe::streams::events),
+    stream(
+        "/ws",
+        "The same on a WebSocket, by SUBSCRIBE and UNSUBSCRIBE",
+        &[NUMBERS],
+        stream::socket,
+    )
+    .docs(describe::streams::socket)
+    // The token may come in the first message.
+    .scope(Scope::Open),
     show(
         "/openapi.json",
         "This API as OpenAPI 3.1",

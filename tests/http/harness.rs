@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use hean::http::{AppState, Build, HttpConfig, IndicatorSeries, bind};
+use hean::http::{Access, AppState, Build, HttpConfig, IndicatorSeries, bind};
 use hean::kernel::event::{
     Candle, CommandKind, DayStats, Level, Outcome, Record, ReportKind, Seq, Sequenced, Trade,
     VenueReport,
@@ -399,6 +399,8 @@ pub(crate) type Answering = Box<dyn FnMut(CommandKind, &Published) -> Option<Out
 /// A running server.
 pub(crate) struct Harness {
     pub(crate) state: Arc<AppState>,
+    /// How far the journal is on its disk.
+    pub(crate) durable: tokio::sync::watch::Sender<Seq>,
     pub(crate) addr: std::net::SocketAddr,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) server: Option<JoinHandle<()>>,
@@ -478,13 +480,15 @@ impl Harness {
         let store = StoreStatus::default();
         store.up.store(true, Relaxed);
         store.set_applied(Seq(7));
+        let durable = tokio::sync::watch::Sender::new(Seq(9));
         let state = Arc::new(AppState {
             published,
             kernel,
             kernel_status: Arc::new(kernel_status),
             feeds: vec![Arc::new(feed)],
             journal: Arc::new(journal),
-            durable: tokio::sync::watch::channel(Seq(9)).1,
+            durable: durable.subscribe(),
+            orders: Arc::default(),
             store: Some(Arc::new(store)),
             recorder: Some(Arc::default()),
             mode: Mode::Paper,
@@ -502,7 +506,11 @@ impl Harness {
             listen: "127.0.0.1:0".parse().expect("address"),
             ..config
         };
-        let server = bind(config, Arc::clone(&state)).await.expect("bind");
+        let access = Access::prepare(&config, Mode::Paper, &state.clock).expect("access");
+        let access = Arc::new(access);
+        let server = bind(config, access, Arc::clone(&state))
+            .await
+            .expect("bind");
         let addr = server.local_addr();
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(server.serve(async {
@@ -510,6 +518,7 @@ impl Harness {
         }));
         Self {
             state,
+            durable,
             addr,
             stop: Some(stop),
             server: Some(server),
