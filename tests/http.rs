@@ -8,6 +8,8 @@ mod account;
 mod client;
 #[path = "http/commands.rs"]
 mod commands;
+#[path = "http/events.rs"]
+mod events;
 #[path = "http/harness.rs"]
 mod harness;
 #[path = "http/autobahn.rs"]
