@@ -14,8 +14,8 @@ mod events;
 mod harness;
 #[path = "http/autobahn.rs"]
 mod autobahn;
-#[path = "http/hostile.rs"]
-mod hostile;
+#[path = "http/hostile_streams.rs"]
+mod hostile_streams;
 #[path = "http/kinds.rs"]
 mod kinds;
 #[path = "http/limits.rs"]
