@@ -11,6 +11,8 @@ mod commands;
 mod crash;
 #[path = "end_to_end/gaps.rs"]
 mod gaps;
+#[path = "end_to_end/hostile.rs"]
+mod hostile;
 #[path = "end_to_end/journal.rs"]
 mod journal;
 #[path = "end_to_end/process.rs"]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "http/access.rs"]
+mod access;
 #[path = "http/account.rs"]
 mod account;
 #[path = "http/client.rs"]
@@ -10,6 +12,8 @@ mod client;
 mod commands;
 #[path = "http/harness.rs"]
 mod harness;
+#[path = "http/hostile.rs"]
+mod hostile;
 #[path = "http/kinds.rs"]
 mod kinds;
 #[path = "http/limits.rs"]
@@ -20,3 +24,5 @@ mod metrics;
 mod orders;
 #[path = "http/reads.rs"]
 mod reads;
+#[path = "http/tls.rs"]
+mod tls;

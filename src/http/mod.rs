@@ -13,6 +13,7 @@ mod guard;
 mod peers;
 mod problem;
 mod query;
+mod rendered;
 mod reply;
 mod routes;
 mod server;

@@ -359,7 +359,7 @@ pub(super) struct Found {
 impl Found {
     /// The call of this route.
     pub(super) fn call(
-        &self,
+        self,
         app: Arc<App>,
         caller: Caller,
         peer: Arc<Peer>,
@@ -371,7 +371,7 @@ impl Found {
             app,
             caller,
             peer,
-            arg: self.arg.clone(),
+            arg: self.arg,
             query,
             strings,
         })

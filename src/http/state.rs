@@ -14,6 +14,7 @@ use super::access::{Access, Caller};
 use super::guard::Guard;
 use super::peers::{Peer, Rate};
 use super::problem::{Code, Problem, either, nearest};
+use super::rendered::Rendered;
 use super::tokens::Secret;
 use crate::kernel::event::Seq;
 use crate::kernel::market::CandleLog;
@@ -180,6 +181,8 @@ pub(crate) struct App {
     pub(crate) config: HttpConfig,
     pub(crate) guard: Guard,
     pub(crate) access: Arc<Access>,
+    /// Tickers as they were last asked for.
+    pub(crate) tickers: Rendered,
     /// How often each caller may ask.
     rate: Option<Rate>,
     /// Whether browsers are told to come by TLS alone.
@@ -213,6 +216,7 @@ impl App {
                 &config.allowed_hosts,
                 config.tls_cert.is_some() || config.plaintext_behind_proxy,
             ),
+            tickers: Rendered::new(state.published.instruments.len()),
             state,
             access,
             rate: (config.rate_per_s > 0)

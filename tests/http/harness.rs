@@ -400,6 +400,7 @@ pub(crate) type Answering = Box<dyn FnMut(CommandKind, &Published) -> Option<Out
 pub(crate) struct Harness {
     pub(crate) state: Arc<AppState>,
     pub(crate) addr: std::net::SocketAddr,
+    pub(crate) access: Arc<Access>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) server: Option<JoinHandle<()>>,
 }
@@ -504,7 +505,7 @@ impl Harness {
         };
         let access = Access::prepare(&config, Mode::Paper, &state.clock).expect("access");
         let access = Arc::new(access);
-        let server = bind(config, access, Arc::clone(&state))
+        let server = bind(config, Arc::clone(&access), Arc::clone(&state))
             .await
             .expect("bind");
         let addr = server.local_addr();
@@ -515,6 +516,7 @@ impl Harness {
         Self {
             state,
             addr,
+            access,
             stop: Some(stop),
             server: Some(server),
         }
@@ -530,6 +532,14 @@ impl Harness {
         let mut client = self.connect().await;
         client.request(method, target, body).await;
         client.answer().await
+    }
+
+    /// Returns when there is a place for one more connection.
+    pub(crate) async fn healthy_again(&self) {
+        let asking = async { while self.get("/health").await.status != 200 {} };
+        tokio::time::timeout(PATIENCE, asking)
+            .await
+            .expect("a place");
     }
 
     pub(crate) async fn get(&self, target: &str) -> Answer {
