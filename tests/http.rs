@@ -12,8 +12,12 @@ mod client;
 mod commands;
 #[path = "http/harness.rs"]
 mod harness;
+#[path = "http/autobahn.rs"]
+mod autobahn;
 #[path = "http/hostile.rs"]
 mod hostile;
+#[path = "http/hostile_streams.rs"]
+mod hostile_streams;
 #[path = "http/kinds.rs"]
 mod kinds;
 #[path = "http/limits.rs"]
@@ -26,3 +30,7 @@ mod orders;
 mod reads;
 #[path = "http/tls.rs"]
 mod tls;
+#[path = "http/streams.rs"]
+mod streams;
+#[path = "http/ws.rs"]
+mod ws;

@@ -19,6 +19,7 @@ mod routes;
 mod server;
 mod socket;
 mod state;
+mod stream;
 mod tls;
 pub mod tokens;
 

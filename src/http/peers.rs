@@ -90,6 +90,18 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// This process, for what it asks itself.
+    pub(crate) fn ourselves() -> Self {
+        Self {
+            addr: SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)),
+            unlimited: true,
+            share: Arc::new(Share {
+                connections: AtomicU32::new(1),
+                ..Share::default()
+            }),
+        }
+    }
+
     /// Counts a request without a token.
     pub(crate) fn count_request(&self, now: Time, rate: Rate) -> Result<(), u64> {
         self.share.requests.take(now, rate)

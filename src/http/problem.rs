@@ -112,6 +112,12 @@ codes! {
     Busy = "busy", SERVICE_UNAVAILABLE, "Too many commands are waiting";
     /// The kernel did not answer.
     NoAnswer = "no_answer", SERVICE_UNAVAILABLE, "No answer in time";
+    /// A request for a WebSocket that is none.
+    NotWebSocket = "not_a_websocket", UPGRADE_REQUIRED, "This is no handshake of a WebSocket";
+    /// No such topic.
+    UnknownTopic = "unknown_topic", NOT_FOUND, "Unknown topic";
+    /// As many streams, or topics on one, as are allowed.
+    StreamLimit = "stream_limit", SERVICE_UNAVAILABLE, "Too many streams or topics";
     /// A bug of ours.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
 }

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
@@ -21,6 +22,18 @@ pub(crate) enum Content {
     Whole(Vec<u8>),
     /// Pieces as they come; the channel bounds how many wait.
     Pieces(mpsc::Receiver<Bytes>),
+    /// Nothing: the connection goes on as a WebSocket, with this value in `Sec-WebSocket-Accept`.
+    Switch(HeaderValue),
+}
+
+impl Content {
+    /// All of it, if it is complete.
+    pub(crate) fn into_whole(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Whole(bytes) => Some(bytes),
+            Self::Pieces(_) | Self::Switch(_) => None,
+        }
+    }
 }
 
 /// A response's body as hyper takes it.
@@ -95,6 +108,28 @@ impl Reply {
         }
     }
 
+    /// 200 with events that come one by one; none for a client that only asks.
+    pub(crate) fn events(pieces: Option<mpsc::Receiver<Bytes>>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type: "text/event-stream",
+            body: pieces.map_or(Content::Whole(Vec::new()), Content::Pieces),
+            header: None,
+            close: true,
+        }
+    }
+
+    /// 101: the connection goes on as a WebSocket.
+    pub(crate) fn switch(accept: HeaderValue) -> Self {
+        Self {
+            status: StatusCode::SWITCHING_PROTOCOLS,
+            content_type: "",
+            body: Content::Switch(accept),
+            header: None,
+            close: false,
+        }
+    }
+
     /// The same with another status.
     pub(crate) fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
@@ -106,7 +141,7 @@ impl Reply {
     pub(crate) fn whole(&self) -> &[u8] {
         match &self.body {
             Content::Whole(bytes) => bytes,
-            Content::Pieces(_) => panic!("the answer goes on"),
+            Content::Pieces(_) | Content::Switch(_) => panic!("the answer goes on"),
         }
     }
 
@@ -115,6 +150,7 @@ impl Reply {
         let payload = match self.body {
             Content::Whole(bytes) => Payload::Whole(Full::new(Bytes::from(bytes))),
             Content::Pieces(pieces) => Payload::Pieces(pieces),
+            Content::Switch(accept) => return switch(accept),
         };
         let mut response = Response::new(payload);
         *response.status_mut() = self.status;
@@ -130,4 +166,14 @@ impl Reply {
         }
         response
     }
+}
+
+fn switch(accept: HeaderValue) -> Response<Payload> {
+    let mut response = Response::new(Payload::Whole(Full::default()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    response
 }

@@ -18,6 +18,7 @@ use super::problem::{Code, Problem, nearest};
 use super::query::{Query, percent_decode};
 use super::reply::Reply;
 use super::state::App;
+use super::stream;
 
 /// One endpoint.
 pub struct Route {
@@ -44,7 +45,7 @@ pub(super) type Answer = Result<Reply, Box<Problem>>;
 pub(super) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// How a route is answered.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Handler {
     /// From published views, at once; nothing in the request can be wrong.
     Show(fn(&Call) -> Reply),
@@ -102,6 +103,22 @@ const fn read(
         query,
         scope: Scope::Read,
         handler: Handler::Read(handler),
+    }
+}
+
+const fn stream(
+    path: &'static str,
+    about: &'static str,
+    query: &'static [&'static str],
+    handler: fn(Call, Request<Incoming>) -> Answer,
+) -> Route {
+    Route {
+        method: Method::GET,
+        path,
+        about,
+        query,
+        scope: Scope::Read,
+        handler: Handler::Stream(handler),
     }
 }
 
@@ -347,6 +364,20 @@ pub static ROUTES: &[Route] = &[
         &["numbers"],
         control::status,
     ),
+    stream(
+        "/api/v1/stream",
+        "Topics as server-sent events: a snapshot of each, then updates",
+        &["topics", "numbers"],
+        stream::events,
+    ),
+    stream(
+        "/ws",
+        "The same on a WebSocket, by SUBSCRIBE and UNSUBSCRIBE",
+        &["numbers"],
+        stream::socket,
+    )
+    // The token may come in the first message.
+    .scope(Scope::Open),
 ];
 
 /// The route of a request, and what its path captured.

@@ -32,6 +32,7 @@ use super::reply::{Payload, Reply};
 use super::routes::{Found, HALT, Handler, find};
 use super::socket::{Deadlines, Phase, Socket};
 use super::state::{App, AppState, HttpConfig};
+use super::stream::publish;
 use super::tls::Tls;
 use crate::kernel::types::Time;
 use crate::metrics::HttpMetrics;
@@ -97,11 +98,17 @@ impl Server {
         let mut shutdown = pin!(shutdown);
         let (stop, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();
+        let mut publisher = tokio::spawn(publish(Arc::clone(&self.app)));
         let mut farewells = JoinSet::new();
         let door = Door::new(&self.app.config);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
+                ended = &mut publisher => {
+                    // Nothing would be streamed any more: whoever runs us is to know.
+                    log_panic(ended);
+                    break;
+                }
                 // Ended connections are taken out at once: the set stays as small as the limit.
                 Some(ended) = connections.join_next() => log_panic(ended),
                 Some(ended) = farewells.join_next() => log_panic(ended),
@@ -131,7 +138,11 @@ impl Server {
         }
         drop(self.listener);
         stop.send_replace(true);
-        let drained = async { while connections.join_next().await.is_some() {} };
+        self.app.streams.close();
+        let drained = async {
+            while connections.join_next().await.is_some() {}
+            self.app.streams.ended().await;
+        };
         if tokio::time::timeout(self.app.config.drain_timeout, drained)
             .await
             .is_err()

@@ -46,7 +46,8 @@ impl Phase {
         self.set(BUSY);
     }
 
-    /// Its whole answer is known; the next bytes begin another request.
+    /// Its whole answer is known; the next bytes begin another request. Never said of an answer that
+    /// goes on: it is written as it comes, and what then is read is no request.
     pub(crate) fn request_answered(&self) {
         self.set(IDLE);
     }

@@ -9,6 +9,7 @@ use crate::http::ROUTES;
 
 /// Statuses that the API answers with; every other one counts as `other`.
 const STATUSES: &[(u16, &str)] = &[
+    (101, "101"),
     (200, "200"),
     (201, "201"),
     (202, "202"),
@@ -21,6 +22,7 @@ const STATUSES: &[(u16, &str)] = &[
     (409, "409"),
     (413, "413"),
     (422, "422"),
+    (426, "426"),
     (429, "429"),
     (500, "500"),
     (503, "503"),

@@ -56,6 +56,23 @@ impl Client {
         }
     }
 
+    /// The socket, and what was read beyond the last answer.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.socket, self.buffer)
+    }
+
+    /// What comes up to `end`, and that.
+    pub(crate) async fn until(&mut self, end: &[u8]) -> String {
+        let length = loop {
+            if let Some(at) = self.buffer.windows(end.len()).position(|w| w == end) {
+                break at + end.len();
+            }
+            assert!(self.more().await, "the connection ended: {:?}", self.buffer);
+        };
+        let rest = self.buffer.split_off(length);
+        String::from_utf8(std::mem::replace(&mut self.buffer, rest)).expect("UTF-8")
+    }
+
     pub(crate) async fn send(&mut self, bytes: &str) {
         self.socket.write_all(bytes.as_bytes()).await.expect("send");
     }

@@ -399,6 +399,8 @@ pub(crate) type Answering = Box<dyn FnMut(CommandKind, &Published) -> Option<Out
 /// A running server.
 pub(crate) struct Harness {
     pub(crate) state: Arc<AppState>,
+    /// How far the journal is on its disk.
+    pub(crate) durable: tokio::sync::watch::Sender<Seq>,
     pub(crate) addr: std::net::SocketAddr,
     pub(crate) access: Arc<Access>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
@@ -479,13 +481,15 @@ impl Harness {
         let store = StoreStatus::default();
         store.up.store(true, Relaxed);
         store.set_applied(Seq(7));
+        let durable = tokio::sync::watch::Sender::new(Seq(9));
         let state = Arc::new(AppState {
             published,
             kernel,
             kernel_status: Arc::new(kernel_status),
             feeds: vec![Arc::new(feed)],
             journal: Arc::new(journal),
-            durable: tokio::sync::watch::channel(Seq(9)).1,
+            durable: durable.subscribe(),
+            orders: Arc::default(),
             store: Some(Arc::new(store)),
             recorder: Some(Arc::default()),
             mode: Mode::Paper,
@@ -515,6 +519,7 @@ impl Harness {
         }));
         Self {
             state,
+            durable,
             addr,
             access,
             stop: Some(stop),

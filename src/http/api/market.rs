@@ -5,7 +5,7 @@ use crate::http::query::invalid;
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
 use crate::json::Json;
-use crate::kernel::event::{BookFault, Candle, Level};
+use crate::kernel::event::{BookFault, Candle, Level, Trade};
 use crate::kernel::event::{Derivative, Liquidation};
 use crate::kernel::snapshot::{BOOK_LEVELS_PUBLISHED, TickerView};
 use crate::kernel::types::{Instrument, InstrumentId, Interval, MarkPrice, Qty, Time};
@@ -224,17 +224,27 @@ pub(in crate::http) fn trades(call: &Call) -> Answer {
         .rev()
         .filter(|trade| before.is_none_or(|id| trade.id < id));
     let mut json = Json::new(call.strings);
-    page(&mut json, limit, newest_first, |j, trade| {
+    write_trades(&mut json, newest_first, limit, &instrument);
+    Ok(Reply::json(json))
+}
+
+/// A page of trades.
+pub(in crate::http) fn write_trades<'a>(
+    json: &mut Json,
+    newest_first: impl Iterator<Item = &'a Trade>,
+    limit: usize,
+    instrument: &Instrument,
+) {
+    page(json, limit, newest_first, |j, trade| {
         j.object(|j| {
             j.key("id").id(trade.id);
-            j.key("price").price(trade.price, &instrument);
-            j.key("quantity").qty(trade.qty, &instrument);
+            j.key("price").price(trade.price, instrument);
+            j.key("quantity").qty(trade.qty, instrument);
             j.key("side").text(trade.taker.name());
             j.key("timestamp").int(trade.time.millis());
         });
         trade.id.to_string()
     });
-    Ok(Reply::json(json))
 }
 
 /// `GET /api/v1/symbols`.

@@ -9,7 +9,7 @@ pub(super) mod health;
 pub(super) mod indicators;
 pub(super) mod market;
 mod order_in;
-mod order_out;
+pub(super) mod order_out;
 pub(super) mod orders;
 pub(super) mod positions;
 pub(super) mod risk;
