@@ -20,3 +20,5 @@ mod metrics;
 mod orders;
 #[path = "http/reads.rs"]
 mod reads;
+#[path = "http/terminal.rs"]
+mod terminal;
