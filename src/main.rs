@@ -10,7 +10,7 @@ use clap::Parser as _;
 use hean::candle_csv;
 use hean::cli::{
     Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, RecordArgs,
-    LookArgs, ManArgs, ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs,
+    LookArgs, ManArgs, ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs, TokenCommand,
 };
 use hean::client::show::{Manner, Show, ShowError, show};
 use hean::client::{self, Ask, Client, ClientError};
@@ -26,12 +26,13 @@ use hean::kernel::types::VenueId;
 use hean::logging;
 use hean::record;
 use hean::replay::{ReplayConfig, replay};
-use hean::runtime::clock::Clock;
+use hean::runtime::clock::{Clock, wall};
 use hean::runtime::supervise::{End, Supervisor};
 use hean::setup::{self, SetupError};
 use hean::store::bench;
-use hean::top::{self, TopError};
 use hean::store::migrate::{self, Progress, ToolError};
+use hean::token_tool;
+use hean::top::{self, TopError};
 use hean::venue::sim::{self, MarketKind, SimConfig, Source, Speed};
 
 fn main() -> ExitCode {
@@ -123,6 +124,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Keydb(command) => return run_keydb(&command, cli.json),
         Command::Config(command) => run_config(&command, cli.json)?,
         Command::Journal(command) => run_journal(&command, cli.json)?,
+        Command::Token(command) => run_token(&command, cli.json)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             Cli::completions(shell, &mut script).context("cannot make the script")?;
@@ -421,6 +423,15 @@ fn run_journal(command: &JournalCommand, json: bool) -> anyhow::Result<()> {
         }
         ended => Ok(ended?),
     }
+}
+
+fn run_token(command: &TokenCommand, json: bool) -> anyhow::Result<()> {
+    let said = token_tool::run(command, &command.place().data_dir()?, json, wall())?;
+    print(&said.data)?;
+    if let Some(note) = said.note {
+        drop(writeln!(std::io::stderr(), "{note}"));
+    }
+    Ok(())
 }
 
 fn run_replay(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ mod keydb;
 mod manual;
 mod server;
 mod show;
+mod token;
 mod trade;
 mod values;
 
@@ -19,6 +20,7 @@ pub use manual::ManArgs;
 pub use server::ServerArgs;
 pub use show::{ColorArg, LookArgs, ShowCommand};
 pub(crate) use trade::encoded;
+pub use token::{CreateArgs, RevokeArgs, TokenCommand};
 pub use trade::{
     AmendArgs, CancelAllArgs, CancelArgs, CloseArgs, HaltArgs, OrderArgs, PositionSideArg, SideArg,
     TriggerByArg,
@@ -134,6 +136,9 @@ pub enum Command {
     /// The journal of a data directory
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Who may call the API: tokens with scopes
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// A completion script for a shell, on stdout
     Completions {
         /// Which shell

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::{DataDir, Settings};
 use crate::engine::Engine;
-use crate::http::{self, AppState, Build};
+use crate::http::{self, Access, AccessError, AppState, Build};
 use crate::journal::{self, JournalError};
 use crate::kernel::event::{CommandKind, Effects};
 use crate::kernel::ledger::LedgerError;
@@ -93,6 +93,9 @@ pub enum DaemonError {
     /// The metrics registry.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
+    /// Tokens or TLS of the API.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The system.
     #[error("{what}: {error}")]
     Io {
@@ -131,6 +134,10 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let halts = signal(SignalKind::user_defined1()).map_err(io("cannot listen to SIGUSR1"))?;
     let mut front = Supervisor::default();
     let mut back = Supervisor::default();
+
+    let http_config = parts::http(&settings, &data.path);
+    let access = Access::prepare(&http_config, settings.run.mode, &clock)?;
+    let access = Arc::new(access);
 
     // The demo brings its own venue.
     let demo = if settings.run.demo {
@@ -293,11 +300,16 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         limits: settings.risk.limits.clone(),
         halt_flattens: settings.risk.halt_flattens,
     });
-    let config = parts::http(&settings);
-    let listen = config.listen;
-    let server = http::bind(config, state)
+    let listen = http_config.listen;
+    let server = http::bind(http_config, Arc::clone(&access), state)
         .await
         .map_err(io(format!("cannot listen on {listen}")))?;
+    let stop = front.stopping();
+    let hangups = signal(SignalKind::hangup()).map_err(io("cannot listen to SIGHUP"))?;
+    if let Some(writer) = access.audit_writer() {
+        front.spawn("audit log", writer.run());
+    }
+    front.spawn("access", until(stop, access.upkeep(hangups)));
     announce(&server, &settings, &data);
     let mut stop = front.stopping();
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
@@ -405,9 +417,9 @@ pub(crate) async fn until(
 
 /// Tells on stdout where the daemon is: the one line that scripts wait for.
 fn announce(server: &http::Server, settings: &Settings, data: &DataDirectory) {
-    let address = server.local_addr();
+    let (scheme, address) = (server.scheme(), server.local_addr());
     let mut out = std::io::stdout().lock();
-    drop(writeln!(out, "listening on http://{address}").and_then(|()| out.flush()));
+    drop(writeln!(out, "listening on {scheme}://{address}").and_then(|()| out.flush()));
     let symbols: Vec<_> = settings
         .run
         .symbols
@@ -418,7 +430,7 @@ fn announce(server: &http::Server, settings: &Settings, data: &DataDirectory) {
         mode = settings.run.mode.name(),
         symbols = symbols.join(","),
         data_dir = %data.path.display(),
-        "hean {} is up: curl http://{address}/api/v1/status",
+        "hean {} is up: curl {scheme}://{address}/api/v1/status",
         env!("CARGO_PKG_VERSION")
     );
 }
@@ -469,6 +481,7 @@ impl DaemonError {
             self,
             Self::Setup(_)
                 | Self::Strategy(_)
+                | Self::Access(_)
                 | Self::Endpoint(_)
                 | Self::Load(LoadError::Unknown { .. })
         )

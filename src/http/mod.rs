@@ -6,9 +6,11 @@
 
 mod access;
 mod api;
+mod audit;
 mod body;
 mod decimal;
 mod guard;
+mod peers;
 mod problem;
 mod query;
 mod reply;
@@ -16,8 +18,11 @@ mod routes;
 mod server;
 mod socket;
 mod state;
+mod tls;
+pub mod tokens;
 
-pub use access::Scope;
+pub use access::{Access, AccessError, Scope};
+pub use audit::AuditWriter;
 pub use routes::{ROUTES, Route};
 pub use server::{Server, bind};
 pub use state::{AppState, Build, HttpConfig, IndicatorFn, IndicatorSeries};

@@ -40,6 +40,20 @@ codes! {
     HostNotAllowed = "host_not_allowed", FORBIDDEN, "This host name is not served";
     /// An `Origin` that is not on the allow-list.
     OriginNotAllowed = "origin_not_allowed", FORBIDDEN, "Web pages of this origin may not call the API";
+    /// A token is needed and the request has none.
+    TokenMissing = "token_missing", UNAUTHORIZED, "A token is needed";
+    /// No such token, or not any more.
+    TokenInvalid = "token_invalid", UNAUTHORIZED, "The token is not valid";
+    /// A token beyond its end.
+    TokenExpired = "token_expired", UNAUTHORIZED, "The token has expired";
+    /// A token of a lesser scope.
+    ScopeMissing = "scope_missing", FORBIDDEN, "The token does not allow this";
+    /// A token where logs keep it.
+    TokenInUrl = "token_in_url", BAD_REQUEST, "Tokens do not belong in URLs";
+    /// Too many failed attempts from one address.
+    TooManyAttempts = "too_many_attempts", TOO_MANY_REQUESTS, "Too many failed attempts";
+    /// More requests than the rate allows.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     /// No such path.
     NotFound = "not_found", NOT_FOUND, "There is nothing at this path";
     /// The path exists, the method there does not.

@@ -30,6 +30,13 @@ pub(crate) enum Payload {
     Pieces(mpsc::Receiver<Bytes>),
 }
 
+impl Payload {
+    /// Whether nothing comes after what there is.
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole(_))
+    }
+}
+
 impl Body for Payload {
     type Data = Bytes;
     type Error = Infallible;

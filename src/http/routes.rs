@@ -9,10 +9,11 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request};
 
-use super::access::Scope;
+use super::access::{Caller, Scope};
 use super::api::{
     account, amend, control, feeds, health, indicators, market, orders, positions, risk,
 };
+use super::peers::Peer;
 use super::problem::{Code, Problem, nearest};
 use super::query::{Query, percent_decode};
 use super::reply::Reply;
@@ -61,6 +62,10 @@ pub(super) enum Handler {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) app: Arc<App>,
+    /// Who asks.
+    pub(super) caller: Caller,
+    /// From where.
+    pub(super) peer: Arc<Peer>,
     /// What stands at the `{…}` of the path, decoded; empty without one.
     pub(super) arg: String,
     pub(super) query: Query,
@@ -135,12 +140,26 @@ const fn with_body(
 }
 
 impl Route {
+    /// Whether it changes something: the audit log has it.
+    pub(super) fn changes(&self) -> bool {
+        self.method != Method::GET
+    }
+
+    /// Whether it only takes risk away. Nothing keeps a caller from that.
+    pub(super) fn reduces(&self) -> bool {
+        let ends = |end: &str| self.path.ends_with(end);
+        self.method == Method::DELETE || self.path == HALT || ends("/close") || ends("/stop")
+    }
+
     /// The same for callers of another scope than is usual for its kind.
     const fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
     }
 }
+
+/// The kill switch.
+pub(super) const HALT: &str = "/api/v1/halt";
 
 /// Every endpoint.
 pub static ROUTES: &[Route] = &[
@@ -283,7 +302,7 @@ pub static ROUTES: &[Route] = &[
     ),
     with_body(
         Method::POST,
-        "/api/v1/halt",
+        HALT,
         "The kill switch: cancel everything, refuse new risk; with flatten also close every position",
         &["numbers"],
         risk::halt,
@@ -339,11 +358,19 @@ pub(super) struct Found {
 
 impl Found {
     /// The call of this route.
-    pub(super) fn call(&self, app: Arc<App>, query: Option<&str>) -> Result<Call, Box<Problem>> {
+    pub(super) fn call(
+        &self,
+        app: Arc<App>,
+        caller: Caller,
+        peer: Arc<Peer>,
+        query: Option<&str>,
+    ) -> Result<Call, Box<Problem>> {
         let query = Query::parse(query.unwrap_or_default(), self.route.query)?;
         let strings = query.numbers_as_strings()?;
         Ok(Call {
             app,
+            caller,
+            peer,
             arg: self.arg.clone(),
             query,
             strings,

@@ -13,6 +13,7 @@ const STATUSES: &[(u16, &str)] = &[
     (201, "201"),
     (202, "202"),
     (400, "400"),
+    (401, "401"),
     (403, "403"),
     (404, "404"),
     (405, "405"),
@@ -20,6 +21,7 @@ const STATUSES: &[(u16, &str)] = &[
     (409, "409"),
     (413, "413"),
     (422, "422"),
+    (429, "429"),
     (500, "500"),
     (503, "503"),
 ];
@@ -70,6 +72,11 @@ impl HttpMetrics {
     pub(crate) fn connection(&self) -> Connection {
         self.connections.increment(1.0);
         Connection(self.connections.clone())
+    }
+
+    /// Counts a connection that finds no place.
+    pub(crate) fn turned_away(&self, why: &'static str) {
+        counter!("hean_http_turned_away_total", "reason" => why).increment(1);
     }
 
     /// Counts an answered request; `route` is a row of [`ROUTES`].

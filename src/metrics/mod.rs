@@ -465,6 +465,18 @@ pub const METRICS: &[Metric] = &[
         "From the headers of a request to its answer.",
     ),
     metric(Gauge, "hean_http_connections", &[], "Open connections."),
+    metric(
+        Counter,
+        "hean_audit_lost_total",
+        &[],
+        "Calls that changed something and are not in the audit log.",
+    ),
+    metric(
+        Counter,
+        "hean_http_turned_away_total",
+        &["reason"],
+        "Connections closed at once because there were too many, in all or of one address.",
+    ),
 ];
 
 /// Metrics of things that happen, recorded where they do and absent before the first time.

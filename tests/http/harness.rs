@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use hean::http::{AppState, Build, HttpConfig, IndicatorSeries, bind};
+use hean::http::{Access, AppState, Build, HttpConfig, IndicatorSeries, bind};
 use hean::kernel::event::{
     Candle, CommandKind, DayStats, Level, Outcome, Record, ReportKind, Seq, Sequenced, Trade,
     VenueReport,
@@ -502,7 +502,11 @@ impl Harness {
             listen: "127.0.0.1:0".parse().expect("address"),
             ..config
         };
-        let server = bind(config, Arc::clone(&state)).await.expect("bind");
+        let access = Access::prepare(&config, Mode::Paper, &state.clock).expect("access");
+        let access = Arc::new(access);
+        let server = bind(config, access, Arc::clone(&state))
+            .await
+            .expect("bind");
         let addr = server.local_addr();
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(server.serve(async {
