@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use hean::candle_csv;
 use hean::cli::{
-    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, RecordArgs,
-    LookArgs, ManArgs, ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs, TokenCommand,
+    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, LookArgs,
+    ManArgs, RecordArgs, ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs, TokenCommand,
 };
 use hean::client::show::{Manner, Show, ShowError, show};
 use hean::client::{self, Ask, Client, ClientError};
@@ -178,7 +178,11 @@ fn run_keydb(command: &KeydbCommand, json: bool) -> anyhow::Result<Exit> {
 /// Tells the running daemon.
 fn talk(at: &ServerArgs, ask: &Ask, json: bool) -> anyhow::Result<()> {
     let place = at.place()?;
-    let ask = if json { ask.clone() } else { ask.clone().exact() };
+    let ask = if json {
+        ask.clone()
+    } else {
+        ask.clone().exact()
+    };
     // The resolver belongs to the runtime.
     let document = runtime()?.block_on(async { Client::new(place).ask(&ask).await })?;
     if json {
@@ -220,7 +224,8 @@ fn run_top(look: &LookArgs) -> anyhow::Result<Exit> {
 
 fn run_man(args: &ManArgs) -> anyhow::Result<()> {
     if let Some(dir) = &args.dir {
-        let count = Cli::manuals(dir).with_context(|| format!("cannot write to {}", dir.display()))?;
+        let count =
+            Cli::manuals(dir).with_context(|| format!("cannot write to {}", dir.display()))?;
         return print(format!("{count} pages in {}", dir.display()).as_bytes());
     }
     let mut page = Vec::new();

@@ -19,8 +19,8 @@ pub use keydb::{BenchArgs, KeydbCommand, MigrateArgs, PairArgs, Place, VerifyArg
 pub use manual::ManArgs;
 pub use server::ServerArgs;
 pub use show::{ColorArg, LookArgs, ShowCommand};
-pub(crate) use trade::encoded;
 pub use token::{CreateArgs, RevokeArgs, TokenCommand};
+pub(crate) use trade::encoded;
 pub use trade::{
     AmendArgs, CancelAllArgs, CancelArgs, CloseArgs, HaltArgs, OrderArgs, PositionSideArg, SideArg,
     TriggerByArg,
@@ -305,7 +305,12 @@ pub struct IndicatorsArgs {
     pub symbols: Vec<String>,
     /// Instead of the daemon's candles, a CSV with a header naming timestamp (or open_time, date),
     /// open, high, low, close, volume
-    #[arg(long, value_name = "CSV", requires = "kind", conflicts_with = "symbols")]
+    #[arg(
+        long,
+        value_name = "CSV",
+        requires = "kind",
+        conflicts_with = "symbols"
+    )]
     pub input: Option<PathBuf>,
     /// Which indicator, such as macd [default: a summary]
     #[arg(long = "type", value_name = "NAME", value_parser = values::indicator_name)]
@@ -314,10 +319,10 @@ pub struct IndicatorsArgs {
     #[arg(long, value_name = "P:P…", value_delimiter = ':', allow_hyphen_values = true, requires = "kind", value_parser = values::indicator_param)]
     pub params: Vec<String>,
     /// Of the daemon's candles of this interval, such as 1m
-    #[arg(long, value_name = "INTERVAL", requires = "symbols")]
+    #[arg(long, value_name = "INTERVAL", conflicts_with_all = ["input", "list"])]
     pub interval: Option<Interval>,
     /// The last N values instead of the newest one
-    #[arg(long, value_name = "N", requires_all = ["symbols", "kind"])]
+    #[arg(long, value_name = "N", requires = "kind", conflicts_with_all = ["input", "list"])]
     pub limit: Option<u32>,
     /// List every indicator with its parameters, outputs and source
     #[arg(long, conflicts_with_all = ["symbols", "input", "kind", "params"])]

@@ -340,26 +340,45 @@ impl ShowCommand {
             Self::Book(args) => {
                 let asks = of_each("/api/v1/orderbook/", &args.symbols).into_iter();
                 let depth = args.depth.to_string();
-                (asks.map(|ask| ask.with("depth", &depth)).collect(), View::Book)
+                (
+                    asks.map(|ask| ask.with("depth", &depth)).collect(),
+                    View::Book,
+                )
             }
             Self::Klines(args) => {
                 let limit = args.limit.to_string();
                 let asks = of_each("/api/v1/klines/", &args.symbols).into_iter();
                 let asks = asks.map(|ask| optional(ask, "interval", args.interval.as_deref()));
-                (asks.map(|ask| ask.with("limit", &limit)).collect(), View::Klines)
+                (
+                    asks.map(|ask| ask.with("limit", &limit)).collect(),
+                    View::Klines,
+                )
             }
             Self::Trades(args) => (of_each("/api/v1/trades/", &args.symbols), View::Trades),
             Self::Symbols(_) => (one("/api/v1/symbols"), View::Symbols),
             Self::Orders(args) => {
-                let status = if args.open { Some("open") } else { args.status.as_deref() };
+                let status = if args.open {
+                    Some("open")
+                } else {
+                    args.status.as_deref()
+                };
                 let asks = filtered("/api/v1/orders", &args.symbols).into_iter();
-                (asks.map(|ask| optional(ask, "status", status)).collect(), View::Orders)
+                (
+                    asks.map(|ask| optional(ask, "status", status)).collect(),
+                    View::Orders,
+                )
             }
             Self::Order(args) => {
                 let ids = args.orders.iter();
-                (ids.map(|id| get(&format!("/api/v1/orders/{id}"))).collect(), View::Order)
+                (
+                    ids.map(|id| get(&format!("/api/v1/orders/{id}"))).collect(),
+                    View::Order,
+                )
             }
-            Self::Positions(args) => (filtered("/api/v1/positions", &args.symbols), View::Positions),
+            Self::Positions(args) => (
+                filtered("/api/v1/positions", &args.symbols),
+                View::Positions,
+            ),
             Self::Account(_) => (one("/api/v1/account"), View::Account),
             Self::Fills(args) => (filtered("/api/v1/fills", &args.symbols), View::Fills),
             Self::Equity(_) => (one("/api/v1/equity"), View::Equity),
@@ -390,12 +409,14 @@ impl IndicatorWish<'_> {
     pub(super) fn show(&self) -> Show {
         let params = Some(self.params.join(":")).filter(|params| !params.is_empty());
         let limit = self.limit.map(|limit| limit.to_string());
-        let asks = of_each("/api/v1/indicators/", self.symbols).into_iter().map(|ask| {
-            let ask = optional(ask, "interval", self.interval);
-            let ask = optional(ask, "type", self.kind);
-            let ask = optional(ask, "params", params.as_deref());
-            optional(ask, "limit", limit.as_deref())
-        });
+        let asks = of_each("/api/v1/indicators/", self.symbols)
+            .into_iter()
+            .map(|ask| {
+                let ask = optional(ask, "interval", self.interval);
+                let ask = optional(ask, "type", self.kind);
+                let ask = optional(ask, "params", params.as_deref());
+                optional(ask, "limit", limit.as_deref())
+            });
         Show {
             asks: asks.collect(),
             view: View::Indicators,
@@ -419,7 +440,9 @@ fn optional(ask: Ask, name: &str, value: Option<&str>) -> Ask {
 /// A path for each symbol.
 fn of_each(path: &str, symbols: &[String]) -> Vec<Ask> {
     let symbols = symbols.iter();
-    symbols.map(|symbol| get(&format!("{path}{}", encoded(symbol)))).collect()
+    symbols
+        .map(|symbol| get(&format!("{path}{}", encoded(symbol))))
+        .collect()
 }
 
 /// A list, whole or for each symbol.
@@ -428,5 +451,7 @@ fn filtered(path: &str, symbols: &[String]) -> Vec<Ask> {
         return vec![get(path)];
     }
     let symbols = symbols.iter();
-    symbols.map(|symbol| get(path).with("symbol", &encoded(symbol))).collect()
+    symbols
+        .map(|symbol| get(path).with("symbol", &encoded(symbol)))
+        .collect()
 }

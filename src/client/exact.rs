@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn decimals_keep_their_digits() {
-        let json = r#"{"a":0.00001234,"b":[-1,12345678901234567890.5,1e-9],"c":"1.5 \" 2.5","d":null}"#;
+        let json =
+            r#"{"a":0.00001234,"b":[-1,12345678901234567890.5,1e-9],"c":"1.5 \" 2.5","d":null}"#;
         let value = parse(json).expect("JSON");
         assert_eq!(value["a"], "0.00001234");
         assert_eq!(value["b"][0], -1);

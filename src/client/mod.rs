@@ -194,7 +194,10 @@ mod tests {
         assert!(text.contains("502"), "{text}");
         let (exit, text) = refused(401, r#"{"code":"unauthorized","detail":"no token"}"#);
         assert_eq!(exit, Exit::Failure);
-        assert!(text.starts_with("no token; ") && text.contains("--token-file"), "{text}");
+        assert!(
+            text.starts_with("no token; ") && text.contains("--token-file"),
+            "{text}"
+        );
     }
 
     #[test]

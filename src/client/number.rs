@@ -90,9 +90,9 @@ pub(crate) fn percent_of_ratio(ratio: f64) -> String {
 
 /// A length of time, in two units at most.
 pub(crate) fn duration(ms: i64) -> String {
+    let ms = ms.max(0);
     let seconds = ms / 1000;
     match seconds {
-        ..0 => "0 ms".to_owned(),
         0 => format!("{ms} ms"),
         1..10 => format!("{seconds}.{} s", ms % 1000 / 100),
         10..60 => format!("{seconds} s"),
@@ -177,7 +177,9 @@ mod tests {
         let ages = [-5, 74, 1_250, 59_999, 183_000, 7_800_000, 273_600_000];
         assert_eq!(
             ages.map(duration),
-            ["0 ms", "74 ms", "1.2 s", "59 s", "3 m 03 s", "2 h 10 m", "3 d 4 h"]
+            [
+                "0 ms", "74 ms", "1.2 s", "59 s", "3 m 03 s", "2 h 10 m", "3 d 4 h"
+            ]
         );
     }
 

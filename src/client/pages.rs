@@ -30,14 +30,23 @@ pub(crate) async fn list(
     if cursor.is_none() || count <= PAGE {
         return Ok(first);
     }
-    items.extend(page(client, &first)?.items.into_iter().map(ToOwned::to_owned));
-    while let Some(at) = cursor.take()
-        && items.len() < count
+    items.extend(
+        page(client, &first)?
+            .items
+            .into_iter()
+            .map(ToOwned::to_owned),
+    );
+    while items.len() < count
+        && let Some(at) = cursor.take()
     {
-        let document = client.ask(&paged(ask, (count - items.len()).min(PAGE), Some(&at))).await?;
+        let document = client
+            .ask(&paged(ask, (count - items.len()).min(PAGE), Some(&at)))
+            .await?;
         let page = page(client, &document)?;
         // An empty page that names a next one would go on for ever.
-        cursor = page.next_cursor.filter(|next| !page.items.is_empty() && *next != at);
+        cursor = page
+            .next_cursor
+            .filter(|next| !page.items.is_empty() && *next != at);
         items.extend(page.items.into_iter().map(ToOwned::to_owned));
     }
     let mut document = b"{\"items\":[".to_vec();
@@ -49,7 +58,9 @@ pub(crate) async fn list(
     }
     document.extend_from_slice(b"],\"next_cursor\":");
     match &cursor {
-        Some(cursor) => document.extend_from_slice(serde_json::json!(cursor).to_string().as_bytes()),
+        Some(cursor) => {
+            document.extend_from_slice(serde_json::json!(cursor).to_string().as_bytes())
+        }
         None => document.extend_from_slice(b"null"),
     }
     document.push(b'}');

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Ask, Client, ClientError, Look, View, pages};
 pub use super::pages::ALL_MAX;
+use super::{Ask, Client, ClientError, Look, View, pages};
 use crate::cli::Exit;
 
 /// How much of a list.
@@ -85,7 +85,12 @@ async fn of_each_symbol(client: &mut Client) -> Result<Vec<Ask>, ClientError> {
     let items = json["items"].as_array().map_or(&[][..], Vec::as_slice);
     let names = items.iter().filter_map(|item| item["name"].as_str());
     Ok(names
-        .map(|name| Ask::plain("GET", format!("/api/v1/ticker/{}", crate::cli::encoded(name))))
+        .map(|name| {
+            Ask::plain(
+                "GET",
+                format!("/api/v1/ticker/{}", crate::cli::encoded(name)),
+            )
+        })
         .collect())
 }
 
@@ -158,9 +163,7 @@ async fn fetch(
         };
     }
     let document = match show.count {
-        Some(Count::Some(count) | Count::AtMost(count)) => {
-            pages::list(client, &ask, count).await?
-        }
+        Some(Count::Some(count) | Count::AtMost(count)) => pages::list(client, &ask, count).await?,
         None => client.ask(&ask).await?,
     };
     Ok((document, Exit::Ok))

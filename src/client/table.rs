@@ -317,7 +317,10 @@ fn fit(columns: &mut Vec<Laid>, wanted: usize) -> Vec<String> {
             }
             continue;
         }
-        let ranks = columns.iter().enumerate().map(|(at, l)| (l.column.rank, at));
+        let ranks = columns
+            .iter()
+            .enumerate()
+            .map(|(at, l)| (l.column.rank, at));
         match ranks.max() {
             Some((rank, at)) if rank > 0 => left_out.push(columns.remove(at).column.head),
             _ => return left_out, // it is as narrow as it can be
@@ -451,7 +454,10 @@ mod tests {
     fn only_values_are_coloured() {
         let mut table = Table::new(&[column("A", Align::Left, 0), column("PNL", Align::Number, 0)]);
         for (name, pnl) in [("up", "1.5"), ("down", "-12"), ("flat", "0")] {
-            table.rows.push(vec![Cell::new(name, Tone::Dim), Cell::signed(pnl.to_owned())]);
+            table.rows.push(vec![
+                Cell::new(name, Tone::Dim),
+                Cell::signed(pnl.to_owned()),
+            ]);
         }
         let look = Look {
             color: true,

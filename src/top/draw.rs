@@ -28,7 +28,10 @@ const HELP: [(&str, &str); 10] = [
     ("Tab  →  ←", "select a pane"),
     ("↑ ↓  PgUp PgDn  Home End", "scroll it"),
     ("Enter", "give it the whole screen, and back"),
-    ("s", "sort it by the next column; again and again, then as it comes"),
+    (
+        "s",
+        "sort it by the next column; again and again, then as it comes",
+    ),
     ("p", "pause: what is shown stands still, nothing else does"),
     ("?", "this"),
     ("q  Esc  Ctrl-C", "quit"),
@@ -95,7 +98,10 @@ fn header(model: &Model, view: &View, scene: &Scene) -> [Vec<Cell>; 3] {
         Link::Polling => Cell::new("each second", Tone::Good),
         Link::Lost(why) => Cell::new(format!("LOST: {why}"), Tone::Bad),
     };
-    let mut first = vec![Cell::plain(format!("hean {} {}", text(&status["version"]), scene.at)), link];
+    let mut first = vec![
+        Cell::plain(format!("hean {} {}", text(&status["version"]), scene.at)),
+        link,
+    ];
     if let Some(up) = status["uptime_s"].as_i64() {
         first.push(Cell::plain(text(&status["mode"])));
         first.push(Cell::plain(format!("up {}", duration(up * 1000))));
@@ -105,7 +111,10 @@ fn header(model: &Model, view: &View, scene: &Scene) -> [Vec<Cell>; 3] {
         Some("normal") => first.push(Cell::new("risk normal", Tone::Good)),
         Some(mode) => {
             let cause = text(&model.risk["cause"]);
-            first.push(Cell::new(format!("risk {mode} {cause}").trim_end(), Tone::Bad));
+            first.push(Cell::new(
+                format!("risk {mode} {cause}").trim_end(),
+                Tone::Bad,
+            ));
         }
     }
     let account = &model.account;
@@ -118,11 +127,18 @@ fn header(model: &Model, view: &View, scene: &Scene) -> [Vec<Cell>; 3] {
         };
         let drawdown = percent(&account["stats"]["drawdown_percent"]).text;
         second = vec![
-            Cell::plain(format!("equity {} {}", amount("equity"), text(&account["currency"]))),
+            Cell::plain(format!(
+                "equity {} {}",
+                amount("equity"),
+                text(&account["currency"])
+            )),
             gained("today", "pnl_today"),
             gained("total", "pnl_total"),
             Cell::plain(format!("drawdown {drawdown}%")),
-            Cell::plain(format!("exposure {}", rounded(&text(&account["exposure"]), 0))),
+            Cell::plain(format!(
+                "exposure {}",
+                rounded(&text(&account["exposure"]), 0)
+            )),
         ];
     }
     [first, second, machinery(model)]
@@ -142,7 +158,10 @@ fn machinery(model: &Model) -> Vec<Cell> {
     let beat = number(&status["timestamp"]) - number(&status["kernel"]["heartbeat_at"]);
     let queues = status["queues"].as_object().into_iter().flatten();
     let (depth, dropped) = queues.fold((0, 0), |(depth, dropped), (_, queue)| {
-        (depth + number(&queue["depth"]), dropped + number(&queue["dropped"]))
+        (
+            depth + number(&queue["depth"]),
+            dropped + number(&queue["dropped"]),
+        )
     });
     let unknown = number(&status["kernel"]["orders_unknown"]);
     let store = match &status["store"] {
@@ -167,19 +186,22 @@ fn machinery(model: &Model) -> Vec<Cell> {
         good(beat > 1_000, format!("lag: kernel {}", duration(beat))),
         good(journal["full"] == true, format!("journal {behind}")),
         store,
-        good(model.latencies.gaps > 0, format!("gaps {}", model.latencies.gaps)),
+        good(
+            model.latencies.gaps > 0,
+            format!("gaps {}", model.latencies.gaps),
+        ),
         Cell::plain(format!("queued {depth}")),
     ]);
     cells
 }
 
-/// What of a line fits, the most important first; nothing is cut in two but the first.
+/// What of a line fits, the most important first; nothing is cut in two but the first two.
 fn whole(mut cells: Vec<Cell>, width: usize) -> Vec<Cell> {
     let total = |cells: &[Cell]| {
         let cells = cells.iter().map(|cell| cell.text.chars().count() + GAP);
         cells.sum::<usize>().saturating_sub(GAP)
     };
-    while cells.len() > 1 && total(&cells) > width {
+    while cells.len() > 2 && total(&cells) > width {
         cells.pop();
     }
     cells
@@ -230,14 +252,22 @@ fn draw_pane(
         title = format!("{title}, by {}", column.head);
     }
     if total > shown && shown > 0 {
-        title = format!("{title}  [{}-{} of {total}]", first + 1, (first + shown).min(total));
+        title = format!(
+            "{title}  [{}-{} of {total}]",
+            first + 1,
+            (first + shown).min(total)
+        );
     }
     lines.rule(&title, pane == view.selected());
     if total == 0 || shown == 0 {
         return;
     }
     let laid = table.lines(Some(width));
-    let head: Vec<Cell> = laid.head.into_iter().map(|cell| Cell::new(cell.text, Tone::Dim)).collect();
+    let head: Vec<Cell> = laid
+        .head
+        .into_iter()
+        .map(|cell| Cell::new(cell.text, Tone::Dim))
+        .collect();
     lines.put(&head);
     for row in laid.rows.iter().skip(first).take(shown) {
         lines.put(row);
@@ -313,7 +343,9 @@ impl Lines<'_> {
 
     fn line(&mut self, line: &Line<'_>) {
         if self.next < self.area.bottom() {
-            self.paint.buffer.set_line(self.area.x, self.next, line, self.area.width);
+            self.paint
+                .buffer
+                .set_line(self.area.x, self.next, line, self.area.width);
             self.next += 1;
         }
     }

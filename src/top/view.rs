@@ -36,7 +36,9 @@ impl View {
     /// Takes an event; `columns` and `rows` are those of the selected pane.
     pub(super) fn on(&mut self, event: &Event, model: &Model, columns: usize, rows: usize) -> Then {
         match event {
-            Event::Key(key) if key.kind != KeyEventKind::Release => self.key(*key, model, columns, rows),
+            Event::Key(key) if key.kind != KeyEventKind::Release => {
+                self.key(*key, model, columns, rows)
+            }
             Event::Resize(..) => Then::Draw,
             _ => Then::Nothing,
         }
@@ -52,7 +54,11 @@ impl View {
         }
         if self.help {
             self.help = false;
-            return if key.code == KeyCode::Char('q') { Then::Quit } else { Then::Draw };
+            return if key.code == KeyCode::Char('q') {
+                Then::Quit
+            } else {
+                Then::Draw
+            };
         }
         let scroll = &mut self.scroll[self.selected];
         let last = rows.saturating_sub(1);
@@ -138,7 +144,10 @@ mod tests {
         press(&mut view, KeyCode::Char('?'));
         assert!(view.help);
         assert_eq!(press(&mut view, KeyCode::Char('p')), Then::Draw);
-        assert!(!view.help && view.paused.is_none(), "a key leaves the help and does no more");
+        assert!(
+            !view.help && view.paused.is_none(),
+            "a key leaves the help and does no more"
+        );
         press(&mut view, KeyCode::Enter);
         assert!(view.zoomed);
         assert_eq!(press(&mut view, KeyCode::Esc), Then::Draw);
@@ -146,6 +155,9 @@ mod tests {
         assert_eq!(press(&mut view, KeyCode::Char('q')), Then::Quit);
         let interrupt = Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
         assert_eq!(view.on(&interrupt, &Model::default(), 0, 0), Then::Quit);
-        assert_eq!(view.on(&Event::Resize(1, 1), &Model::default(), 0, 0), Then::Draw);
+        assert_eq!(
+            view.on(&Event::Resize(1, 1), &Model::default(), 0, 0),
+            Then::Draw
+        );
     }
 }

@@ -61,7 +61,8 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = reading.read(&mut bytes) {
-                to.lock().push_str(&String::from_utf8_lossy(&bytes[..count]));
+                to.lock()
+                    .push_str(&String::from_utf8_lossy(&bytes[..count]));
             }
         });
         Self {
@@ -73,7 +74,9 @@ impl Terminal {
     }
 
     fn shows(&self, word: &str) {
-        until(&format!("{word} on the screen"), || self.written.lock().contains(word).then_some(()));
+        until(&format!("{word} on the screen"), || {
+            self.written.lock().contains(word).then_some(())
+        });
     }
 
     fn is_raw(&self) -> bool {
@@ -82,7 +85,9 @@ impl Terminal {
     }
 
     fn ended(&mut self) {
-        let status = until("the end of hean top", || self.child.try_wait().expect("a child"));
+        let status = until("the end of hean top", || {
+            self.child.try_wait().expect("a child")
+        });
         assert!(status.success(), "{status:?}: {}", self.written.lock());
         self.shows(LEAVES);
         assert!(!self.is_raw(), "the terminal was left in raw mode");
@@ -115,7 +120,9 @@ fn heavy_top_takes_a_terminal_and_gives_it_back() {
     let mut terminal = top();
     terminal.shows("sim:BTCUSDT");
     let pid = terminal.child.id().to_string();
-    let sent = std::process::Command::new("kill").args(["-s", "TERM", &pid]).status();
+    let sent = std::process::Command::new("kill")
+        .args(["-s", "TERM", &pid])
+        .status();
     assert!(sent.expect("kill runs").success());
     terminal.ended();
 

@@ -98,7 +98,11 @@ pub(super) fn klines(document: &Value) -> Table {
             Some((close, open)) if close < open => Tone::Bad,
             _ => Tone::Plain,
         };
-        let open = if candle["closed"] == false { "open" } else { "" };
+        let open = if candle["closed"] == false {
+            "open"
+        } else {
+            ""
+        };
         table.rows.push(vec![
             super::time(&candle["timestamp"]),
             plain(&candle["open"]),
@@ -121,15 +125,22 @@ const ABOUT: [&str; 6] = ["symbol", "venue", "interval", "type", "params", "time
 /// Indicators: a summary, one value of each output, or a series.
 pub(super) fn indicators(document: &Value) -> Table {
     let kind = format!("{} {}", text(&document["type"]), text(&document["params"]));
-    let title = format!("{}  {}  {kind}", name(document), text(&document["interval"]));
+    let title = format!(
+        "{}  {}  {kind}",
+        name(document),
+        text(&document["interval"])
+    );
     let shown = |value: &Value| Cell::plain(significant(&text(value), 10));
-    if let (Some(times), Some(outputs)) =
-        (document["timestamps"].as_array(), document["outputs"].as_object())
-    {
+    if let (Some(times), Some(outputs)) = (
+        document["timestamps"].as_array(),
+        document["outputs"].as_object(),
+    ) {
         let mut table = Table::new(&[column("CLOSED CANDLE UTC", Align::Left, 0)]);
         table.title = Some(title.trim_end().to_owned());
         for output in outputs.keys() {
-            table.columns.push(column(output.to_uppercase(), Align::Number, 0));
+            table
+                .columns
+                .push(column(output.to_uppercase(), Align::Number, 0));
         }
         for (at, time) in times.iter().enumerate() {
             let mut row = vec![Cell::plain(millis(time).map_or_else(String::new, stamp))];
@@ -146,7 +157,9 @@ pub(super) fn indicators(document: &Value) -> Table {
     table.title = Some(title.trim_end().to_owned());
     for (output, value) in document.as_object().into_iter().flatten() {
         if !ABOUT.contains(&output.as_str()) && !value.is_null() {
-            table.rows.push(vec![Cell::plain(output.as_str()), shown(value)]);
+            table
+                .rows
+                .push(vec![Cell::plain(output.as_str()), shown(value)]);
         }
     }
     table

@@ -104,6 +104,8 @@ pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
+        // Without an exponent.
+        Value::Number(number) if number.is_f64() => float(value).unwrap_or(0.0).to_string(),
         other => other.to_string(),
     }
 }

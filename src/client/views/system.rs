@@ -32,7 +32,9 @@ pub(crate) fn strategies(documents: &[Value]) -> Table {
         ]);
         for line in decisions.lines().skip(1) {
             let empty = Cell::default;
-            table.rows.push(vec![empty(), empty(), empty(), Cell::plain(line)]);
+            table
+                .rows
+                .push(vec![empty(), empty(), empty(), Cell::plain(line)]);
         }
     }
     table
@@ -68,7 +70,10 @@ fn pairs(path: &str, value: &Value, rows: &mut Vec<Vec<Cell>>) {
         }
         Value::Null => {}
         value => {
-            let text = match (path.ends_with(" at") || path == "timestamp", super::millis(value)) {
+            let text = match (
+                path.ends_with(" at") || path == "timestamp",
+                super::millis(value),
+            ) {
                 (true, Some(ms)) => super::stamp(ms),
                 _ => text(value),
             };
@@ -128,7 +133,11 @@ pub(super) fn status(document: &Value) -> Vec<Table> {
     let queues: Vec<String> = queues
         .map(|(queue, is)| {
             let dropped = number(&is["dropped"]);
-            let lost = if dropped > 0 { format!(" ({dropped} dropped)") } else { String::new() };
+            let lost = if dropped > 0 {
+                format!(" ({dropped} dropped)")
+            } else {
+                String::new()
+            };
             format!("{queue} {}{lost}", number(&is["depth"]))
         })
         .collect();
@@ -161,7 +170,10 @@ pub(super) fn status(document: &Value) -> Vec<Table> {
                 )),
             ),
             ("mode", plain(&document["mode"])),
-            ("up", Cell::plain(duration(number(&document["uptime_s"]) * 1000))),
+            (
+                "up",
+                Cell::plain(duration(number(&document["uptime_s"]) * 1000)),
+            ),
             ("venues", list(venues.map(text).collect())),
             ("instruments", plain(&document["instruments"])),
             ("intervals", list(intervals.map(text).collect())),
@@ -186,7 +198,10 @@ pub(super) fn status(document: &Value) -> Vec<Table> {
                 "journal",
                 fine(
                     journal["full"] != true,
-                    &format!("record {}, {behind} on their way to the disk", number(&journal["seq"])),
+                    &format!(
+                        "record {}, {behind} on their way to the disk",
+                        number(&journal["seq"])
+                    ),
                     "the disk is full: only reductions pass",
                 ),
             ),

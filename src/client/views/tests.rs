@@ -8,7 +8,9 @@ use super::*;
 fn shown(view: View, document: &Value) -> String {
     let page = view.page(std::slice::from_ref(document));
     let tables = page.tables.iter().filter(|table| !table.rows.is_empty());
-    let texts: Vec<String> = tables.map(|table| table.render(Look::default()).text).collect();
+    let texts: Vec<String> = tables
+        .map(|table| table.render(Look::default()).text)
+        .collect();
     texts.join("\n")
 }
 
@@ -27,7 +29,7 @@ fn fills_show_what_was_paid_and_gained() {
     assert_eq!(
         shown(View::Fills, &document),
         "\
-TIME UTC             ORDER  SYMBOL       SIDE  PRICE    QUANTITY  FEE                PNL  ROLE
+TIME UTC             ORDER  SYMBOL       SIDE    PRICE  QUANTITY     FEE            PNL  ROLE
 2026-11-30 20:21:00     31  sim:BTCUSDT  sell  59996.5   0.01666  0.9995  USDT  -0.0568  taker
 2026-11-30 20:21:00     27  sim:BTCUSDT  buy   59996.5   0.01666  0.9995  USDT           maker
 "
@@ -138,9 +140,23 @@ fn any_document_at_all_makes_a_table() {
         json!({"symbol": "\u{1b}[2J\n", "price": {"a": 1}}),
     ];
     let views = [
-        View::Ticker, View::Book, View::Klines, View::Indicators, View::Trades, View::Symbols,
-        View::Orders, View::Order, View::Positions, View::Account, View::Fills, View::Equity,
-        View::Strategies, View::Why, View::Feeds, View::Status, View::Health,
+        View::Ticker,
+        View::Book,
+        View::Klines,
+        View::Indicators,
+        View::Trades,
+        View::Symbols,
+        View::Orders,
+        View::Order,
+        View::Positions,
+        View::Account,
+        View::Fills,
+        View::Equity,
+        View::Strategies,
+        View::Why,
+        View::Feeds,
+        View::Status,
+        View::Health,
     ];
     for view in views {
         for document in &odd {

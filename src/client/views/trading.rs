@@ -55,7 +55,10 @@ pub(super) fn order(order: &Value) -> Table {
         "triggered",
         "disputed",
     ];
-    let flags: Vec<&str> = flags.into_iter().filter(|flag| order[*flag] == true).collect();
+    let flags: Vec<&str> = flags
+        .into_iter()
+        .filter(|flag| order[*flag] == true)
+        .collect();
     let latency = order["latency_us"].as_i64();
     Table::pairs(
         Some(&format!("order {}", text(&order["order_id"]))),
@@ -155,7 +158,9 @@ pub(super) fn account(account: &Value) -> Vec<Table> {
         ("available", "available"),
         ("exposure", "exposure"),
     ] {
-        amounts.rows.push(vec![Cell::plain(label), money(&account[field])]);
+        amounts
+            .rows
+            .push(vec![Cell::plain(label), money(&account[field])]);
     }
     for (label, field) in [
         ("PnL today", "pnl_today"),
@@ -164,12 +169,18 @@ pub(super) fn account(account: &Value) -> Vec<Table> {
         ("unrealized PnL", "unrealized_pnl"),
         ("funding", "funding"),
     ] {
-        amounts.rows.push(vec![Cell::plain(label), gain(&account[field])]);
+        amounts
+            .rows
+            .push(vec![Cell::plain(label), gain(&account[field])]);
     }
-    amounts.rows.push(vec![Cell::plain("fees"), money(&account["fees"])]);
+    amounts
+        .rows
+        .push(vec![Cell::plain("fees"), money(&account["fees"])]);
     let mut balances = Table::new(&[column("ASSET", Align::Left, 0), number("TOTAL")]);
     for balance in account["balances"].as_array().into_iter().flatten() {
-        balances.rows.push(vec![plain(&balance["asset"]), plain(&balance["total"])]);
+        balances
+            .rows
+            .push(vec![plain(&balance["asset"]), plain(&balance["total"])]);
     }
     let stats = &account["stats"];
     let with_unit = |value: &Value, unit: &str| {
@@ -183,13 +194,23 @@ pub(super) fn account(account: &Value) -> Vec<Table> {
         Some("statistics"),
         vec![
             ("fills", plain(&stats["fills"])),
-            ("won, lost", Cell::plain(format!("{}, {}", text(&stats["wins"]), text(&stats["losses"])))),
+            (
+                "won, lost",
+                Cell::plain(format!(
+                    "{}, {}",
+                    text(&stats["wins"]),
+                    text(&stats["losses"])
+                )),
+            ),
             ("won of closed", with_unit(&stats["win_rate_percent"], " %")),
             ("profit factor", with_unit(&stats["profit_factor"], "")),
             ("Sharpe ratio", with_unit(&stats["sharpe_ratio"], "")),
             ("Sortino ratio", with_unit(&stats["sortino_ratio"], "")),
             ("drawdown", with_unit(&stats["drawdown_percent"], " %")),
-            ("largest drawdown", with_unit(&stats["max_drawdown_percent"], " %")),
+            (
+                "largest drawdown",
+                with_unit(&stats["max_drawdown_percent"], " %"),
+            ),
             ("losses in a row", plain(&stats["losing_streak"])),
             ("turnover", money(&stats["turnover"])),
         ],
