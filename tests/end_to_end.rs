@@ -31,5 +31,7 @@ mod store;
 mod syscalls;
 #[path = "end_to_end/systemd.rs"]
 mod systemd;
+#[path = "end_to_end/top.rs"]
+mod top;
 #[path = "end_to_end/trader.rs"]
 mod trader;

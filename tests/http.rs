@@ -34,3 +34,5 @@ mod tls;
 mod streams;
 #[path = "http/ws.rs"]
 mod ws;
+#[path = "http/terminal.rs"]
+mod terminal;
