@@ -10,6 +10,10 @@ mod account;
 mod client;
 #[path = "http/commands.rs"]
 mod commands;
+#[path = "http/described.rs"]
+mod described;
+#[path = "http/forms.rs"]
+mod forms;
 #[path = "http/harness.rs"]
 mod harness;
 #[path = "http/autobahn.rs"]
@@ -24,6 +28,8 @@ mod kinds;
 mod limits;
 #[path = "http/metrics.rs"]
 mod metrics;
+#[path = "http/lists.rs"]
+mod lists;
 #[path = "http/orders.rs"]
 mod orders;
 #[path = "http/reads.rs"]
