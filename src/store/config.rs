@@ -9,7 +9,8 @@ use super::error::StoreError;
 /// Where and how to write.
 #[derive(Clone)]
 pub struct StoreConfig {
-    /// `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS. Never logged.
+    /// `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS; `redis-cluster://` and `rediss-cluster://` with
+    /// any node of a cluster. Never logged.
     pub url: String,
     /// TLS settings of `rediss://`; `None` trusts the built-in roots.
     pub tls: Option<Arc<rustls::ClientConfig>>,
