@@ -28,7 +28,7 @@ use crate::migrate::{Server, is_installed};
 /// Records when it is measured.
 const RECORDS: u64 = 300_000;
 /// Commands that the raw client writes before it reads their answers; what the projection takes into one call.
-const TOGETHER: usize = 512;
+const TOGETHER: usize = 1_024;
 const EVENTS: &str = "hean:{default}:events";
 
 pub(crate) fn bench(measure: bool) {
@@ -111,7 +111,14 @@ fn own_cpu_seconds() -> f64 {
 /// The commands that the server executes when the journal is written into it, without the scripts around them, as its
 /// append-only file has them.
 fn commands(dir: &Path, records: u64) -> Vec<(usize, Vec<u8>)> {
-    let server = Server::with(&["--appendonly", "yes", "--appendfsync", "no"]);
+    let server = Server::with(&[
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "no",
+        "--auto-aof-rewrite-percentage",
+        "0",
+    ]);
     Raw::connect(&server);
     project(dir, &server, records);
     let files = std::fs::read_dir(server.dir().join("appendonlydir")).expect("files");

@@ -97,8 +97,9 @@ async fn verify(world: &World, server: &Server, first_seq: u64) {
 
 /// After the task's end: what a host without a journal makes of the store is the kernel's state, to the bit.
 async fn is_the_kernels_state(world: &World, server: &Server) {
-    let restored = hean::store::restore(&settings(&server.url()), std::sync::Arc::new(OneName));
-    let restored = restored.await.unwrap().expect("a state");
+    let config = settings(&server.url());
+    let restored = hean::store::restore(&config, std::sync::Arc::new(OneName)).await;
+    let restored = restored.unwrap().expect("a state");
     let mut ledger = Ledger::new(ORDERS_KEPT);
     for record in &world.records {
         ledger.apply(record).unwrap();

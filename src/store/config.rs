@@ -51,7 +51,7 @@ impl StoreConfig {
             prefix: "hean".to_owned(),
             account: "default".to_owned(),
             orders_kept: 10_000,
-            batch_records_max: 512,
+            batch_records_max: 1_024,
             batch_bytes_max: 1 << 20,
             stream_max: Some(1_000_000),
             image_every: 100_000,
