@@ -93,7 +93,7 @@ async fn tls_with_a_ca_of_ones_own_and_no_other() {
 
 /// Two hundred events a second for ten minutes, while nobody is there to take them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_minutes_of_events_are_caught_up() {
+async fn heavy_ten_minutes_of_events_are_caught_up() {
     const EVENTS: u64 = 10 * 60 * 200;
     let Some(mut server) = server(&[]) else {
         return;
