@@ -23,4 +23,5 @@ pub mod config;
 pub mod setup;
 pub mod cli;
 pub mod client;
+pub mod doctor;
 pub mod daemon;
