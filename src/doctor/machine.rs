@@ -124,13 +124,19 @@ pub(super) fn listen(report: &mut Report, listen: SocketAddr) {
 /// The data directory: may it be written, who else may read it, how much fits, how fast it syncs.
 pub(super) fn disk(report: &mut Report, dir: &Path, sync: SyncPolicy, quota: u64, clock: &Clock) {
     let subject = || dir.display().to_string();
-    if let Err(error) = fs::create_dir_all(dir) {
-        return report.fail(
-            "disk",
-            subject(),
-            format!("cannot be made: {error}"),
-            "name another directory with --data-dir, or give this one to the user that runs hean",
-        );
+    if !dir.exists() {
+        // The first start makes it, below what is there.
+        let Some(parent) = dir.ancestors().find(|parent| parent.is_dir()) else {
+            return report.fail(
+                "disk",
+                subject(),
+                "no part of this path exists",
+                "correct --data-dir",
+            );
+        };
+        report.ok("disk", subject(), "not there yet: the first start makes it");
+        space(report, parent, quota);
+        return speed(report, parent, sync, clock);
     }
     match fs::metadata(dir).map(|about| about.permissions().mode()) {
         Ok(mode) if mode & 0o007 != 0 => report.warn(
@@ -145,6 +151,11 @@ pub(super) fn disk(report: &mut Report, dir: &Path, sync: SyncPolicy, quota: u64
         Ok(_) => report.ok("disk", subject(), "only its user may look into it"),
         Err(error) => report.fail("disk", subject(), error.to_string(), "see the error"),
     }
+    space(report, dir, quota);
+    speed(report, dir, sync, clock);
+}
+
+fn space(report: &mut Report, dir: &Path, quota: u64) {
     match free_bytes(dir) {
         Ok(free) if free < FREE_BYTES_MIN => report.fail(
             "disk",
@@ -165,7 +176,6 @@ pub(super) fn disk(report: &mut Report, dir: &Path, sync: SyncPolicy, quota: u64
         Ok(free) => report.ok("disk", "free space", format!("{} MiB", free >> 20)),
         Err(error) => report.warn("disk", "free space", error.to_string(), "see the error"),
     }
-    speed(report, dir, sync, clock);
 }
 
 fn speed(report: &mut Report, dir: &Path, sync: SyncPolicy, clock: &Clock) {
@@ -175,8 +185,8 @@ fn speed(report: &mut Report, dir: &Path, sync: SyncPolicy, clock: &Clock) {
             return report.fail(
                 "disk",
                 "write and sync",
-                error.to_string(),
-                "the journal needs a disk that takes writes",
+                format!("{}: {error}", dir.display()),
+                "name another directory with --data-dir, or give this one to the user that runs hean",
             );
         }
     };
@@ -281,6 +291,11 @@ mod tests {
             "{verdicts:?}"
         );
         assert_eq!(fs::read_dir(&data).expect("there").count(), 0);
+        let mut report = Report::default();
+        let new = data.join("not/yet");
+        disk(&mut report, &new, SyncPolicy::Always, 0, &Clock::start());
+        assert_eq!(report.verdict(), Verdict::Ok);
+        assert!(!new.exists());
     }
 
     #[test]
