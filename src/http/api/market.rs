@@ -10,7 +10,7 @@ use crate::http::routes::{Answer, Call};
 use crate::json::Json;
 use crate::kernel::event::{BookFault, Candle, Level, Trade};
 use crate::kernel::event::{Derivative, Liquidation};
-use crate::kernel::snapshot::{BOOK_LEVELS_PUBLISHED, TickerView};
+use crate::kernel::snapshot::TickerView;
 use crate::kernel::types::{Instrument, InstrumentId, Interval, MarkPrice, Qty, Time};
 
 /// The name of an instrument, in two keys.
