@@ -142,8 +142,11 @@ impl Docs {
     }
 }
 
+/// A name and the schema that it stands for.
+pub(super) type Component = (&'static str, fn() -> Schema);
+
 /// Every schema that has a name.
-pub(super) const COMPONENTS: &[(&str, fn() -> Schema)] = &[
+pub(super) const COMPONENTS: &[Component] = &[
     ("Problem", problem),
     ("Venue", venue),
     ("Side", || {

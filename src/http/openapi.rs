@@ -194,8 +194,11 @@ fn parameter(j: &mut Json, param: &Param) {
         }
         Kind::Choice { default, choices } => {
             j.key("type").text("string");
-            j.key("enum")
-                .array(|j| choices.iter().for_each(|choice| j.text(choice)));
+            j.key("enum").array(|j| {
+                for choice in choices {
+                    j.text(choice);
+                }
+            });
             if let Some(default) = default {
                 j.key("default").text(default);
             }
@@ -253,7 +256,9 @@ fn responses(j: &mut Json, route: &Route, docs: &Docs) {
                 .collect();
             j.key("description").text(&names.join("; "));
             j.key("x-codes").array(|j| {
-                codes.iter().for_each(|code| j.text(code.name()));
+                for code in &codes {
+                    j.text(code.name());
+                }
             });
             if matches!(status, 429 | 503) {
                 j.key("headers").object(|j| {

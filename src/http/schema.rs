@@ -223,7 +223,9 @@ impl Schema {
             Kind::Choice(choices) => {
                 self.kinds(j, &["string"]);
                 j.key("enum").array(|j| {
-                    choices.iter().for_each(|choice| j.text(choice));
+                    for choice in choices {
+                        j.text(choice);
+                    }
                     if self.nullable {
                         j.null();
                     }
@@ -268,8 +270,9 @@ impl Schema {
                 });
                 if fields.iter().any(|field| field.required) {
                     j.key("required").array(|j| {
-                        let required = fields.iter().filter(|field| field.required);
-                        required.for_each(|field| j.text(field.name));
+                        for field in fields.iter().filter(|field| field.required) {
+                            j.text(field.name);
+                        }
                     });
                 }
                 j.key("additionalProperties").bool(false);
@@ -279,7 +282,9 @@ impl Schema {
             }
             Kind::OneOf(schemas) => {
                 j.key("oneOf").array(|j| {
-                    schemas.iter().for_each(|schema| schema.write(j));
+                    for schema in schemas {
+                        schema.write(j);
+                    }
                 });
             }
         }
@@ -290,7 +295,9 @@ impl Schema {
         match kinds {
             [one] if !self.nullable => j.text(one),
             _ => j.array(|j| {
-                kinds.iter().for_each(|kind| j.text(kind));
+                for kind in kinds {
+                    j.text(kind);
+                }
                 if self.nullable {
                     j.text("null");
                 }
