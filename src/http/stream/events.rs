@@ -13,6 +13,7 @@ use super::client::{Batch, Behind, Client};
 use super::topic::What;
 use super::{Place, Streams};
 use crate::http::access::Caller;
+use crate::http::params::TOPICS;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
@@ -34,7 +35,7 @@ pub(in crate::http) fn events(call: Call, request: Request<Incoming>) -> Answer 
     let app = &call.app;
     let names: Vec<String> = call
         .query
-        .get("topics")
+        .get(&TOPICS)
         .unwrap_or_default()
         .split(',')
         .map(str::to_owned)

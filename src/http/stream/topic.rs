@@ -13,9 +13,11 @@ use tokio::time::Instant;
 use super::{Streams, text_of};
 use crate::http::access::Caller;
 use crate::http::api::market;
+use crate::http::find::find;
+use crate::http::negotiate::Media;
 use crate::http::peers::Peer;
 use crate::http::problem::{Code, Problem, either, nearest};
-use crate::http::routes::{Call, Handler, find};
+use crate::http::routes::{Call, Handler};
 use crate::http::state::App;
 use crate::json::Json;
 use crate::kernel::snapshot::{
@@ -191,13 +193,11 @@ impl Document {
         strings: bool,
     ) -> Result<Self, Box<Problem>> {
         let found = find(&Method::GET, path)?;
+        let handler = found.route.handler;
         let (caller, peer) = (Caller::ANYBODY, Arc::new(Peer::ourselves()));
-        let mut call = found.call(Arc::clone(app), caller, peer, Some(query))?;
+        let mut call = found.call(Arc::clone(app), caller, peer, Some(query), Media::Json)?;
         call.strings = strings;
-        Ok(Self {
-            call,
-            handler: found.route.handler,
-        })
+        Ok(Self { call, handler })
     }
 
     fn text(&self) -> Arc<str> {
