@@ -25,4 +25,5 @@ pub mod cli;
 pub mod token_tool;
 pub mod client;
 pub mod top;
+pub mod doctor;
 pub mod daemon;

@@ -16,6 +16,7 @@ use hean::client::show::{Manner, Show, ShowError, show};
 use hean::client::{self, Ask, Client, ClientError};
 use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
+use hean::doctor::{self, Verdict};
 use hean::indicator_text;
 use hean::journal;
 use hean::journal_tool::{self, JournalToolError};
@@ -122,6 +123,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Resume(at) => talk(&at, &Ask::plain("POST", "/api/v1/resume"), cli.json)?,
         Command::Risk(at) => talk(&at, &Ask::plain("GET", "/api/v1/risk"), cli.json)?,
         Command::Keydb(command) => return run_keydb(&command, cli.json),
+        Command::Doctor(args) => return run_doctor(&args, cli.json),
         Command::Config(command) => run_config(&command, cli.json)?,
         Command::Journal(command) => run_journal(&command, cli.json)?,
         Command::Token(command) => run_token(&command, cli.json)?,
@@ -245,6 +247,23 @@ fn run_daemon(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     // A disk that hangs must not keep the process.
     runtime.shutdown_background();
     Ok(ended?)
+}
+
+/// The preflight check; exit code 1 when something must be mended first.
+fn run_doctor(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
+    let loaded = config::load(&args.sources(json))?;
+    let runtime = runtime()?;
+    let report = runtime.block_on(doctor::examine(&loaded, &Clock::start()));
+    runtime.shutdown_background();
+    if json {
+        print(&report.to_json())?;
+    } else {
+        print(report.to_text().trim_end().as_bytes())?;
+    }
+    Ok(match report.verdict() {
+        Verdict::Ok | Verdict::Warn => Exit::Ok,
+        Verdict::Fail => Exit::Failure,
+    })
 }
 
 /// The recorder, until a signal or its time is over.

@@ -319,8 +319,25 @@ fn a_snapshot_is_laid_out_as_its_version_says() {
     let image = ledger.image();
     assert_eq!(
         (Image::VERSION, layout(&image)),
-        (1, (1401, "32fc64cb07f08031".to_owned()))
+        (2, (1553, "72e2c969473c5e28".to_owned()))
     );
-    let again = Ledger::restore(image, 100).expect("a state");
+    let bytes = postcard::to_stdvec(&image).expect("bytes");
+    let read = |version, bytes: &[u8]| {
+        let image = Image::read(version, bytes).expect("a known layout");
+        Ledger::restore(image.expect("whole"), 100).expect("a state")
+    };
+    let again = read(2, &bytes);
     assert_eq!(again.durable_hash(), ledger.durable_hash());
+    assert_eq!(again.fills_since(Seq(0)).count(), 5);
+    // Layout 1 ends before the executions.
+    let old = &bytes[..1401];
+    assert_eq!(format!("{:016x}", xxh3_64(old)), "32fc64cb07f08031");
+    let again = read(1, old);
+    assert_eq!(again.fills_since(Seq(0)).count(), 0);
+    assert_eq!(again.seq(), ledger.seq());
+    assert_eq!(
+        again.orders().iter().count(),
+        ledger.orders().iter().count()
+    );
+    assert!(Image::read(3, &bytes).is_none());
 }

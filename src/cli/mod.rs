@@ -130,6 +130,8 @@ pub enum Command {
     /// Tools for KeyDB, Redis and Valkey: migrate, verify, bench
     #[command(subcommand)]
     Keydb(KeydbCommand),
+    /// Look at everything that a run depends on: configuration, clock, disk, ports, venues, store
+    Doctor(RunArgs),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),

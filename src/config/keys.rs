@@ -278,6 +278,39 @@ const KEYS: &[Key] = &[
         |raw| millis(raw, 1, DAY_MS)?,
         |s| Raw::millis(s.http.drain_timeout)
     ),
+    key(
+        "http.stream_clients_max",
+        |s, raw| {
+            let value = integer(raw, 1, 65_536)?;
+            s.http.stream_clients_max = u32::try_from(value).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        |s| Raw::Integer(i128::from(s.http.stream_clients_max)),
+    ),
+    field!(
+        "http.stream_topics_max",
+        http.stream_topics_max,
+        |raw| count(raw, 1, 4_096)?,
+        |s| size(s.http.stream_topics_max)
+    ),
+    field!(
+        "http.stream_queue",
+        http.stream_queue,
+        |raw| count(raw, 16, 1 << 16)?,
+        |s| size(s.http.stream_queue)
+    ),
+    field!(
+        "http.stream_interval_ms",
+        http.stream_interval,
+        |raw| millis(raw, 10, 60_000)?,
+        |s| Raw::millis(s.http.stream_interval)
+    ),
+    field!(
+        "http.stream_ping_ms",
+        http.stream_ping,
+        |raw| millis(raw, 10, 3_600_000)?,
+        |s| Raw::millis(s.http.stream_ping)
+    ),
     field!(
         "journal.dir",
         journal.dir,

@@ -33,6 +33,7 @@ use crate::runtime::clock::{Clock, wall};
 use crate::runtime::kernel_thread::{self, Wiring};
 use crate::runtime::mailbox::{KernelHandle, TaskQueue, kernel_queues};
 use crate::runtime::observe::observe;
+use crate::runtime::order_feed::OrderFeed;
 use crate::runtime::supervise::{End, Supervisor};
 use crate::setup::{self, SetupError};
 use crate::status::{JournalStatus, KernelStatus, StoreStatus};
@@ -178,6 +179,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     // The engine.
     let kernel = Kernel::new(kernel_config, ledger)?;
     let mut engine = Engine::new(kernel, setup::paper(&settings), true);
+    engine.kernel_mut().tell_orders();
     let mut first = Effects::new();
     let start = Start {
         time: clock.now(),
@@ -217,6 +219,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     }
     let kernel_status = Arc::new(KernelStatus::default());
     let notices = TaskQueue::new(NOTICES);
+    let orders = Arc::new(OrderFeed::default());
     let mut resync = vec![None; all.len()];
     let mut feeds = Vec::new();
     for venue in venues {
@@ -252,7 +255,14 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let stop = front.stopping();
     front.spawn(
         "observer",
-        until(stop, observe(Arc::clone(&notices), Arc::clone(&published))),
+        until(
+            stop,
+            observe(
+                Arc::clone(&notices),
+                Arc::clone(&published),
+                Arc::clone(&orders),
+            ),
+        ),
     );
     let stop = front.stopping();
     front.spawn("clock", until(stop, discipline(clock.clone())));
@@ -287,6 +297,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         feeds,
         journal: Arc::clone(&journal_status),
         durable: journal.durable(),
+        orders,
         store: store_status,
         recorder: recorder.as_ref().map(Recorder::status),
         mode: settings.run.mode,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
+use hyper::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -25,12 +25,16 @@ use tokio::task::JoinSet;
 
 use super::access::{Access, Caller, refuse_token_in_url};
 use super::audit::{self, Entry, Ticket};
+use super::find::{Found, find};
+use super::guard::is_local;
+use super::negotiate::{takes_gzip, takes_json};
 use super::peers::{Peer, Peers};
 use super::problem::{Code, Problem};
 use super::reply::{Payload, Reply};
-use super::routes::{Found, HALT, Handler, find};
+use super::routes::{HALT, Handler};
 use super::socket::{Deadlines, Phase, Socket};
 use super::state::{App, AppState, HttpConfig};
+use super::stream::publish;
 use super::tls::Tls;
 use crate::kernel::types::Time;
 use crate::metrics::HttpMetrics;
@@ -96,11 +100,17 @@ impl Server {
         let mut shutdown = pin!(shutdown);
         let (stop, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();
+        let mut publisher = tokio::spawn(publish(Arc::clone(&self.app)));
         let mut farewells = JoinSet::new();
         let door = Door::new(&self.app.config);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
+                ended = &mut publisher => {
+                    // Nothing would be streamed any more: whoever runs us is to know.
+                    log_panic(ended);
+                    break;
+                }
                 // Ended connections are taken out at once: the set stays as small as the limit.
                 Some(ended) = connections.join_next() => log_panic(ended),
                 Some(ended) = farewells.join_next() => log_panic(ended),
@@ -130,7 +140,11 @@ impl Server {
         }
         drop(self.listener);
         stop.send_replace(true);
-        let drained = async { while connections.join_next().await.is_some() {} };
+        self.app.streams.close();
+        let drained = async {
+            while connections.join_next().await.is_some() {}
+            self.app.streams.ended().await;
+        };
         if tokio::time::timeout(self.app.config.drain_timeout, drained)
             .await
             .is_err()
@@ -306,15 +320,29 @@ async fn answer(
     let started = clock.now();
     let found = find(request.method(), request.uri().path());
     let route = found.as_ref().ok().map(|found| found.index);
-    let host_is_local = app.hsts && super::guard::is_local(&request);
-    let secure = app.hsts && !host_is_local;
+    let gzip = takes_gzip(request.headers());
+    // On localhost it would speak for every other server there.
+    let secure = app.hsts && !is_local(&request);
+    // Of its two lengths, if it has two, a proxy in front may have believed the other one: then what
+    // follows is no request.
+    let chunked = !request.body().is_end_stream() && request.body().size_hint().exact().is_none();
     let reply = match admit(&app, &peer, found, &request, started) {
-        Ok((found, caller)) => dispatch(app, found, caller, peer, request, started).await,
+        Ok((found, caller)) => {
+            let route = found.route;
+            let reply = dispatch(app, found, caller, peer, request, started).await;
+            reply.inspect_err(|problem| {
+                debug_assert!(route.announces(problem), "{route:?} says {problem:?}");
+            })
+        }
         Err(problem) => Err(problem),
     };
     let reply = reply.unwrap_or_else(|problem| problem.into_reply());
     metrics.request(route, reply.status, clock.now().since(started));
-    let mut response = reply.into_response();
+    let mut response = reply.into_response(gzip);
+    if chunked {
+        let value = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, value);
+    }
     if secure {
         let value = HeaderValue::from_static("max-age=31536000");
         response
@@ -392,16 +420,22 @@ async fn handle(
     request: Request<Incoming>,
     ticket: Option<&mut Ticket>,
 ) -> Result<Reply, Box<Problem>> {
-    caller.require(found.route.scope)?;
-    let call = found.call(app, caller, peer, request.uri().query())?;
-    match found.route.handler {
+    let route = found.route;
+    caller.require(route.scope)?;
+    let media = found.media(request.headers())?;
+    let call = found.call(app, caller, peer, request.uri().query(), media)?;
+    match route.handler {
         Handler::Show(handler) => Ok(handler(&call)),
         Handler::Read(handler) => handler(&call),
         Handler::Command(handler) => handler(call).await,
         Handler::WithBody(handler) => {
-            let body = read_body(&call.app.config, request.into_body()).await?;
+            let (head, body) = request.into_parts();
+            let body = read_body(&call.app.config, body).await?;
             if let Some(ticket) = ticket {
                 ticket.entry.body(&body);
+            }
+            if !body.is_empty() {
+                takes_json(&head.headers)?;
             }
             handler(call, body).await
         }

@@ -14,6 +14,8 @@ use super::access::{Access, Caller};
 use super::guard::Guard;
 use super::peers::{Peer, Rate};
 use super::problem::{Code, Problem, either, nearest};
+use super::rendered::Rendered;
+use super::stream::Streams;
 use super::tokens::Secret;
 use crate::kernel::event::Seq;
 use crate::kernel::market::CandleLog;
@@ -22,6 +24,7 @@ use crate::kernel::snapshot::{Published, PublishedInstrument};
 use crate::kernel::types::{Instrument, InstrumentId, Interval, Time, VenueId, normalise_symbol};
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::KernelHandle;
+use crate::runtime::order_feed::OrderFeed;
 use crate::status::{FeedStatus, JournalStatus, KernelStatus, Mode, RecorderStatus, StoreStatus};
 
 /// How the server listens and what it puts up with.
@@ -66,6 +69,16 @@ pub struct HttpConfig {
     pub answer_timeout: Duration,
     /// How long a shutdown waits for requests in flight.
     pub drain_timeout: Duration,
+    /// Most clients of streams at a time; more are refused.
+    pub stream_clients_max: u32,
+    /// Most topics on one stream.
+    pub stream_topics_max: usize,
+    /// Changes of orders that a client may be behind.
+    pub stream_queue: usize,
+    /// How often market data and state are sent, at most.
+    pub stream_interval: Duration,
+    /// How often a WebSocket is pinged; after three pings without a sign of life it is closed.
+    pub stream_ping: Duration,
 }
 
 impl Default for HttpConfig {
@@ -90,6 +103,11 @@ impl Default for HttpConfig {
             write_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(5),
+            stream_clients_max: 1_024,
+            stream_topics_max: 256,
+            stream_queue: 4_096,
+            stream_interval: Duration::from_millis(100),
+            stream_ping: Duration::from_secs(20),
         }
     }
 }
@@ -147,6 +165,8 @@ pub struct AppState {
     pub journal: Arc<JournalStatus>,
     /// Its watermark, to wait for.
     pub durable: watch::Receiver<Seq>,
+    /// The changes of orders, for streams.
+    pub orders: Arc<OrderFeed>,
     /// The projection into KeyDB, if there is one.
     pub store: Option<Arc<StoreStatus>>,
     /// The recorder, if frames are kept.
@@ -179,7 +199,10 @@ pub(crate) struct App {
     pub(crate) state: Arc<AppState>,
     pub(crate) config: HttpConfig,
     pub(crate) guard: Guard,
+    pub(crate) streams: Streams,
     pub(crate) access: Arc<Access>,
+    /// Tickers as they were last asked for.
+    pub(crate) tickers: Rendered,
     /// How often each caller may ask.
     rate: Option<Rate>,
     /// Whether browsers are told to come by TLS alone.
@@ -208,11 +231,13 @@ impl App {
             venues.sort_by_key(|(venue, id)| (rank(*venue).unwrap_or(usize::MAX), *id));
         }
         Self {
+            streams: Streams::new(&config),
             guard: Guard::new(
                 listen,
                 &config.allowed_hosts,
                 config.tls_cert.is_some() || config.plaintext_behind_proxy,
             ),
+            tickers: Rendered::new(state.published.instruments.len()),
             state,
             access,
             rate: (config.rate_per_s > 0)

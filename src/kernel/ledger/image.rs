@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::fills::Fills;
 use super::holding::{Holding, MarginSetting, Weight};
 use super::{Changes, KnownStrategy, Ledger};
 use crate::kernel::event::Seq;
@@ -35,6 +36,8 @@ pub struct Image<'a> {
     risk: RiskState,
     /// Names, and whether the operator has started or stopped them.
     strategies: Vec<(String, Option<bool>)>,
+    /// Layout 1 ends before it.
+    fills: Cow<'a, Fills>,
 }
 
 /// A holding without its sums.
@@ -52,7 +55,21 @@ pub struct BadImage;
 
 impl Image<'_> {
     /// The layout that is written.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
+
+    /// An image in a layout that is still read; `None` for an unknown one.
+    pub fn read(version: u32, bytes: &[u8]) -> Option<Result<Image<'static>, postcard::Error>> {
+        match version {
+            1 => {
+                // The executions are the last field; a list of none is one zero.
+                let mut bytes = bytes.to_vec();
+                bytes.push(0);
+                Some(postcard::from_bytes(&bytes))
+            }
+            Self::VERSION => Some(postcard::from_bytes(bytes)),
+            _ => None,
+        }
+    }
 
     /// The last record of which the state knows.
     pub fn seq(&self) -> Seq {
@@ -83,6 +100,7 @@ impl Ledger {
                 .iter()
                 .map(|s| (s.name.clone(), s.runs))
                 .collect(),
+            fills: Cow::Borrowed(&self.fills),
         }
     }
 
@@ -91,7 +109,8 @@ impl Ledger {
         let known = |id: InstrumentId| id.index() < image.instruments.len();
         let whole = image.holdings.len() == image.instruments.len()
             && image.orders.orders().all(|o| known(o.instrument))
-            && image.attributed.iter().all(|((_, id, _), _)| known(*id));
+            && image.attributed.iter().all(|((_, id, _), _)| known(*id))
+            && image.fills.is_sound(image.seq, known);
         if !whole {
             return Err(BadImage);
         }
@@ -117,6 +136,7 @@ impl Ledger {
                 .into_iter()
                 .map(|(name, runs)| KnownStrategy { name, runs })
                 .collect(),
+            fills: image.fills.into_owned(),
             held: Money::ZERO,
             bound: Money::ZERO,
             moved: false,
