@@ -74,15 +74,22 @@ pub(in crate::http) fn equity(call: &Call) -> Answer {
     points.reverse();
     let columns = ["timestamp", "equity", "pnl"];
     let file = "attachment; filename=\"equity.csv\"";
-    answer(call, &wanted, file, columns, points.into_iter(), |point| {
-        let ms = point.time.millis();
-        let cells = [
-            Cell::Int(ms),
-            Cell::money(point.equity),
-            Cell::money(point.pnl),
-        ];
-        (cells, ms.to_string())
-    })
+    Ok(answer(
+        call,
+        &wanted,
+        file,
+        columns,
+        points.into_iter(),
+        |point| {
+            let ms = point.time.millis();
+            let cells = [
+                Cell::Int(ms),
+                Cell::money(point.equity),
+                Cell::money(point.pnl),
+            ];
+            (cells, ms.to_string())
+        },
+    ))
 }
 
 /// The account's currency, other assets, and what is held of each spot instrument.
