@@ -18,6 +18,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Most bytes gathered before they are written.
 const GATHERED_MAX: usize = 64 * 1024;
+/// Most room for them that a connection keeps while it has nothing to write.
+const GATHERED_KEPT: usize = 16 * 1024;
 /// What a client must take within the write deadline, unless there is less: one that takes a byte
 /// now and then has its end, too.
 const TAKEN_MIN: usize = 16 * 1024;
@@ -163,6 +165,9 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
             self.written += count;
             self.unflushed = true;
             self.took(count, false);
+        }
+        if self.gathered.capacity() > GATHERED_KEPT {
+            self.gathered = Vec::new();
         }
         self.gathered.clear();
         self.written = 0;
