@@ -24,4 +24,6 @@ pub mod setup;
 pub mod cli;
 pub mod token_tool;
 pub mod client;
+pub mod top;
+pub mod doctor;
 pub mod daemon;

@@ -1,5 +1,8 @@
 //! The configuration as users meet it: files, environment and flags in, settings or problems out.
 
+#[path = "config/access.rs"]
+mod access;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -442,24 +445,6 @@ fn strategies_are_checked_against_those_that_exist() {
                 assert!(error.to_string().contains(want), "{error}");
             }
             (got, want) => panic!("{text}: {got:?}, wanted {want:?}"),
-        }
-    }
-}
-
-#[test]
-fn only_a_loopback_address_is_listened_on() {
-    for (listen, good) in [
-        ("127.0.0.1:0", true),
-        ("[::1]:80", true),
-        ("0.0.0.0:8080", false),
-    ] {
-        let (_dir, sources) = with_file(&format!("[http]\nlisten = '{listen}'\n"));
-        match load(&sources) {
-            Ok(_) => assert!(good, "{listen}"),
-            Err(error) => assert!(
-                !good && error.to_string().contains("http.listen"),
-                "{error}"
-            ),
         }
     }
 }

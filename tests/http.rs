@@ -2,12 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "http/access.rs"]
+mod access;
 #[path = "http/account.rs"]
 mod account;
 #[path = "http/client.rs"]
 mod client;
 #[path = "http/commands.rs"]
 mod commands;
+#[path = "http/events.rs"]
+mod events;
 #[path = "http/described.rs"]
 mod described;
 #[path = "http/forms.rs"]
@@ -18,6 +22,8 @@ mod harness;
 mod autobahn;
 #[path = "http/hostile.rs"]
 mod hostile;
+#[path = "http/hostile_streams.rs"]
+mod hostile_streams;
 #[path = "http/kinds.rs"]
 mod kinds;
 #[path = "http/limits.rs"]
@@ -30,7 +36,11 @@ mod lists;
 mod orders;
 #[path = "http/reads.rs"]
 mod reads;
+#[path = "http/tls.rs"]
+mod tls;
 #[path = "http/streams.rs"]
 mod streams;
 #[path = "http/ws.rs"]
 mod ws;
+#[path = "http/terminal.rs"]
+mod terminal;

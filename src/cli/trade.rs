@@ -1,20 +1,11 @@
 //! The commands that talk to a running daemon: what is typed, as the request that it means. What a
 //! value may be is the daemon's to judge.
 
-use std::net::SocketAddr;
-
 use clap::{Args, ValueEnum};
 
+use super::server::ServerArgs;
 use crate::client::Ask;
 use crate::json::Json;
-
-/// Where the daemon is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
-pub struct ServerArgs {
-    /// Address of the daemon [default: $HEAN__HTTP__LISTEN, else 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
-    pub server: Option<SocketAddr>,
-}
 
 /// `buy` or `sell`, long or short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -175,7 +166,7 @@ pub struct CloseArgs {
 }
 
 /// Flags of `halt`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct HaltArgs {
     /// Also close every position at the market [default: risk.halt_flattens]
     #[arg(long, conflicts_with = "keep")]
@@ -361,7 +352,7 @@ fn name_of(value: &impl ValueEnum) -> String {
 }
 
 /// For a path or a query.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -321,13 +321,17 @@ impl Access {
     /// token that is right passes all the same: nobody locks another one out by guessing.
     fn refused(&self, problem: Box<Problem>, peer: &Peer) -> Box<Problem> {
         match peer.count_failure(self.clock.now()) {
-            Ok(()) => problem.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            // Its connection is a place that others need.
+            Ok(()) => problem
+                .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+                .close(),
             Err(seconds) => Problem::new(
                 Code::TooManyAttempts,
                 "too many requests without a good token came from this address",
             )
             .hint("correct the token; hean token list shows those in force")
-            .header(RETRY_AFTER, HeaderValue::from(seconds)),
+            .header(RETRY_AFTER, HeaderValue::from(seconds))
+            .close(),
         }
     }
 

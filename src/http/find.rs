@@ -32,7 +32,7 @@ impl Found {
 
     /// The call of this route.
     pub(super) fn call(
-        &self,
+        self,
         app: Arc<App>,
         caller: Caller,
         peer: Arc<Peer>,
@@ -45,7 +45,7 @@ impl Found {
             app,
             caller,
             peer,
-            arg: self.arg.clone(),
+            arg: self.arg,
             query,
             strings,
             media,

@@ -18,6 +18,7 @@ mod params;
 mod peers;
 mod problem;
 mod query;
+mod rendered;
 mod reply;
 mod routes;
 mod schema;

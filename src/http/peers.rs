@@ -194,3 +194,95 @@ fn network(ip: IpAddr) -> IpAddr {
         v4 @ IpAddr::V4(_) => v4,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time(1_700_000_000_000_000_000);
+
+    fn addr(text: &str) -> SocketAddr {
+        SocketAddr::new(text.parse().expect("an address"), 9)
+    }
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let bucket = Bucket::default();
+        let rate = Rate::per_second(4, 3);
+        let taken = |now: Time, count: usize| {
+            (0..count)
+                .filter(|_| bucket.take(now, rate).is_ok())
+                .count()
+        };
+        assert_eq!(taken(NOW, 10), 3);
+        assert_eq!(bucket.take(NOW, rate), Err(1));
+        assert_eq!(taken(NOW.plus(SECOND / 4 - 1), 10), 0);
+        assert_eq!(taken(NOW.plus(SECOND / 4), 10), 1);
+        // Over ten seconds: what comes back in them, and no burst beside it.
+        let all: usize = (1..=1_000)
+            .map(|n| taken(NOW.plus(SECOND / 4 + n * SECOND / 100), 5))
+            .sum();
+        assert_eq!(all, 40);
+        assert_eq!(taken(NOW.plus(100 * SECOND), 10), 3);
+        // A clock that steps back gives nothing away and blocks nobody for long.
+        assert_eq!(taken(NOW.plus(99 * SECOND), 10), 0);
+        assert_eq!(bucket.take(NOW.plus(99 * SECOND), rate), Err(2));
+        let slow = Rate {
+            every: 60 * SECOND,
+            burst: 1,
+        };
+        let bucket = Bucket::default();
+        assert_eq!(bucket.take(NOW, slow), Ok(()));
+        assert_eq!(bucket.take(NOW.plus(1), slow), Err(60));
+    }
+
+    #[test]
+    fn connections_of_an_address_are_bounded_and_given_back() {
+        let peers = Peers::new(10);
+        let connect = |ip: &str| peers.connect(addr(ip), 2, false, NOW);
+        let held = [connect("192.0.2.1"), connect("::ffff:192.0.2.1")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(connect("192.0.2.1").is_none());
+        assert!(connect("192.0.2.2").is_some());
+        drop(held);
+        assert!(connect("192.0.2.1").is_some());
+        let held = [connect("2001:db8:1:2::1"), connect("2001:db8:1:2:ffff::1")];
+        assert!(connect("2001:db8:1:2:3:4:5:6").is_none());
+        assert!(connect("2001:db8:1:3::1").is_some());
+        drop(held);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let peers = Peers::new(10);
+        let ip = |n: u32| format!("198.51.{}.{}", n / 256, n % 256);
+        for n in 0..1_000 {
+            assert!(peers.connect(addr(&ip(n)), 2, false, NOW).is_some());
+            assert!(peers.shares.lock().len() <= 10);
+        }
+        // Ten that are in use fill it: the others share a place.
+        let held: Vec<_> = (0..10)
+            .map(|n| peers.connect(addr(&ip(n)), 2, false, NOW))
+            .collect();
+        let [a, b] = [ip(20), ip(21)].map(|ip| peers.connect(addr(&ip), 2, false, NOW));
+        assert!(a.is_some() && b.is_some());
+        assert!(peers.connect(addr(&ip(22)), 2, false, NOW).is_none());
+        drop(held);
+        // Failures are remembered until they are forgiven, over connections that end.
+        let guess = |now: Time| {
+            let peer = peers.connect(addr(&ip(30)), 2, false, now).expect("room");
+            peer.count_failure(now)
+        };
+        let failed = (0..20).filter(|_| guess(NOW).is_err()).count();
+        assert_eq!(failed, 10);
+        for n in 40..60 {
+            peers.connect(addr(&ip(n)), 2, false, NOW);
+        }
+        assert!(guess(NOW).is_err());
+        assert!(guess(NOW.plus(SECOND)).is_ok());
+        let here = peers
+            .connect(addr("127.0.0.1"), 2, true, NOW)
+            .expect("room");
+        assert!((0..1_000).all(|_| here.count_failure(NOW).is_ok()));
+    }
+}

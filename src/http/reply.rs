@@ -120,10 +120,15 @@ pub(crate) struct Reply {
 impl Reply {
     /// 200 with a JSON document.
     pub(crate) fn json(json: Json) -> Self {
+        Self::document(json.into_bytes())
+    }
+
+    /// The same of its text.
+    pub(crate) fn document(json: Vec<u8>) -> Self {
         Self {
             status: StatusCode::OK,
             content_type: "application/json",
-            body: Content::Whole(json.into_bytes()),
+            body: Content::Whole(json),
             header: None,
             close: false,
         }

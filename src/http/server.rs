@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
+use hyper::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use super::access::{Access, Caller, refuse_token_in_url};
 use super::audit::{self, Entry, Ticket};
 use super::find::{Found, find};
+use super::guard::is_local;
 use super::negotiate::{takes_gzip, takes_json};
 use super::peers::{Peer, Peers};
 use super::problem::{Code, Problem};
@@ -320,8 +321,11 @@ async fn answer(
     let found = find(request.method(), request.uri().path());
     let route = found.as_ref().ok().map(|found| found.index);
     let gzip = takes_gzip(request.headers());
-    let host_is_local = app.hsts && super::guard::is_local(&request);
-    let secure = app.hsts && !host_is_local;
+    // On localhost it would speak for every other server there.
+    let secure = app.hsts && !is_local(&request);
+    // Of its two lengths, if it has two, a proxy in front may have believed the other one: then what
+    // follows is no request.
+    let chunked = !request.body().is_end_stream() && request.body().size_hint().exact().is_none();
     let reply = match admit(&app, &peer, found, &request, started) {
         Ok((found, caller)) => {
             let route = found.route;
@@ -335,6 +339,10 @@ async fn answer(
     let reply = reply.unwrap_or_else(|problem| problem.into_reply());
     metrics.request(route, reply.status, clock.now().since(started));
     let mut response = reply.into_response(gzip);
+    if chunked {
+        let value = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, value);
+    }
     if secure {
         let value = HeaderValue::from_static("max-age=31536000");
         response
@@ -412,10 +420,11 @@ async fn handle(
     request: Request<Incoming>,
     ticket: Option<&mut Ticket>,
 ) -> Result<Reply, Box<Problem>> {
-    caller.require(found.route.scope)?;
+    let route = found.route;
+    caller.require(route.scope)?;
     let media = found.media(request.headers())?;
     let call = found.call(app, caller, peer, request.uri().query(), media)?;
-    match found.route.handler {
+    match route.handler {
         Handler::Show(handler) => Ok(handler(&call)),
         Handler::Read(handler) => handler(&call),
         Handler::Command(handler) => handler(call).await,

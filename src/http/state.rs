@@ -14,6 +14,7 @@ use super::access::{Access, Caller};
 use super::guard::Guard;
 use super::peers::{Peer, Rate};
 use super::problem::{Code, Problem, either, nearest};
+use super::rendered::Rendered;
 use super::stream::Streams;
 use super::tokens::Secret;
 use crate::kernel::event::Seq;
@@ -200,6 +201,8 @@ pub(crate) struct App {
     pub(crate) guard: Guard,
     pub(crate) streams: Streams,
     pub(crate) access: Arc<Access>,
+    /// Tickers as they were last asked for.
+    pub(crate) tickers: Rendered,
     /// How often each caller may ask.
     rate: Option<Rate>,
     /// Whether browsers are told to come by TLS alone.
@@ -234,6 +237,7 @@ impl App {
                 &config.allowed_hosts,
                 config.tls_cert.is_some() || config.plaintext_behind_proxy,
             ),
+            tickers: Rendered::new(state.published.instruments.len()),
             state,
             access,
             rate: (config.rate_per_s > 0)

@@ -180,7 +180,7 @@ async fn strategies_start_and_stop() {
     }
 }
 
-fn refusal() -> Refusal {
+pub(crate) fn refusal() -> Refusal {
     Refusal {
         rule: Rule::Leverage,
         limit: "1 to 20".to_owned(),

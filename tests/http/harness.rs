@@ -402,6 +402,7 @@ pub(crate) struct Harness {
     /// How far the journal is on its disk.
     pub(crate) durable: tokio::sync::watch::Sender<Seq>,
     pub(crate) addr: std::net::SocketAddr,
+    pub(crate) access: Arc<Access>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) server: Option<JoinHandle<()>>,
 }
@@ -508,7 +509,7 @@ impl Harness {
         };
         let access = Access::prepare(&config, Mode::Paper, &state.clock).expect("access");
         let access = Arc::new(access);
-        let server = bind(config, access, Arc::clone(&state))
+        let server = bind(config, Arc::clone(&access), Arc::clone(&state))
             .await
             .expect("bind");
         let addr = server.local_addr();
@@ -520,6 +521,7 @@ impl Harness {
             state,
             durable,
             addr,
+            access,
             stop: Some(stop),
             server: Some(server),
         }
@@ -535,6 +537,14 @@ impl Harness {
         let mut client = self.connect().await;
         client.request(method, target, body).await;
         client.answer().await
+    }
+
+    /// Returns when there is a place for one more connection.
+    pub(crate) async fn healthy_again(&self) {
+        let asking = async { while self.get("/health").await.status != 200 {} };
+        tokio::time::timeout(PATIENCE, asking)
+            .await
+            .expect("a place");
     }
 
     pub(crate) async fn get(&self, target: &str) -> Answer {

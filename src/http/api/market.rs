@@ -10,6 +10,7 @@ use crate::http::routes::{Answer, Call};
 use crate::json::Json;
 use crate::kernel::event::{BookFault, Candle, Level, Trade};
 use crate::kernel::event::{Derivative, Liquidation};
+use crate::kernel::snapshot::TickerView;
 use crate::kernel::types::{Instrument, InstrumentId, Interval, MarkPrice, Qty, Time};
 
 /// The name of an instrument, in two keys.
@@ -29,22 +30,30 @@ pub(super) fn time(json: &mut Json, time: Time) {
 
 /// `GET /api/v1/ticker/{symbol}`.
 pub(in crate::http) fn ticker(call: &Call) -> Answer {
-    let (_, published) = call.app.instrument(&call.arg)?;
+    let (id, published) = call.app.instrument(&call.arg)?;
     let instrument = published.instrument.load();
     let ticker = published.ticker.load();
-    let (qty_scale, quote_scale) = scales(&instrument);
-    let mut json = Json::new(call.strings);
+    Ok(Reply::document(call.app.tickers.document(
+        (id, call.strings),
+        (&instrument, &ticker),
+        || ticker_json(call.strings, &instrument, &ticker),
+    )))
+}
+
+fn ticker_json(strings: bool, instrument: &Instrument, ticker: &TickerView) -> Vec<u8> {
+    let (qty_scale, quote_scale) = scales(instrument);
+    let mut json = Json::new(strings);
     json.object(|j| {
-        names(j, &instrument);
-        j.key("price").price_or_null(ticker.last_price, &instrument);
+        names(j, instrument);
+        j.key("price").price_or_null(ticker.last_price, instrument);
         j.key("bid")
-            .price_or_null(ticker.bid.map(|l| l.price), &instrument);
+            .price_or_null(ticker.bid.map(|l| l.price), instrument);
         j.key("ask")
-            .price_or_null(ticker.ask.map(|l| l.price), &instrument);
+            .price_or_null(ticker.ask.map(|l| l.price), instrument);
         for (name, level) in [("bid_quantity", ticker.bid), ("ask_quantity", ticker.ask)] {
             j.key(name);
             match level {
-                Some(level) => j.qty(level.qty, &instrument),
+                Some(level) => j.qty(level.qty, instrument),
                 None => j.null(),
             }
         }
@@ -61,16 +70,16 @@ pub(in crate::http) fn ticker(call: &Call) -> Answer {
             None => j.null(),
         }
         for (name, price) in [("open", day.open), ("high", day.high), ("low", day.low)] {
-            j.key(name).price_or_null(price, &instrument);
+            j.key(name).price_or_null(price, instrument);
         }
         if let Some(figures) = ticker.derivative {
             derivative(j, &figures, qty_scale);
-            liquidation(j, ticker.last_liquidation, &instrument);
+            liquidation(j, ticker.last_liquidation, instrument);
         }
         j.key("timestamp");
         time(j, ticker.time);
     });
-    Ok(Reply::json(json))
+    json.into_bytes()
 }
 
 /// What a derivative has beyond a spot market.

@@ -193,13 +193,11 @@ impl Document {
         strings: bool,
     ) -> Result<Self, Box<Problem>> {
         let found = find(&Method::GET, path)?;
+        let handler = found.route.handler;
         let (caller, peer) = (Caller::ANYBODY, Arc::new(Peer::ourselves()));
         let mut call = found.call(Arc::clone(app), caller, peer, Some(query), Media::Json)?;
         call.strings = strings;
-        Ok(Self {
-            call,
-            handler: found.route.handler,
-        })
+        Ok(Self { call, handler })
     }
 
     fn text(&self) -> Arc<str> {
