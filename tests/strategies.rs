@@ -443,3 +443,20 @@ fn orders_of_a_strategy_are_its_own() {
     let origins: Vec<_> = ledger.orders().iter().map(|o| o.origin).collect();
     assert_eq!(origins, [Origin::Strategy(own)]);
 }
+
+#[test]
+fn while_the_kill_switch_is_pulled_it_orders_nothing() {
+    let mut world = World::new(Contract::Spot, vec![cross(&[])]);
+    world.minutes([10_000, 10_000, 10_100, 10_100]);
+    let held = world.position();
+    assert!(held > 0);
+    let by = "test".to_owned();
+    world.tell(CommandKind::Halt { flatten: false, by });
+    world.minutes([10_050, 10_050]);
+    assert_eq!((world.position(), world.orders().len()), (held, 1));
+    assert_eq!(world.why().1, Some(Stop::Halted));
+    let by = "test".to_owned();
+    world.tell(CommandKind::Resume { by });
+    world.minutes([10_040, 10_040]);
+    assert_eq!(world.position(), 0);
+}

@@ -145,6 +145,11 @@ impl Kernel {
         verdict: Verdict,
         effects: &mut Effects,
     ) -> bool {
+        // Until the operator resumes, what is to be closed is the kill switch's own to close.
+        if self.ledger.risk().halted {
+            self.note(index, verdict, Some(Stop::Halted));
+            return false;
+        }
         let repeated = self.strategies.get(index).and_then(|r| r.refused_by);
         let refused = self.place(Arc::new(spec), repeated, effects).err();
         if let Some(running) = self.strategies.get_mut(index) {

@@ -53,6 +53,8 @@ pub enum Stop {
     Size(NoSize),
     /// A risk rule.
     Risk(Box<Refusal>),
+    /// The kill switch was pulled.
+    Halted,
     /// It cannot go on.
     Failed(Arc<str>),
     /// The operator has stopped it.
@@ -74,6 +76,7 @@ impl Stop {
             Self::Book => "book_invalid",
             Self::Size(_) => "size",
             Self::Risk(refusal) => refusal.rule.name(),
+            Self::Halted => "kill_switch",
             Self::Failed(_) => "failed",
             Self::Stopped => "stopped",
             Self::Started => "started",
@@ -107,6 +110,7 @@ impl fmt::Display for Stop {
             }
             Self::Size(NoSize::Range) => f.write_str("no size: an amount is out of range"),
             Self::Risk(refusal) => write!(f, "refused: {refusal}"),
+            Self::Halted => f.write_str("the kill switch was pulled"),
             Self::Failed(why) => write!(f, "it cannot go on: {why}"),
             Self::Stopped => f.write_str("stopped by the operator"),
             Self::Started => f.write_str("started by the operator"),
