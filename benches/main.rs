@@ -18,6 +18,7 @@ mod recordings;
 mod sorted_vector;
 mod step;
 mod store;
+mod stream;
 mod tick;
 
 use std::hint::black_box;
@@ -118,6 +119,7 @@ fn main() {
         ("record", &|| record::bench(&bench, &recordings[0])),
         ("store", &|| store::bench(measure)),
         ("migrate", &|| migrate::bench(measure)),
+        ("stream", &|| stream::bench(measure)),
     ] {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {
             run();

@@ -2,6 +2,7 @@
 //! with, beside the same keys one by one; every key compared afterwards.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ const BATCH: usize = 1_000;
 pub(crate) struct Server {
     child: Child,
     port: u16,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -35,6 +36,11 @@ impl Drop for Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With settings of its own.
+    pub(crate) fn with(settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("directory");
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
         let port = free.expect("port").port();
@@ -42,14 +48,16 @@ impl Server {
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--dir"])
             .arg(dir.path())
+            .args(settings)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server");
-        Self {
-            child,
-            port,
-            _dir: dir,
-        }
+        Self { child, port, dir }
+    }
+
+    /// Where it keeps its files.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn port(&self) -> u16 {

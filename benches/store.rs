@@ -1,5 +1,5 @@
-//! Writing the journal into a real redis-server, beside a client without manners that sends the same events and
-//! nothing else, and beside what `redis-benchmark` can do.
+//! Writing the journal into a real redis-server, beside a client without manners that sends the same commands, or the
+//! same events and nothing else, and beside what `redis-benchmark` can do.
 
 #![expect(
     clippy::print_stdout,
@@ -28,7 +28,7 @@ use crate::migrate::{Server, is_installed};
 /// Records when it is measured.
 const RECORDS: u64 = 300_000;
 /// Commands that the raw client writes before it reads their answers; what the projection takes into one call.
-const TOGETHER: usize = 512;
+const TOGETHER: usize = 1_024;
 const EVENTS: &str = "hean:{default}:events";
 
 pub(crate) fn bench(measure: bool) {
@@ -41,27 +41,30 @@ pub(crate) fn bench(measure: bool) {
     println!("\nstore: {records} records of the journal into a redis-server, events a second");
     let dir = tempfile::tempdir().expect("directory");
     journal::fill(dir.path(), records);
+    let commands = commands(dir.path(), records);
     let mut best: BTreeMap<&str, f64> = BTreeMap::new();
     for _ in 0..rounds {
         let server = Server::start();
-        while TcpStream::connect(("127.0.0.1", server.port())).is_err() {
-            std::thread::yield_now();
-        }
-        let projected = project(dir.path(), &server, records);
+        Raw::connect(&server);
+        let projected = Cost::of(&server, records, || project(dir.path(), &server, records));
         let (raw, bytes) = raw(&server);
         let tool = redis_benchmark(&server, records, bytes / records as usize);
+        drop(server);
+        let server = Server::start();
+        let floor = Cost::of(&server, records, || send(&server, &commands));
         for (name, rate) in [
-            ("the projection: events, and hashes once a call", projected),
-            ("raw pipelined XADD of the same events alone", raw),
+            ("the projection", projected.rate),
+            ("raw pipelined client, the same commands", floor.rate),
+            ("raw pipelined client, the events alone", raw),
             ("redis-benchmark -P 16 XADD of as many bytes", tool),
         ] {
             let best = best.entry(name).or_default();
             *best = best.max(rate);
         }
         println!(
-            "  projection {projected:.0}   raw {raw:.0} ({:.2} x)   redis-benchmark {tool:.0} ({:.2} x)",
-            projected / raw,
-            projected / tool
+            "  projection {:.0} (us of a CPU each: server {:.2}, we {:.2})   same commands raw {:.0} (server {:.2}, we \
+             {:.2})   events raw {raw:.0}   redis-benchmark {tool:.0}",
+            projected.rate, projected.server, projected.own, floor.rate, floor.server, floor.own
         );
     }
     println!("  best:");
@@ -70,8 +73,126 @@ pub(crate) fn bench(measure: bool) {
     }
 }
 
-/// Events a second from the start of the task until the store has them all.
-fn project(dir: &Path, server: &Server, records: u64) -> f64 {
+/// What events cost.
+struct Cost {
+    /// Events a second.
+    rate: f64,
+    /// CPU time of the server for each event, in microseconds: what remains the same on a busy machine.
+    server: f64,
+    /// The same of this process.
+    own: f64,
+}
+
+impl Cost {
+    fn of(server: &Server, events: u64, work: impl FnOnce()) -> Self {
+        let mut client = Raw::connect(server);
+        let each = |seconds: f64| seconds * 1e6 / events as f64;
+        let (theirs, ours) = (client.cpu_seconds(), own_cpu_seconds());
+        let clock = Clock::start();
+        let began = clock.now();
+        work();
+        let took = clock.now().since(began) as f64 / 1e9;
+        Self {
+            rate: events as f64 / took,
+            server: each(client.cpu_seconds() - theirs),
+            own: each(own_cpu_seconds() - ours),
+        }
+    }
+}
+
+/// CPU time that this process has used; 100 ticks a second on every Linux.
+fn own_cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").expect("proc");
+    let (_, fields) = text.rsplit_once(") ").expect("a name");
+    let ticks = fields.split(' ').skip(11).take(2).map(|n| n.parse::<f64>());
+    ticks.map(|n| n.expect("a number")).sum::<f64>() / 100.0
+}
+
+/// The commands that the server executes when the journal is written into it, without the scripts around them, as its
+/// append-only file has them.
+fn commands(dir: &Path, records: u64) -> Vec<(usize, Vec<u8>)> {
+    let server = Server::with(&[
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "no",
+        "--auto-aof-rewrite-percentage",
+        "0",
+    ]);
+    Raw::connect(&server);
+    project(dir, &server, records);
+    let files = std::fs::read_dir(server.dir().join("appendonlydir")).expect("files");
+    let file = files
+        .map(|file| file.expect("a file").path())
+        .find(|path| path.to_string_lossy().ends_with(".incr.aof"))
+        .expect("an append-only file");
+    let text = std::fs::read(file).expect("readable");
+    let mut batches = vec![(0, Vec::new())];
+    let mut rest = &text[..];
+    while !rest.is_empty() {
+        let (command, length) = command(rest);
+        let (text, after) = rest.split_at(length);
+        rest = after;
+        // What is written and in which order; not that it is one transaction.
+        if ["MULTI", "EXEC", "SELECT"].contains(&command.to_uppercase().as_str()) {
+            continue;
+        }
+        if batches.last().is_some_and(|(count, _)| *count == TOGETHER) {
+            batches.push((0, Vec::new()));
+        }
+        let (count, batch) = batches.last_mut().expect("one");
+        *count += 1;
+        batch.extend_from_slice(text);
+    }
+    batches
+}
+
+/// The first word of a command, and how many bytes it has.
+fn command(text: &[u8]) -> (String, usize) {
+    let mut at = 0;
+    let number = |at: &mut usize| {
+        let line = text[*at..].split(|b| *b == b'\r').next().expect("a line");
+        *at += line.len() + 2;
+        let digits = std::str::from_utf8(&line[1..]).expect("ASCII");
+        digits.parse::<usize>().expect("a number")
+    };
+    let words = number(&mut at);
+    let mut name = String::new();
+    for index in 0..words {
+        let length = number(&mut at);
+        if index == 0 {
+            name = String::from_utf8_lossy(&text[at..at + length]).into_owned();
+        }
+        at += length + 2;
+    }
+    (name, at)
+}
+
+/// Writes commands as fast as the server takes them.
+fn send(server: &Server, batches: &[(usize, Vec<u8>)]) {
+    let mut client = Raw::connect(server);
+    std::thread::scope(|threads| {
+        let mut stream = client.stream.try_clone().expect("a copy");
+        // Writes on while the answers are read.
+        threads.spawn(move || {
+            for (_, text) in batches {
+                stream.write_all(text).expect("written");
+            }
+        });
+        for (count, _) in batches {
+            for _ in 0..*count {
+                let line = client.line();
+                assert!(!line.starts_with('-'), "{line}");
+                if line.starts_with('$') {
+                    client.line();
+                }
+            }
+        }
+    });
+}
+
+/// From the start of the task until the store has all records.
+fn project(dir: &Path, server: &Server, records: u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -81,14 +202,13 @@ fn project(dir: &Path, server: &Server, records: u64) -> f64 {
     let status = Arc::new(StoreStatus::default());
     let (_durable, durable) = watch::channel(Seq(records));
     let (stop, stopping) = watch::channel(false);
-    let began = clock.now();
     let task = runtime.spawn(store::run(
         StoreConfig::new(server.url()),
         journal::config(dir, SyncPolicy::Os, u64::MAX).journal_dir(),
         durable,
         Arc::clone(&status),
         Arc::new(Resolver::from_system()),
-        clock.clone(),
+        clock,
         stopping,
     ));
     while status.applied().0 < records {
@@ -96,10 +216,8 @@ fn project(dir: &Path, server: &Server, records: u64) -> f64 {
         // Not a spinning look: the cores are for those that are measured.
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    let took = clock.now().since(began) as f64 / 1e9;
     stop.send_replace(true);
     runtime.block_on(task).expect("no panic").expect("in order");
-    records as f64 / took
 }
 
 /// A connection that knows no more of the protocol than it needs.
@@ -109,8 +227,14 @@ struct Raw {
 }
 
 impl Raw {
+    /// As soon as the server takes connections.
     fn connect(server: &Server) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("connects");
+        let stream = loop {
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", server.port())) {
+                break stream;
+            }
+            std::thread::yield_now();
+        };
         stream.set_nodelay(true).expect("set");
         let answers = BufReader::with_capacity(1 << 18, stream.try_clone().expect("a copy"));
         Self { stream, answers }
@@ -132,6 +256,19 @@ impl Raw {
         self.answers.read_exact(&mut text).expect("a text");
         text.truncate(text.len() - 2);
         text
+    }
+
+    /// CPU time that the server has used.
+    fn cpu_seconds(&mut self) -> f64 {
+        let mut text = Vec::new();
+        put(&mut text, &[b"INFO", b"cpu"]);
+        self.stream.write_all(&text).expect("written");
+        let answer = String::from_utf8(self.bulk()).expect("UTF-8");
+        let used = |name: &str| {
+            let line = answer.lines().find_map(|l| l.strip_prefix(name));
+            line.expect("a line").parse::<f64>().expect("a number")
+        };
+        used("used_cpu_user:") + used("used_cpu_sys:")
     }
 
     fn count(&mut self) -> usize {

@@ -23,5 +23,8 @@ pub mod logging;
 pub mod config;
 pub mod setup;
 pub mod cli;
+pub mod token_tool;
 pub mod client;
+pub mod top;
+pub mod doctor;
 pub mod daemon;

@@ -1,6 +1,6 @@
 //! The binary: command line in, the one function that runs it, exit code out.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,12 +9,14 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use hean::candle_csv;
 use hean::cli::{
-    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, RecordArgs,
-    ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs,
+    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, LookArgs,
+    ManArgs, RecordArgs, ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs, TokenCommand,
 };
-use hean::client::{self, Ask, ClientError};
+use hean::client::show::{Manner, Show, ShowError, show};
+use hean::client::{self, Ask, Client, ClientError};
 use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
+use hean::doctor::{self, Verdict};
 use hean::indicator_text;
 use hean::journal;
 use hean::journal_tool::{self, JournalToolError};
@@ -25,12 +27,14 @@ use hean::kernel::types::VenueId;
 use hean::logging;
 use hean::record;
 use hean::replay::{ReplayConfig, replay};
-use hean::runtime::clock::Clock;
+use hean::runtime::clock::{Clock, wall};
 use hean::runtime::supervise::{End, Supervisor};
 use hean::setup::{self, SetupError};
 use hean::store::bench;
 use hean::store::migrate::{self, Progress, ToolError};
 use hean::strategy_text;
+use hean::token_tool;
+use hean::top::{self, TopError};
 use hean::venue::sim::{self, MarketKind, SimConfig, Source, Speed};
 
 fn main() -> ExitCode {
@@ -83,6 +87,12 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if let Some(error) = error.downcast_ref::<ClientError>() {
         return error.exit();
     }
+    if let Some(ShowError::Client(error)) = error.downcast_ref() {
+        return error.exit();
+    }
+    if let Some(TopError::Client(error)) = error.downcast_ref() {
+        return error.exit();
+    }
     if let Some(error) = error.downcast_ref::<ToolError>() {
         return error.exit();
     }
@@ -98,25 +108,32 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sim(args) => run_sim(args, cli.json)?,
         Command::Record(args) => run_record(&args, cli.json)?,
         Command::Replay(args) => run_replay(&args, cli.json)?,
-        Command::Indicators(args) => run_indicators(&args, cli.json)?,
-        Command::Strategies if cli.json => print(&strategy_text::table_json())?,
-        Command::Strategies => print(strategy_text::table_text().as_bytes())?,
-        Command::Buy(args) => talk(args.at, &args.ask(SideArg::Buy), cli.json)?,
-        Command::Sell(args) => talk(args.at, &args.ask(SideArg::Sell), cli.json)?,
-        Command::Cancel(args) => talk(args.at, &args.ask(), cli.json)?,
-        Command::CancelAll(args) => talk(args.at, &args.ask(), cli.json)?,
-        Command::Amend(args) => talk(args.at, &args.ask(), cli.json)?,
-        Command::Close(args) => talk(args.at, &args.ask(), cli.json)?,
-        Command::Halt(args) => talk(args.at, &args.ask(), cli.json)?,
-        Command::Resume(at) => talk(at, &Ask::plain("POST", "/api/v1/resume"), cli.json)?,
-        Command::Risk(at) => talk(at, &Ask::plain("GET", "/api/v1/risk"), cli.json)?,
-        Command::Why(args) => talk(args.at, &args.ask(), cli.json)?,
+        Command::Show(command) => return run_show(&command.show(), command.look(), cli.json),
+        Command::Top(args) => return run_top(&args.look),
+        Command::Indicators(args) => match args.show() {
+            Some(show) => return run_show(&show, &args.look, cli.json),
+            None => run_indicators(&args, cli.json)?,
+        },
+        Command::Buy(args) => talk(&args.at, &args.ask(SideArg::Buy), cli.json)?,
+        Command::Sell(args) => talk(&args.at, &args.ask(SideArg::Sell), cli.json)?,
+        Command::Cancel(args) => talk(&args.at, &args.ask(), cli.json)?,
+        Command::CancelAll(args) => talk(&args.at, &args.ask(), cli.json)?,
+        Command::Amend(args) => talk(&args.at, &args.ask(), cli.json)?,
+        Command::Close(args) => talk(&args.at, &args.ask(), cli.json)?,
+        Command::Halt(args) => talk(&args.at, &args.ask(), cli.json)?,
+        Command::Resume(at) => talk(&at, &Ask::plain("POST", "/api/v1/resume"), cli.json)?,
+        Command::Risk(at) => talk(&at, &Ask::plain("GET", "/api/v1/risk"), cli.json)?,
         Command::Keydb(command) => return run_keydb(&command, cli.json),
+        Command::Doctor(args) => return run_doctor(&args, cli.json),
         Command::Config(command) => run_config(&command, cli.json)?,
         Command::Journal(command) => run_journal(&command, cli.json)?,
+        Command::Token(command) => run_token(&command, cli.json)?,
         Command::Completions { shell } => {
-            Cli::completions(shell, &mut std::io::stdout()).context("cannot write to stdout")?;
+            let mut script = Vec::new();
+            Cli::completions(shell, &mut script).context("cannot make the script")?;
+            write_out(&script)?;
         }
+        Command::Man(args) => run_man(&args)?,
     }
     Ok(Exit::Ok)
 }
@@ -161,17 +178,62 @@ fn run_keydb(command: &KeydbCommand, json: bool) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Asks the running daemon.
-fn talk(at: ServerArgs, ask: &Ask, json: bool) -> anyhow::Result<()> {
-    let listen = std::env::var("HEAN__HTTP__LISTEN").ok();
-    let addr = client::address(at.server, listen.as_deref());
-    let document = runtime()?.block_on(client::ask(addr, ask))?;
+/// Tells the running daemon.
+fn talk(at: &ServerArgs, ask: &Ask, json: bool) -> anyhow::Result<()> {
+    let place = at.place()?;
+    let ask = if json {
+        ask.clone()
+    } else {
+        ask.clone().exact()
+    };
+    // The resolver belongs to the runtime.
+    let document = runtime()?.block_on(async { Client::new(place).ask(&ask).await })?;
     if json {
         print(&document)?;
     } else {
         print(client::words(&document).as_bytes())?;
     }
     Ok(client::known(&document)?)
+}
+
+/// Asks the running daemon.
+fn run_show(what: &Show, look: &LookArgs, json: bool) -> anyhow::Result<Exit> {
+    let place = look.at.place()?;
+    let manner = Manner {
+        json,
+        look: look.look(),
+        redraw: std::io::stdout().is_terminal(),
+    };
+    let shown = runtime()?.block_on(async {
+        let mut client = Client::new(place);
+        let (mut out, mut note) = (std::io::stdout().lock(), std::io::stderr());
+        show(what, &mut client, manner, &mut out, &mut note).await
+    });
+    match shown {
+        // Whoever reads has seen enough: `hean orders --all | head`.
+        Err(ShowError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Ok),
+        shown => Ok(shown?),
+    }
+}
+
+/// A live view of the running daemon.
+fn run_top(look: &LookArgs) -> anyhow::Result<Exit> {
+    let place = look.at.place()?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(top::run(place, look.look()));
+    runtime.shutdown_background();
+    Ok(ended?)
+}
+
+fn run_man(args: &ManArgs) -> anyhow::Result<()> {
+    if let Some(dir) = &args.dir {
+        let count =
+            Cli::manuals(dir).with_context(|| format!("cannot write to {}", dir.display()))?;
+        return print(format!("{count} pages in {}", dir.display()).as_bytes());
+    }
+    let mut page = Vec::new();
+    Cli::manual(&mut page).context("cannot make the page")?;
+    write_out(&page)
 }
 
 /// The daemon.
@@ -186,6 +248,23 @@ fn run_daemon(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     // A disk that hangs must not keep the process.
     runtime.shutdown_background();
     Ok(ended?)
+}
+
+/// The preflight check; exit code 1 when something must be mended first.
+fn run_doctor(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
+    let loaded = config::load(&args.sources(json))?;
+    let runtime = runtime()?;
+    let report = runtime.block_on(doctor::examine(&loaded, &Clock::start()));
+    runtime.shutdown_background();
+    if json {
+        print(&report.to_json())?;
+    } else {
+        print(report.to_text().trim_end().as_bytes())?;
+    }
+    Ok(match report.verdict() {
+        Verdict::Ok | Verdict::Warn => Exit::Ok,
+        Verdict::Fail => Exit::Failure,
+    })
 }
 
 /// The recorder, until a signal or its time is over.
@@ -302,16 +381,24 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Writes a line of data to stdout.
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    write_out(&[bytes, b"\n"].concat())
+}
+
+/// Writes data to stdout. Whoever reads it may have seen enough before its end.
+fn write_out(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.write_all(b"\n"))
-        .context("cannot write to stdout")
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
 }
 
 fn run_config(command: &ConfigCommand, json: bool) -> anyhow::Result<()> {
     let (args, origin) = match command {
         ConfigCommand::Check(args) => (args, None),
         ConfigCommand::Show { origin, run } => (run, Some(*origin)),
+        ConfigCommand::Strategies if json => return print(&strategy_text::table_json()),
+        ConfigCommand::Strategies => return print(strategy_text::table_text().as_bytes()),
     };
     let loaded = config::load(&args.sources(false))?;
     setup::kernel_config(&loaded.settings, Vec::new())?;
@@ -363,6 +450,15 @@ fn run_journal(command: &JournalCommand, json: bool) -> anyhow::Result<()> {
         }
         ended => Ok(ended?),
     }
+}
+
+fn run_token(command: &TokenCommand, json: bool) -> anyhow::Result<()> {
+    let said = token_tool::run(command, &command.place().data_dir()?, json, wall())?;
+    print(&said.data)?;
+    if let Some(note) = said.note {
+        drop(writeln!(std::io::stderr(), "{note}"));
+    }
+    Ok(())
 }
 
 fn run_replay(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {

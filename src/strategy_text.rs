@@ -1,4 +1,4 @@
-//! The tables of strategies and of the signals of book and trades, as `hean strategies` prints them.
+//! The tables of strategies and of the signals of book and trades, as `hean config strategies` prints them.
 
 use crate::json::Json;
 use crate::kernel::market::BOOK_SIGNALS;

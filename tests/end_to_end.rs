@@ -11,10 +11,16 @@ mod commands;
 mod crash;
 #[path = "end_to_end/gaps.rs"]
 mod gaps;
+#[path = "end_to_end/hostile.rs"]
+mod hostile;
 #[path = "end_to_end/journal.rs"]
 mod journal;
+#[path = "end_to_end/monitoring.rs"]
+mod monitoring;
 #[path = "end_to_end/process.rs"]
 mod process;
+#[path = "monitoring/queries.rs"]
+mod queries;
 #[path = "end_to_end/record.rs"]
 mod record;
 #[path = "end_to_end/recordings.rs"]
@@ -29,5 +35,7 @@ mod store;
 mod syscalls;
 #[path = "end_to_end/systemd.rs"]
 mod systemd;
+#[path = "end_to_end/top.rs"]
+mod top;
 #[path = "end_to_end/trader.rs"]
 mod trader;

@@ -327,15 +327,23 @@ fn a_snapshot_is_laid_out_as_its_version_says() {
     let image = ledger.image();
     assert_eq!(
         (Image::VERSION, layout(&image)),
-        (2, (1408, "48ef5337326b1660".to_owned()))
+        (3, (1560, "0".to_owned()))
     );
-    let again = Ledger::restore(image, 100).expect("a state");
+    let bytes = postcard::to_stdvec(&image).expect("bytes");
+    let again = restored(3, &bytes);
     assert_eq!(again.durable_hash(), ledger.durable_hash());
+    assert_eq!(again.fills_since(Seq(0)).count(), 5);
+    assert!(Image::read(4, &bytes).is_none());
 }
 
-/// A snapshot of version 1 is one of today without what strategies remember.
+fn restored(version: u32, bytes: &[u8]) -> Ledger {
+    let image = Image::read(version, bytes).expect("a known layout");
+    Ledger::restore(image.expect("whole"), 100).expect("a state")
+}
+
+/// Layout 1 ends before the executions, layout 2 before what strategies remember.
 #[test]
-fn a_snapshot_of_version_1_is_still_read() {
+fn older_snapshots_are_still_read() {
     let mut ledger = Ledger::new(100);
     let old = |r: &&Sequenced| !matches!(r.record, Record::StrategyState { .. });
     for record in records().iter().filter(old) {
@@ -343,8 +351,15 @@ fn a_snapshot_of_version_1_is_still_read() {
     }
     let mut bytes = postcard::to_stdvec(&ledger.image()).expect("bytes");
     assert_eq!(bytes.pop(), Some(0), "no states at the end");
+    assert_eq!(layout_of(&bytes), (1553, "72e2c969473c5e28".to_owned()));
+    assert_eq!(restored(2, &bytes).durable_hash(), ledger.durable_hash());
+    bytes.truncate(1401);
     assert_eq!(layout_of(&bytes), (1401, "32fc64cb07f08031".to_owned()));
-    let image = Image::read(1, &bytes).expect("an image");
-    let again = Ledger::restore(image, 100).expect("a state");
-    assert_eq!(again.durable_hash(), ledger.durable_hash());
+    let again = restored(1, &bytes);
+    assert_eq!(again.fills_since(Seq(0)).count(), 0);
+    assert_eq!(again.seq(), ledger.seq());
+    assert_eq!(
+        again.orders().iter().count(),
+        ledger.orders().iter().count()
+    );
 }

@@ -6,6 +6,8 @@
     reason = "tests; their numbers are small"
 )]
 
+#[path = "store/cluster.rs"]
+mod cluster;
 #[path = "store/faults.rs"]
 mod faults;
 #[path = "store/market.rs"]
@@ -21,7 +23,7 @@ use hean::kernel::ledger::Ledger;
 use hean::kernel::orders::PositionSide;
 use hean::kernel::types::Money;
 use hean::store::StoreError;
-use store_support::{ORDERS_KEPT, Proxy, Server, World, server, settings};
+use store_support::{ORDERS_KEPT, OneName, Proxy, Server, World, server, settings};
 
 /// Everything that a store must hold after the records of `world`.
 async fn verify(world: &World, server: &Server, first_seq: u64) {
@@ -93,6 +95,19 @@ async fn verify(world: &World, server: &Server, first_seq: u64) {
     assert_eq!(account["fills"], ledger.statistics().fills.to_string());
 }
 
+/// After the task's end: what a host without a journal makes of the store is the kernel's state, to the bit.
+async fn is_the_kernels_state(world: &World, server: &Server) {
+    let config = settings(&server.url());
+    let restored = hean::store::restore(&config, std::sync::Arc::new(OneName)).await;
+    let restored = restored.unwrap().expect("a state");
+    let mut ledger = Ledger::new(ORDERS_KEPT);
+    for record in &world.records {
+        ledger.apply(record).unwrap();
+    }
+    assert_eq!(restored.missing, None);
+    assert_eq!(restored.ledger.durable_hash(), ledger.durable_hash());
+}
+
 fn sorted(mut list: Vec<String>) -> Vec<String> {
     list.sort();
     list
@@ -134,11 +149,12 @@ async fn an_outage_under_load_loses_and_doubles_nothing() {
         task.down().await;
         server.start();
         world.append(1_000);
-        world.applied(&task).await;
+        world.caught_up(&task).await;
         verify(&world, &server, 1).await;
     }
     assert!(task.status.retries.load(Ordering::Relaxed) > 0);
     task.finish().await.unwrap();
+    is_the_kernels_state(&world, &server).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -159,9 +175,10 @@ async fn a_store_that_went_back_is_written_on_from_there() {
     server.restore(&backup);
     server.start();
     world.append(10);
-    world.applied(&task).await;
+    world.caught_up(&task).await;
     verify(&world, &server, 1).await;
     task.finish().await.unwrap();
+    is_the_kernels_state(&world, &server).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -194,10 +211,16 @@ async fn an_emptied_store_is_written_anew_idle_or_not() {
     verify(&world, &server, 1).await;
     redis.command("FLUSHALL", &[]).await;
     world.append(2_000);
-    redis.until_watermark(world.last()).await;
-    world.applied(&task).await;
+    let back = async {
+        redis.until_watermark(world.last()).await;
+        world.applied(&task).await;
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), back)
+        .await
+        .expect("the store is behind 30 s after it was emptied");
     verify(&world, &server, 1).await;
     task.finish().await.unwrap();
+    is_the_kernels_state(&world, &server).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

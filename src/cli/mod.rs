@@ -6,15 +6,24 @@
 mod exit;
 mod journal;
 mod keydb;
+mod manual;
+mod server;
+mod show;
+mod token;
 mod trade;
 mod values;
 
 pub use exit::Exit;
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, QuarantineArgs, TailArgs};
 pub use keydb::{BenchArgs, KeydbCommand, MigrateArgs, PairArgs, Place, VerifyArgs};
+pub use manual::ManArgs;
+pub use server::ServerArgs;
+pub use show::{ColorArg, LookArgs, ShowCommand};
+pub use token::{CreateArgs, RevokeArgs, TokenCommand};
+pub(crate) use trade::encoded;
 pub use trade::{
-    AmendArgs, CancelAllArgs, CancelArgs, CloseArgs, HaltArgs, OrderArgs, PositionSideArg,
-    ServerArgs, SideArg, TriggerByArg, WhyArgs,
+    AmendArgs, CancelAllArgs, CancelArgs, CloseArgs, HaltArgs, OrderArgs, PositionSideArg, SideArg,
+    TriggerByArg,
 };
 pub use values::{BaseUrl, Endpoint};
 
@@ -26,6 +35,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::client::show::Show;
 use crate::config::{Override, Sources, parse_duration};
 use crate::kernel::indicators::Spec;
 use crate::kernel::types::{Interval, VenueId};
@@ -92,10 +102,13 @@ pub enum Command {
     Record(RecordArgs),
     /// Recordings through the kernel, as fast as it goes; prints the result
     Replay(ReplayArgs),
-    /// An indicator over a file of candles, or a list of all
+    /// What a running daemon knows.
+    #[command(flatten)]
+    Show(ShowCommand),
+    /// A live view of a running daemon: prices, positions, orders, feeds, latencies
+    Top(TopArgs),
+    /// Indicators of an instrument, as the daemon has them or over a file of candles; a list of all
     Indicators(IndicatorsArgs),
-    /// The strategies with their parameters
-    Strategies,
     /// Buy: at the market unless told otherwise
     Buy(OrderArgs),
     /// Sell: at the market unless told otherwise
@@ -114,22 +127,27 @@ pub enum Command {
     Resume(ServerArgs),
     /// Limits, their use, and the kill switch
     Risk(ServerArgs),
-    /// What a strategy decided last, its inputs, and the rule that said no
-    Why(WhyArgs),
     /// Tools for KeyDB, Redis and Valkey: migrate, verify, bench
     #[command(subcommand)]
     Keydb(KeydbCommand),
+    /// Look at everything that a run depends on: configuration, clock, disk, ports, venues, store
+    Doctor(RunArgs),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// The journal of a data directory
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Who may call the API: tokens with scopes
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// A completion script for a shell, on stdout
     Completions {
         /// Which shell
         shell: Shell,
     },
+    /// The manual: hean(1) on stdout, or all pages into a directory
+    Man(ManArgs),
 }
 
 /// `hean config …`
@@ -146,6 +164,8 @@ pub enum ConfigCommand {
         #[command(flatten)]
         run: RunArgs,
     },
+    /// The strategies of this build with their parameters
+    Strategies,
 }
 
 /// Flags of `run`.
@@ -284,18 +304,59 @@ pub struct ReplayArgs {
 /// Flags of `indicators`.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct IndicatorsArgs {
-    /// CSV with a header naming timestamp (or open_time, date), open, high, low, close, volume
-    #[arg(long, value_name = "CSV", required_unless_present = "list")]
+    /// Instruments of the running daemon, such as BTCUSDT or bybit-linear:BTCUSDT
+    #[arg(value_name = "SYMBOL", required_unless_present_any = ["input", "list"])]
+    pub symbols: Vec<String>,
+    /// Instead of the daemon's candles, a CSV with a header naming timestamp (or open_time, date),
+    /// open, high, low, close, volume
+    #[arg(
+        long,
+        value_name = "CSV",
+        requires = "kind",
+        conflicts_with = "symbols"
+    )]
     pub input: Option<PathBuf>,
-    /// Which indicator, such as macd
-    #[arg(long = "type", value_name = "NAME", value_parser = values::indicator_name, required_unless_present = "list")]
+    /// Which indicator, such as macd [default: a summary]
+    #[arg(long = "type", value_name = "NAME", value_parser = values::indicator_name)]
     pub kind: Option<String>,
     /// Its parameters, such as 12:26:9 or slow=30 [default: the usual ones]
-    #[arg(long, value_name = "P:P…", value_delimiter = ':', allow_hyphen_values = true, value_parser = values::indicator_param)]
+    #[arg(long, value_name = "P:P…", value_delimiter = ':', allow_hyphen_values = true, requires = "kind", value_parser = values::indicator_param)]
     pub params: Vec<String>,
+    /// Of the daemon's candles of this interval, such as 1m
+    #[arg(long, value_name = "INTERVAL", conflicts_with_all = ["input", "list"])]
+    pub interval: Option<Interval>,
+    /// The last N values instead of the newest one
+    #[arg(long, value_name = "N", requires = "kind", conflicts_with_all = ["input", "list"])]
+    pub limit: Option<u32>,
     /// List every indicator with its parameters, outputs and source
-    #[arg(long, conflicts_with_all = ["input", "kind", "params"])]
+    #[arg(long, conflicts_with_all = ["symbols", "input", "kind", "params"])]
     pub list: bool,
+    /// Looks.
+    #[command(flatten)]
+    pub look: LookArgs,
+}
+
+impl IndicatorsArgs {
+    /// What to ask the daemon; `None` when it is not asked.
+    pub fn show(&self) -> Option<Show> {
+        let interval = self.interval.map(|interval| interval.to_string());
+        let wish = show::IndicatorWish {
+            symbols: &self.symbols,
+            interval: interval.as_deref(),
+            kind: self.kind.as_deref(),
+            params: &self.params,
+            limit: self.limit,
+        };
+        (!self.symbols.is_empty()).then(|| wish.show())
+    }
+}
+
+/// Flags of `top`.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct TopArgs {
+    /// Where the daemon is.
+    #[command(flatten)]
+    pub look: LookArgs,
 }
 
 impl Cli {

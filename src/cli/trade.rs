@@ -1,20 +1,11 @@
 //! The commands that talk to a running daemon: what is typed, as the request that it means. What a
 //! value may be is the daemon's to judge.
 
-use std::net::SocketAddr;
-
 use clap::{Args, ValueEnum};
 
+use super::server::ServerArgs;
 use crate::client::Ask;
 use crate::json::Json;
-
-/// Where the daemon is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
-pub struct ServerArgs {
-    /// Address of the daemon [default: $HEAN__HTTP__LISTEN, else 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
-    pub server: Option<SocketAddr>,
-}
 
 /// `buy` or `sell`, long or short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -174,22 +165,8 @@ pub struct CloseArgs {
     pub at: ServerArgs,
 }
 
-/// Flags of `why`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct WhyArgs {
-    /// Which strategy
-    #[arg(value_name = "NAME")]
-    pub strategy: String,
-    /// On this instrument [default: all]
-    #[arg(value_name = "SYMBOL")]
-    pub symbol: Option<String>,
-    /// Where the daemon is.
-    #[command(flatten)]
-    pub at: ServerArgs,
-}
-
 /// Flags of `halt`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct HaltArgs {
     /// Also close every position at the market [default: risk.halt_flattens]
     #[arg(long, conflicts_with = "keep")]
@@ -340,16 +317,6 @@ impl CloseArgs {
     }
 }
 
-impl WhyArgs {
-    /// The request.
-    pub fn ask(&self) -> Ask {
-        let symbol = self.symbol.as_deref();
-        let query = symbol.map_or_else(String::new, |s| format!("?symbol={}", encoded(s)));
-        let name = encoded(&self.strategy);
-        Ask::plain("GET", format!("/api/v1/strategies/{name}/why{query}"))
-    }
-}
-
 impl HaltArgs {
     /// The request.
     pub fn ask(&self) -> Ask {
@@ -385,7 +352,7 @@ fn name_of(value: &impl ValueEnum) -> String {
 }
 
 /// For a path or a query.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

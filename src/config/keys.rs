@@ -12,6 +12,7 @@ use super::raw::{
 use super::settings::{DataDir, LogFormat, Settings, SyncPolicy, VenueSettings};
 use super::trading_keys::TRADING_KEYS;
 use super::url::{StoreUrl, base_url, check_host};
+use crate::http::tokens::Secret;
 use crate::kernel::types::{InstrumentName, Interval, VenueId};
 use crate::status::Mode;
 
@@ -174,15 +175,61 @@ const KEYS: &[Key] = &[
         |raw| list_of(raw, 64, host_name)?,
         |s| Raw::texts(&s.http.allowed_hosts)
     ),
-    key(
+    field!(
         "http.connections_max",
-        |s, raw| {
-            let value = integer(raw, 1, 65_536)?;
-            s.http.connections_max = u32::try_from(value).unwrap_or(u32::MAX);
+        http.connections_max,
+        |raw| number(raw, 1, 65_536)?,
+        |s| Raw::Integer(i128::from(s.http.connections_max))
+    ),
+    field!(
+        "http.peer_connections_max",
+        http.peer_connections_max,
+        |raw| number(raw, 1, 65_536)?,
+        |s| Raw::Integer(i128::from(s.http.peer_connections_max))
+    ),
+    field!(
+        "http.rate_per_s",
+        http.rate_per_s,
+        |raw| number(raw, 0, 1_000_000)?,
+        |s| Raw::Integer(i128::from(s.http.rate_per_s))
+    ),
+    field!(
+        "http.rate_burst",
+        http.rate_burst,
+        |raw| number(raw, 1, 1_000_000)?,
+        |s| Raw::Integer(i128::from(s.http.rate_burst))
+    ),
+    field!(
+        "http.tls_cert",
+        http.tls_cert,
+        |raw| optional_path(raw)?,
+        |s| path_of(s.http.tls_cert.as_ref())
+    ),
+    field!(
+        "http.tls_key",
+        http.tls_key,
+        |raw| optional_path(raw)?,
+        |s| path_of(s.http.tls_key.as_ref())
+    ),
+    field!(
+        "http.plaintext_behind_proxy",
+        http.plaintext_behind_proxy,
+        |raw| boolean(raw)?,
+        |s| Raw::Bool(s.http.plaintext_behind_proxy)
+    ),
+    Key {
+        path: "http.token",
+        secret: true,
+        set: |s, raw| {
+            s.http.token = match text(raw)? {
+                "" => None,
+                token => Some(Secret::parse(token)?),
+            };
             Ok(())
         },
-        |s| Raw::Integer(i128::from(s.http.connections_max)),
-    ),
+        // What is set is shown to nobody.
+        get: |s| Raw::Text(s.http.token.as_ref().map_or("", |_| "(hidden)").to_owned()),
+    },
     field!(
         "http.head_bytes_max",
         http.head_bytes_max,
@@ -230,6 +277,39 @@ const KEYS: &[Key] = &[
         http.drain_timeout,
         |raw| millis(raw, 1, DAY_MS)?,
         |s| Raw::millis(s.http.drain_timeout)
+    ),
+    key(
+        "http.stream_clients_max",
+        |s, raw| {
+            let value = integer(raw, 1, 65_536)?;
+            s.http.stream_clients_max = u32::try_from(value).unwrap_or(u32::MAX);
+            Ok(())
+        },
+        |s| Raw::Integer(i128::from(s.http.stream_clients_max)),
+    ),
+    field!(
+        "http.stream_topics_max",
+        http.stream_topics_max,
+        |raw| count(raw, 1, 4_096)?,
+        |s| size(s.http.stream_topics_max)
+    ),
+    field!(
+        "http.stream_queue",
+        http.stream_queue,
+        |raw| count(raw, 16, 1 << 16)?,
+        |s| size(s.http.stream_queue)
+    ),
+    field!(
+        "http.stream_interval_ms",
+        http.stream_interval,
+        |raw| millis(raw, 10, 60_000)?,
+        |s| Raw::millis(s.http.stream_interval)
+    ),
+    field!(
+        "http.stream_ping_ms",
+        http.stream_ping,
+        |raw| millis(raw, 10, 3_600_000)?,
+        |s| Raw::millis(s.http.stream_ping)
     ),
     field!(
         "journal.dir",
@@ -326,18 +406,9 @@ const KEYS: &[Key] = &[
         },
         |s| Raw::Text(s.store.prefix.clone()),
     ),
-    field!(
-        "record.dir",
-        record.dir,
-        |raw| match text(raw)? {
-            "" => None,
-            dir => Some(PathBuf::from(dir)),
-        },
-        |s| {
-            let dir = s.record.dir.as_ref();
-            Raw::Text(dir.map(|d| d.display().to_string()).unwrap_or_default())
-        }
-    ),
+    field!("record.dir", record.dir, |raw| optional_path(raw)?, |s| {
+        path_of(s.record.dir.as_ref())
+    }),
     field!(
         "record.max_bytes",
         record.max_bytes,
@@ -493,6 +564,21 @@ fn strategy_name(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+fn number(raw: &Raw, min: u32, max: u32) -> Result<u32, Wrong> {
+    let value = integer(raw, min.into(), max.into())?;
+    Ok(u32::try_from(value).unwrap_or(max))
+}
+
+/// Empty is none.
+fn optional_path(raw: &Raw) -> Result<Option<PathBuf>, Wrong> {
+    let path = text(raw)?;
+    Ok((!path.is_empty()).then(|| PathBuf::from(path)))
+}
+
+fn path_of(path: Option<&PathBuf>) -> Raw {
+    Raw::Text(path.map(|p| p.display().to_string()).unwrap_or_default())
 }
 
 /// Empty is the venue's own address.

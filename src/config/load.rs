@@ -15,8 +15,8 @@ use crate::kernel::types::{Interval, VenueId};
 
 /// Prefix of environment variables that set a key.
 const ENV_PREFIX: &str = "HEAN__";
-/// Name of the store's URL in `$CREDENTIALS_DIRECTORY`.
-const CREDENTIAL_URL: &str = "keydb_url";
+/// What `$CREDENTIALS_DIRECTORY` may hold, and the keys that it sets.
+const CREDENTIALS: [(&str, &str); 2] = [("keydb_url", "store.url"), ("api_token", "http.token")];
 /// The strategy of a demo that names none.
 const DEMO_STRATEGY: &str = "ema_cross";
 
@@ -147,14 +147,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
             "the demo trades on the simulated venue alone: leave the exchange out",
         ));
     }
-    if !settings.http.listen.ip().is_loopback() {
-        problems.push(at(
-            &origins,
-            "http.listen",
-            "only a loopback address: this version has no tokens and no TLS, so put a proxy with \
-             authentication in front for access from other machines",
-        ));
-    }
+    check_tls(&settings, &origins, &mut problems);
     check_flags_hold_no_password(&entries, &mut problems);
     settle_data_dir(
         sources,
@@ -203,12 +196,14 @@ fn collect(
     if let Some(path) = &file {
         match file::read(path) {
             Ok(layer) => {
-                let holds_password = |e: &Entry| {
-                    e.path == "store.url" && matches!(&e.raw, Raw::Text(t) if t.contains('@'))
+                let holds_password = |e: &Entry| match (e.path.as_str(), &e.raw) {
+                    ("store.url", Raw::Text(text)) => text.contains('@'),
+                    ("http.token", Raw::Text(text)) => !text.is_empty(),
+                    _ => false,
                 };
                 if layer.world_readable && layer.entries.iter().any(holds_password) {
                     warnings.push(format!(
-                        "{} holds a password and every user of this machine may read it: chmod 640",
+                        "{} holds a secret and every user of this machine may read it: chmod 640",
                         path.display()
                     ));
                 }
@@ -221,12 +216,15 @@ fn collect(
         }
     }
     if let Some(dir) = sources.var("CREDENTIALS_DIRECTORY") {
-        let path = PathBuf::from(dir).join(CREDENTIAL_URL);
-        if path.exists() {
+        for (name, key) in CREDENTIALS {
+            let path = PathBuf::from(dir).join(name);
+            if !path.exists() {
+                continue;
+            }
             let origin = Origin::Credential(path.clone());
             match file::read_text(&path) {
                 Ok(text) => entries.push(Entry {
-                    path: "store.url".to_owned(),
+                    path: key.to_owned(),
                     raw: Raw::Bare(text.trim().to_owned()),
                     origin,
                 }),
@@ -356,6 +354,39 @@ fn settle_symbols(
                 name.venue
             )));
         }
+    }
+}
+
+/// Other machines are reached in clear only where somebody has said so.
+fn check_tls(settings: &Settings, origins: &BTreeMap<String, Origin>, problems: &mut Vec<Problem>) {
+    let http = &settings.http;
+    let lonely = match (&http.tls_cert, &http.tls_key) {
+        (Some(_), None) => Some("http.tls_key"),
+        (None, Some(_)) => Some("http.tls_cert"),
+        _ => None,
+    };
+    if let Some(key) = lonely {
+        problems.push(at(
+            origins,
+            key,
+            "http.tls_cert and http.tls_key go together",
+        ));
+    }
+    if http.tls_cert.is_some() && http.plaintext_behind_proxy {
+        problems.push(at(
+            origins,
+            "http.plaintext_behind_proxy",
+            "with http.tls_cert nothing is in clear: leave one of them out",
+        ));
+    }
+    if !http.listen.ip().is_loopback() && http.tls_cert.is_none() && !http.plaintext_behind_proxy {
+        problems.push(at(
+            origins,
+            "http.listen",
+            "an address that other machines reach needs TLS: name http.tls_cert and http.tls_key (PEM files), or \
+             listen on 127.0.0.1; where a proxy in front does the TLS and nobody else reaches this address, \
+             http.plaintext_behind_proxy = true says so",
+        ));
     }
 }
 

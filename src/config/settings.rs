@@ -315,7 +315,7 @@ impl Default for Settings {
             store: StoreSettings {
                 url: None,
                 timeout: Duration::from_secs(2),
-                batch_max: 256,
+                batch_max: 1_024,
                 prefix: "hean".to_owned(),
             },
             record: RecordSettings {

@@ -2,18 +2,26 @@
 
 use std::fmt;
 
+/// Schemes of clusters.
+const CLUSTER: &str = "redis-cluster";
+const CLUSTER_TLS: &str = "rediss-cluster";
+
 /// The URL of the store, with its password if it has one. Prints redacted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreUrl(String);
 
 impl StoreUrl {
-    /// Checks `redis://` or `rediss://` with a host. The error never repeats the text.
+    /// Checks `redis://`, `rediss://`, or for a cluster `redis-cluster://`, `rediss-cluster://`, with a host. The error
+    /// never repeats the text.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err("expected a URL such as redis://127.0.0.1:6379/0");
         };
-        if !matches!(scheme, "redis" | "rediss") {
-            return Err("expected the scheme redis:// or rediss:// (with TLS)");
+        if !matches!(scheme, "redis" | "rediss" | CLUSTER | CLUSTER_TLS) {
+            return Err(
+                "expected the scheme redis:// or rediss:// (with TLS), for a cluster redis-cluster:// or \
+                 rediss-cluster://",
+            );
         }
         if text.len() > 2_048 || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err("expected a URL of 2048 characters at most, without blanks");
@@ -29,6 +37,9 @@ impl StoreUrl {
         }
         if !path.is_empty() && path.parse::<u16>().is_err() {
             return Err("expected the number of a database behind the host, such as /0");
+        }
+        if scheme.ends_with("-cluster") && !matches!(path, "" | "0") {
+            return Err("a cluster has one database: leave out the number behind the host");
         }
         let host = authority
             .rsplit_once('@')
@@ -57,7 +68,13 @@ impl StoreUrl {
 
     /// Whether it asks for TLS.
     pub fn is_tls(&self) -> bool {
-        self.0.starts_with("rediss://")
+        self.0.starts_with("rediss")
+    }
+
+    /// Whether it names a node of a cluster.
+    pub fn is_cluster(&self) -> bool {
+        let scheme = self.0.split_once("://").map(|(scheme, _)| scheme);
+        matches!(scheme, Some(CLUSTER | CLUSTER_TLS))
     }
 }
 
@@ -149,6 +166,7 @@ mod tests {
         for text in [
             "redis://:hunter2@localhost:6379/1",
             "rediss://user:hunter2@10.0.0.1",
+            "redis-cluster://user:hunter2@10.0.0.1",
             "redis://user:hunt@hunter2@[::1]:7000",
         ] {
             let url = StoreUrl::parse(text).expect(text);
@@ -178,6 +196,8 @@ mod tests {
             "redis://h/zero",
             "redis://:a/b@h",
             "redis://h?x=1",
+            "redis-cluster://h/1",
+            "redis-sentinel://h",
             "redis://h h",
             "redis://[::1",
             "redis://[zz]",

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::{DataDir, Settings};
 use crate::engine::Engine;
-use crate::http::{self, AppState, Build};
+use crate::http::{self, Access, AccessError, AppState, Build};
 use crate::journal::{self, JournalError};
 use crate::kernel::event::{CommandKind, Effects};
 use crate::kernel::ledger::LedgerError;
@@ -33,6 +33,7 @@ use crate::runtime::clock::{Clock, wall};
 use crate::runtime::kernel_thread::{self, Wiring};
 use crate::runtime::mailbox::{KernelHandle, TaskQueue, kernel_queues};
 use crate::runtime::observe::observe;
+use crate::runtime::order_feed::OrderFeed;
 use crate::runtime::supervise::{End, Supervisor};
 use crate::setup::{self, SetupError};
 use crate::status::{JournalStatus, KernelStatus, StoreStatus};
@@ -93,6 +94,9 @@ pub enum DaemonError {
     /// The metrics registry.
     #[error("cannot set up metrics: {0}")]
     Metrics(String),
+    /// Tokens or TLS of the API.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The system.
     #[error("{what}: {error}")]
     Io {
@@ -131,6 +135,10 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let halts = signal(SignalKind::user_defined1()).map_err(io("cannot listen to SIGUSR1"))?;
     let mut front = Supervisor::default();
     let mut back = Supervisor::default();
+
+    let http_config = parts::http(&settings, &data.path);
+    let access = Access::prepare(&http_config, settings.run.mode, &clock)?;
+    let access = Arc::new(access);
 
     // The demo brings its own venue.
     let demo = if settings.run.demo {
@@ -171,6 +179,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     // The engine.
     let kernel = Kernel::new(kernel_config, ledger)?;
     let mut engine = Engine::new(kernel, setup::paper(&settings), true);
+    engine.kernel_mut().tell_orders();
     let mut first = Effects::new();
     let start = Start {
         time: clock.now(),
@@ -210,6 +219,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     }
     let kernel_status = Arc::new(KernelStatus::default());
     let notices = TaskQueue::new(NOTICES);
+    let orders = Arc::new(OrderFeed::default());
     let mut resync = vec![None; all.len()];
     let mut feeds = Vec::new();
     for venue in venues {
@@ -245,7 +255,14 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let stop = front.stopping();
     front.spawn(
         "observer",
-        until(stop, observe(Arc::clone(&notices), Arc::clone(&published))),
+        until(
+            stop,
+            observe(
+                Arc::clone(&notices),
+                Arc::clone(&published),
+                Arc::clone(&orders),
+            ),
+        ),
     );
     let stop = front.stopping();
     front.spawn("clock", until(stop, discipline(clock.clone())));
@@ -280,6 +297,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         feeds,
         journal: Arc::clone(&journal_status),
         durable: journal.durable(),
+        orders,
         store: store_status,
         recorder: recorder.as_ref().map(Recorder::status),
         mode: settings.run.mode,
@@ -293,11 +311,16 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         limits: settings.risk.limits.clone(),
         halt_flattens: settings.risk.halt_flattens,
     });
-    let config = parts::http(&settings);
-    let listen = config.listen;
-    let server = http::bind(config, state)
+    let listen = http_config.listen;
+    let server = http::bind(http_config, Arc::clone(&access), state)
         .await
         .map_err(io(format!("cannot listen on {listen}")))?;
+    let stop = front.stopping();
+    let hangups = signal(SignalKind::hangup()).map_err(io("cannot listen to SIGHUP"))?;
+    if let Some(writer) = access.audit_writer() {
+        front.spawn("audit log", writer.run());
+    }
+    front.spawn("access", until(stop, access.upkeep(hangups)));
     announce(&server, &settings, &data);
     let mut stop = front.stopping();
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
@@ -405,9 +428,9 @@ pub(crate) async fn until(
 
 /// Tells on stdout where the daemon is: the one line that scripts wait for.
 fn announce(server: &http::Server, settings: &Settings, data: &DataDirectory) {
-    let address = server.local_addr();
+    let (scheme, address) = (server.scheme(), server.local_addr());
     let mut out = std::io::stdout().lock();
-    drop(writeln!(out, "listening on http://{address}").and_then(|()| out.flush()));
+    drop(writeln!(out, "listening on {scheme}://{address}").and_then(|()| out.flush()));
     let symbols: Vec<_> = settings
         .run
         .symbols
@@ -418,7 +441,7 @@ fn announce(server: &http::Server, settings: &Settings, data: &DataDirectory) {
         mode = settings.run.mode.name(),
         symbols = symbols.join(","),
         data_dir = %data.path.display(),
-        "hean {} is up: curl http://{address}/api/v1/status",
+        "hean {} is up: curl {scheme}://{address}/api/v1/status",
         env!("CARGO_PKG_VERSION")
     );
 }
@@ -469,6 +492,7 @@ impl DaemonError {
             self,
             Self::Setup(_)
                 | Self::Strategy(_)
+                | Self::Access(_)
                 | Self::Endpoint(_)
                 | Self::Load(LoadError::Unknown { .. })
         )

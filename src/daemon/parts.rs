@@ -263,8 +263,9 @@ pub(crate) fn store(settings: &Settings, net: &Net) -> Option<StoreConfig> {
     Some(config)
 }
 
-pub(crate) fn http(settings: &Settings) -> HttpConfig {
+pub(crate) fn http(settings: &Settings, data_dir: &Path) -> HttpConfig {
     let mut config = settings.http.clone();
+    config.data_dir = Some(data_dir.to_owned());
     // Well within what the daemon gives all of its front.
     config.drain_timeout = config.drain_timeout.min(FRONT_DRAIN / 2);
     config

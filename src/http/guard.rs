@@ -19,13 +19,18 @@ pub(crate) struct Guard {
     allowed: Vec<String>,
     /// The listening port.
     port: u16,
+    /// Whether pages are served over TLS alone.
+    secure: bool,
 }
 
 impl Guard {
     /// The local names and those `configured`. A name with a port allows exactly that, a name
     /// without one also allows the port of `listen`.
-    pub(crate) fn new(listen: SocketAddr, configured: &[String]) -> Self {
-        let configured = configured.iter().map(String::as_str);
+    pub(crate) fn new(listen: SocketAddr, configured: &[String], secure: bool) -> Self {
+        let own =
+            (!listen.ip().is_unspecified()).then(|| SocketAddr::new(listen.ip(), 0).to_string());
+        let own = own.as_deref().and_then(|own| own.strip_suffix(":0"));
+        let configured = configured.iter().map(String::as_str).chain(own);
         let mut allowed = Vec::new();
         for host in LOCAL.into_iter().chain(configured) {
             let host = host.to_ascii_lowercase();
@@ -37,6 +42,7 @@ impl Guard {
         Self {
             allowed,
             port: listen.port(),
+            secure,
         }
     }
 
@@ -87,10 +93,15 @@ impl Guard {
             let authority = origin
                 .to_str()
                 .ok()
-                .and_then(|o| o.strip_prefix("http://").or(o.strip_prefix("https://")));
+                .and_then(|o| match o.strip_prefix("https://") {
+                    // What comes in clear may come from anybody on the way.
+                    None if !self.secure => o.strip_prefix("http://"),
+                    authority => authority,
+                });
             // A local page without a port is another server's: ours has its port in its origin.
+            let usual = if self.secure { 443 } else { 80 };
             let foreign =
-                |a: &str| self.port != 80 && LOCAL.iter().any(|l| l.eq_ignore_ascii_case(a));
+                |a: &str| self.port != usual && LOCAL.iter().any(|l| l.eq_ignore_ascii_case(a));
             let ours = |a: &str| self.allows(a) && !foreign(a);
             if !authority.is_some_and(ours) {
                 return Err(Problem::new(
@@ -110,6 +121,18 @@ impl Guard {
     }
 }
 
+/// Whether a request names this machine by a name that every machine has.
+pub(crate) fn is_local<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(HOST).and_then(|h| h.to_str().ok());
+    host.is_some_and(|host| {
+        let name = match host.rsplit_once(':') {
+            Some((name, _)) if has_port(host) => name,
+            _ => host,
+        };
+        LOCAL.iter().any(|local| local.eq_ignore_ascii_case(name))
+    })
+}
+
 /// Whether `host` ends in `:port`; the colons inside of `[::1]` are none.
 fn has_port(host: &str) -> bool {
     host.rsplit_once(':')
@@ -125,6 +148,7 @@ mod tests {
         Guard::new(
             listen,
             &["Trade.example".to_owned(), "other.example:443".to_owned()],
+            false,
         )
     }
 

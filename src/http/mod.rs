@@ -6,18 +6,33 @@
 
 mod access;
 mod api;
+mod audit;
 mod body;
 mod decimal;
+mod describe;
+mod find;
 mod guard;
+mod negotiate;
+mod openapi;
+mod params;
+mod peers;
 mod problem;
 mod query;
+mod rendered;
 mod reply;
 mod routes;
+mod schema;
 mod server;
 mod socket;
 mod state;
+mod stream;
+mod tls;
+pub mod tokens;
 
-pub use access::Scope;
+pub use access::{Access, AccessError, Scope};
+pub use audit::AuditWriter;
+pub use openapi::document;
+pub use params::Param;
 pub use routes::{ROUTES, Route};
 pub use server::{Server, bind};
 pub use state::{AppState, Build, HttpConfig, IndicatorFn, IndicatorSeries};

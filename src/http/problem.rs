@@ -4,7 +4,7 @@
 //! (`hint`), and carries the numbers that matter as members of their own.
 
 use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::reply::{Content, Reply};
 use crate::json::Json;
@@ -17,16 +17,21 @@ macro_rules! codes {
         pub(crate) enum Code { $($(#[$doc])* $variant,)* }
 
         impl Code {
+            /// All of them.
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// The stable name.
             pub(crate) const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            const fn status(self) -> StatusCode {
+            /// The usual status.
+            pub(crate) const fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)* }
             }
 
-            const fn title(self) -> &'static str {
+            /// What it means.
+            pub(crate) const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
             }
         }
@@ -40,6 +45,20 @@ codes! {
     HostNotAllowed = "host_not_allowed", FORBIDDEN, "This host name is not served";
     /// An `Origin` that is not on the allow-list.
     OriginNotAllowed = "origin_not_allowed", FORBIDDEN, "Web pages of this origin may not call the API";
+    /// A token is needed and the request has none.
+    TokenMissing = "token_missing", UNAUTHORIZED, "A token is needed";
+    /// No such token, or not any more.
+    TokenInvalid = "token_invalid", UNAUTHORIZED, "The token is not valid";
+    /// A token beyond its end.
+    TokenExpired = "token_expired", UNAUTHORIZED, "The token has expired";
+    /// A token of a lesser scope.
+    ScopeMissing = "scope_missing", FORBIDDEN, "The token does not allow this";
+    /// A token where logs keep it.
+    TokenInUrl = "token_in_url", BAD_REQUEST, "Tokens do not belong in URLs";
+    /// Too many failed attempts from one address.
+    TooManyAttempts = "too_many_attempts", TOO_MANY_REQUESTS, "Too many failed attempts";
+    /// More requests than the rate allows.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     /// No such path.
     NotFound = "not_found", NOT_FOUND, "There is nothing at this path";
     /// The path exists, the method there does not.
@@ -58,6 +77,10 @@ codes! {
     UnknownOrder = "unknown_order", NOT_FOUND, "Unknown order";
     /// No such strategy.
     UnknownStrategy = "unknown_strategy", NOT_FOUND, "Unknown strategy";
+    /// The answer has no form that the caller takes.
+    NotAcceptable = "not_acceptable", NOT_ACCEPTABLE, "The answer does not come in this form";
+    /// The body is said to be something else than JSON.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The request body is not JSON";
     /// The body is larger than the limit.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The request body is too large";
     /// The body did not come in time.
@@ -98,6 +121,12 @@ codes! {
     Busy = "busy", SERVICE_UNAVAILABLE, "Too many commands are waiting";
     /// The kernel did not answer.
     NoAnswer = "no_answer", SERVICE_UNAVAILABLE, "No answer in time";
+    /// A request for a WebSocket that is none.
+    NotWebSocket = "not_a_websocket", UPGRADE_REQUIRED, "This is no handshake of a WebSocket";
+    /// No such topic.
+    UnknownTopic = "unknown_topic", NOT_FOUND, "Unknown topic";
+    /// As many streams, or topics on one, as are allowed.
+    StreamLimit = "stream_limit", SERVICE_UNAVAILABLE, "Too many streams or topics";
     /// A bug of ours.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
 }
@@ -213,12 +242,25 @@ impl Problem {
         self
     }
 
+    /// The status that it is answered with.
+    pub(crate) fn http_status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its kind.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
     /// The answer.
-    pub(crate) fn into_reply(self) -> Reply {
+    pub(crate) fn into_reply(mut self) -> Reply {
+        // What cannot be done now can be asked for again.
+        if self.status == StatusCode::SERVICE_UNAVAILABLE && self.header.is_none() {
+            self.header = Some((RETRY_AFTER, HeaderValue::from_static("1")));
+        }
         let mut json = Json::new(false);
         json.object(|j| {
-            j.key("type")
-                .text(&format!("urn:hean:problem:{}", self.code.name()));
+            j.key("type").text(&format!("/docs#{}", self.code.name()));
             j.key("title").text(self.code.title());
             j.key("status").int(self.status.as_u16());
             j.key("code").text(self.code.name());

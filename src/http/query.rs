@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
+use super::params::{Kind, MILLIS_MAX, NUMBERS, Param};
 use super::problem::{Code, Problem, either, nearest};
 
 /// The parameters of one request.
@@ -13,13 +14,13 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Reads `text`; `known` are the names that the route takes.
-    pub(crate) fn parse(text: &str, known: &[&'static str]) -> Result<Self, Box<Problem>> {
+    /// Reads `text`; `known` is what the route takes.
+    pub(crate) fn parse(text: &str, known: &[Param]) -> Result<Self, Box<Problem>> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode_parameter(name)?;
-            if !known.contains(&name.as_ref()) {
+            if known.iter().all(|param| param.name != name) {
                 return Err(unknown(&name, known));
             }
             if pairs.iter().any(|(seen, _)| *seen == name) {
@@ -35,65 +36,88 @@ impl Query {
         Ok(Self { pairs })
     }
 
-    /// The value of a parameter.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    /// The text of a parameter.
+    pub(crate) fn get(&self, param: &Param) -> Option<&str> {
         self.pairs
             .iter()
-            .find(|(n, _)| n == name)
+            .find(|(name, _)| name == param.name)
             .map(|(_, value)| value.as_str())
     }
 
-    /// The value of a parameter that is one of a list.
-    pub(crate) fn one_of(
-        &self,
-        name: &'static str,
-        choices: &[&'static str],
-    ) -> Result<Option<&'static str>, Box<Problem>> {
-        let Some(value) = self.get(name) else {
-            return Ok(None);
+    /// The value of a parameter that is one of a list, in any case of its letters; its default without one.
+    pub(crate) fn choice(&self, param: &Param) -> Result<Option<&'static str>, Box<Problem>> {
+        let Kind::Choice { default, choices } = param.kind else {
+            unreachable!("{} is no choice", param.name);
+        };
+        let Some(value) = self.get(param) else {
+            return Ok(default);
         };
         let choice = choices.iter().find(|c| c.eq_ignore_ascii_case(value));
         choice.copied().map(Some).ok_or_else(|| {
             let choices = either(choices).unwrap_or_default();
-            invalid(name, value, &format!("one of {choices}"))
+            invalid(param, value, &format!("one of {choices}"))
         })
     }
 
-    /// A count between 1 and `max`, or `default`.
-    pub(crate) fn count(
-        &self,
-        name: &'static str,
-        default: usize,
-        max: usize,
-    ) -> Result<usize, Box<Problem>> {
-        let wanted = || format!("a whole number from 1 to {max}");
-        match self.get(name) {
+    /// A count, or its default.
+    pub(crate) fn count(&self, param: &Param) -> Result<Option<usize>, Box<Problem>> {
+        let Kind::Count { default, max } = param.kind else {
+            unreachable!("{} is no count", param.name);
+        };
+        match self.get(param) {
             None => Ok(default),
             Some(value) => usize::from_str(value)
                 .ok()
                 .filter(|n| (1..=max).contains(n) && !value.starts_with('+'))
-                .ok_or_else(|| invalid(name, value, &wanted())),
+                .map(Some)
+                .ok_or_else(|| {
+                    let wanted = format!("a whole number from 1 to {max}");
+                    invalid(param, value, &wanted)
+                }),
         }
     }
 
+    /// The most entries of a list.
+    pub(crate) fn limit(&self, param: &Param) -> Result<usize, Box<Problem>> {
+        Ok(self.count(param)?.unwrap_or(usize::MAX))
+    }
+
+    /// A time in milliseconds.
+    pub(crate) fn millis(&self, param: &Param) -> Result<Option<i64>, Box<Problem>> {
+        self.get(param)
+            .map(|value| {
+                i64::from_str(value)
+                    .ok()
+                    .filter(|ms| (0..=MILLIS_MAX).contains(ms) && !value.starts_with('+'))
+                    .ok_or_else(|| {
+                        let wanted = "a time in milliseconds since 1970, such as 1700000000000";
+                        invalid(param, value, wanted)
+                    })
+            })
+            .transpose()
+    }
+
     /// An id, decimal digits.
-    pub(crate) fn id(&self, name: &'static str) -> Result<Option<u64>, Box<Problem>> {
-        self.get(name)
+    pub(crate) fn id(&self, param: &Param) -> Result<Option<u64>, Box<Problem>> {
+        self.get(param)
             .map(|value| {
                 u64::from_str(value)
-                    .map_err(|_| invalid(name, value, "an id that this API has given out"))
+                    .ok()
+                    .filter(|_| !value.starts_with('+'))
+                    .ok_or_else(|| invalid(param, value, "an id that this API has given out"))
             })
             .transpose()
     }
 
     /// Whether decimals are wanted as strings.
     pub(crate) fn numbers_as_strings(&self) -> Result<bool, Box<Problem>> {
-        Ok(self.one_of("numbers", &["string", "number"])? == Some("string"))
+        Ok(!self.pairs.is_empty() && self.choice(&NUMBERS)? == Some("string"))
     }
 }
 
 /// The problem of a parameter whose value is not what it can be.
-pub(crate) fn invalid(name: &'static str, value: &str, wanted: &str) -> Box<Problem> {
+pub(crate) fn invalid(param: &Param, value: &str, wanted: &str) -> Box<Problem> {
+    let name = param.name;
     let shown: String = value.chars().take(64).collect();
     Problem::new(
         Code::InvalidParameter,
@@ -102,7 +126,8 @@ pub(crate) fn invalid(name: &'static str, value: &str, wanted: &str) -> Box<Prob
     .member("field", name)
 }
 
-fn unknown(name: &str, known: &[&'static str]) -> Box<Problem> {
+fn unknown(name: &str, known: &[Param]) -> Box<Problem> {
+    let known: Vec<&str> = known.iter().map(|param| param.name).collect();
     let shown: String = name.chars().take(64).collect();
     let problem = Problem::new(
         Code::UnknownParameter,
@@ -110,7 +135,7 @@ fn unknown(name: &str, known: &[&'static str]) -> Box<Problem> {
     )
     .member("field", shown);
     let near = nearest(name, known.iter().copied());
-    match (near.first(), either(known)) {
+    match (near.first(), either(&known)) {
         (Some(near), _) => problem.hint(format!("did you mean {near}?")),
         (None, Some(all)) => problem.hint(format!("it takes {all}")),
         (None, None) => problem.hint("it takes none"),
@@ -155,6 +180,7 @@ pub(crate) fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::params::{DEPTH, KLINES_LIMIT, LIMIT, SINCE, SYMBOL};
     use super::*;
 
     fn code(result: Result<Query, Box<Problem>>) -> String {
@@ -166,17 +192,17 @@ mod tests {
 
     #[test]
     fn known_parameters_are_decoded() {
-        let query = Query::parse("symbol=BTC%2FUSDT&limit=5&&", &["symbol", "limit"]);
+        let query = Query::parse("symbol=BTC%2FUSDT&limit=5&&", &[SYMBOL, LIMIT]);
         let query = query.expect("valid");
-        assert_eq!(query.get("symbol"), Some("BTC/USDT"));
-        assert_eq!(query.count("limit", 9, 10).expect("valid"), 5);
-        assert_eq!(query.count("depth", 9, 10).expect("valid"), 9);
+        assert_eq!(query.get(&SYMBOL), Some("BTC/USDT"));
+        assert_eq!(query.limit(&LIMIT).expect("valid"), 5);
+        assert_eq!(query.limit(&DEPTH).expect("valid"), 20);
         assert!(!query.numbers_as_strings().expect("valid"));
     }
 
     #[test]
     fn anything_else_is_an_error_with_advice() {
-        let known = ["limit", "symbol"];
+        let known = [LIMIT, SYMBOL];
         assert_eq!(
             code(Query::parse("limt=5", &known)),
             "unknown_parameter did you mean limit?"
@@ -196,11 +222,15 @@ mod tests {
                 "{bad}"
             );
         }
-        for bad in ["0", "-1", "11", "+5", "1e1", "", "999999999999999999999"] {
-            let query = Query {
-                pairs: vec![("limit".to_owned(), bad.to_owned())],
-            };
-            assert!(query.count("limit", 1, 10).is_err(), "{bad}");
+        let with = |name: &str, value: &str| Query {
+            pairs: vec![(name.to_owned(), value.to_owned())],
+        };
+        for bad in ["0", "-1", "1001", "+5", "1e1", "", "999999999999999999999"] {
+            assert!(with("limit", bad).count(&KLINES_LIMIT).is_err(), "{bad}");
         }
+        for bad in ["-1", "+5", "1.5", "", "9223372036855"] {
+            assert!(with("since", bad).millis(&SINCE).is_err(), "{bad}");
+        }
+        assert!(with("since", "0").millis(&SINCE).is_ok());
     }
 }

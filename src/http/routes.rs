@@ -6,17 +6,27 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request};
 
-use super::access::Scope;
+use super::access::{Caller, Scope};
 use super::api::{
-    account, amend, control, feeds, health, indicators, market, orders, positions, risk,
+    account, amend, control, docs, feeds, fills, health, indicators, market, orders, positions,
+    risk,
 };
-use super::problem::{Code, Problem, nearest};
-use super::query::{Query, percent_decode};
+use super::describe::{self, Docs};
+use super::negotiate::Media;
+use super::openapi;
+use super::params::{
+    CLIENT_ORDER_ID, CURSOR, DEPTH, END, EQUITY_LIMIT, FILLS_LIMIT, FORMAT, ID_CURSOR, INTERVAL,
+    KLINES_LIMIT, LIMIT, NUMBERS, ORDER_ID, POSITION_SIDE, Param, SIDE, SINCE, START, STATUS,
+    STRATEGY, SYMBOL, SYMBOLS_LIMIT, TOPICS, WAIT,
+};
+use super::peers::Peer;
+use super::problem::Problem;
+use super::query::Query;
 use super::reply::Reply;
 use super::state::App;
+use super::stream;
 
 /// One endpoint.
 pub struct Route {
@@ -27,9 +37,13 @@ pub struct Route {
     /// What it is, in a line.
     pub about: &'static str,
     /// Query parameters.
-    pub query: &'static [&'static str],
+    pub query: &'static [Param],
     /// What a caller must be allowed to.
     pub scope: Scope,
+    /// Forms that the answer can have, the usual one first; none where the handler sees to that.
+    pub(super) offers: &'static [Media],
+    /// What it takes and answers.
+    pub(super) docs: Option<fn() -> Docs>,
     pub(super) handler: Handler,
 }
 
@@ -43,7 +57,7 @@ pub(super) type Answer = Result<Reply, Box<Problem>>;
 pub(super) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// How a route is answered.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Handler {
     /// From published views, at once; nothing in the request can be wrong.
     Show(fn(&Call) -> Reply),
@@ -61,17 +75,29 @@ pub(super) enum Handler {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) app: Arc<App>,
+    /// Who asks.
+    pub(super) caller: Caller,
+    /// From where.
+    pub(super) peer: Arc<Peer>,
     /// What stands at the `{…}` of the path, decoded; empty without one.
     pub(super) arg: String,
     pub(super) query: Query,
     /// Whether decimals are wanted as strings.
     pub(super) strings: bool,
+    /// The form that the answer is wanted in.
+    pub(super) media: Media,
 }
+
+const JSON: &[Media] = &[Media::Json];
+/// Lists that come as CSV too.
+const TABLE: &[Media] = &[Media::Json, Media::Csv];
+/// The handler sees to it.
+pub(super) const ANY: &[Media] = &[];
 
 const fn show(
     path: &'static str,
     about: &'static str,
-    query: &'static [&'static str],
+    query: &'static [Param],
     handler: fn(&Call) -> Reply,
 ) -> Route {
     Route {
@@ -80,6 +106,8 @@ const fn show(
         about,
         query,
         scope: Scope::Read,
+        offers: JSON,
+        docs: None,
         handler: Handler::Show(handler),
     }
 }
@@ -87,7 +115,7 @@ const fn show(
 const fn read(
     path: &'static str,
     about: &'static str,
-    query: &'static [&'static str],
+    query: &'static [Param],
     handler: fn(&Call) -> Answer,
 ) -> Route {
     Route {
@@ -96,7 +124,27 @@ const fn read(
         about,
         query,
         scope: Scope::Read,
+        offers: JSON,
+        docs: None,
         handler: Handler::Read(handler),
+    }
+}
+
+const fn stream(
+    path: &'static str,
+    about: &'static str,
+    query: &'static [Param],
+    handler: fn(Call, Request<Incoming>) -> Answer,
+) -> Route {
+    Route {
+        method: Method::GET,
+        path,
+        about,
+        query,
+        scope: Scope::Read,
+        offers: ANY,
+        docs: None,
+        handler: Handler::Stream(handler),
     }
 }
 
@@ -104,7 +152,7 @@ const fn command(
     method: Method,
     path: &'static str,
     about: &'static str,
-    query: &'static [&'static str],
+    query: &'static [Param],
     handler: fn(Call) -> Answering,
 ) -> Route {
     Route {
@@ -113,6 +161,8 @@ const fn command(
         about,
         query,
         scope: Scope::Trade,
+        offers: JSON,
+        docs: None,
         handler: Handler::Command(handler),
     }
 }
@@ -121,7 +171,7 @@ const fn with_body(
     method: Method,
     path: &'static str,
     about: &'static str,
-    query: &'static [&'static str],
+    query: &'static [Param],
     handler: fn(Call, Bytes) -> Answering,
 ) -> Route {
     Route {
@@ -130,17 +180,54 @@ const fn with_body(
         about,
         query,
         scope: Scope::Trade,
+        offers: JSON,
+        docs: None,
         handler: Handler::WithBody(handler),
     }
 }
 
 impl Route {
+    /// A problem that the description does not announce is a mistake, which tests find.
+    pub(super) fn announces(&self, problem: &Problem) -> bool {
+        let Some(docs) = self.docs else {
+            return true;
+        };
+        let known = openapi::problems(self, &docs());
+        known.contains(&(problem.http_status(), problem.code()))
+    }
+
+    /// Whether it changes something: the audit log has it.
+    pub(super) fn changes(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::OPTIONS)
+    }
+
+    /// Whether it only takes risk away. Nothing keeps a caller from that.
+    pub(super) fn reduces(&self) -> bool {
+        let ends = |end: &str| self.path.ends_with(end);
+        self.method == Method::DELETE || self.path == HALT || ends("/close") || ends("/stop")
+    }
+
     /// The same for callers of another scope than is usual for its kind.
     const fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
     }
+
+    /// The same with its documentation.
+    const fn docs(mut self, docs: fn() -> Docs) -> Self {
+        self.docs = Some(docs);
+        self
+    }
+
+    /// The same with answers in other forms than JSON.
+    const fn offers(mut self, offers: &'static [Media]) -> Self {
+        self.offers = offers;
+        self
+    }
 }
+
+/// The kill switch.
+pub(super) const HALT: &str = "/api/v1/halt";
 
 /// Every endpoint.
 pub static ROUTES: &[Route] = &[
@@ -150,310 +237,253 @@ pub static ROUTES: &[Route] = &[
         &[],
         health::health,
     )
+    .docs(describe::system::health)
     .scope(Scope::Open),
-    show("/livez", "Whether its loops beat", &[], health::livez).scope(Scope::Open),
+    show("/livez", "Whether its loops beat", &[], health::livez)
+    .docs(describe::system::livez).scope(Scope::Open),
     show(
         "/readyz",
         "Whether it can do its work: feeds, books, journal, store",
         &[],
         health::readyz,
     )
+    .docs(describe::system::readyz)
     .scope(Scope::Open),
-    show("/metrics", "Prometheus text", &[], health::metrics),
+    show("/metrics", "Prometheus text", &[], health::metrics)
+    .docs(describe::system::metrics)
+    .offers(&[Media::Text]),
     read(
         "/api/v1/ticker/{symbol}",
         "Last price, best bid and ask, 24-hour figures",
-        &["numbers"],
+        &[NUMBERS],
         market::ticker,
-    ),
+    )
+    .docs(describe::market::ticker),
     read(
         "/api/v1/orderbook/{symbol}",
         "Order book, best first",
-        &["depth", "numbers"],
+        &[DEPTH, NUMBERS],
         market::orderbook,
-    ),
+    )
+    .docs(describe::market::orderbook),
     read(
         "/api/v1/klines/{symbol}",
         "Candles, oldest first; the last one may be open",
-        &["interval", "limit", "numbers"],
+        &[INTERVAL, KLINES_LIMIT, START, END, SINCE, NUMBERS],
         market::klines,
-    ),
+    )
+    .docs(describe::market::klines),
     read(
         "/api/v1/trades/{symbol}",
         "Recent trades, newest first",
-        &["limit", "cursor", "numbers"],
+        &[LIMIT, ID_CURSOR, SINCE, NUMBERS],
         market::trades,
-    ),
+    )
+    .docs(describe::market::trades),
     read(
         "/api/v1/symbols",
         "Instruments with their filters and state",
-        &["limit", "cursor", "numbers"],
+        &[SYMBOLS_LIMIT, CURSOR, NUMBERS],
         market::symbols,
-    ),
+    )
+    .docs(describe::market::symbols),
     read(
         "/api/v1/indicators/{symbol}",
         "Indicators: a summary, or one by type",
         indicators::QUERY,
         indicators::indicators,
-    ),
+    )
+    .docs(describe::market::indicators),
     with_body(
         Method::POST,
         "/api/v1/orders",
         "Place an order",
-        &["wait", "numbers"],
+        &[WAIT, NUMBERS],
         orders::place,
-    ),
+    )
+    .docs(describe::trading::place),
     read(
         "/api/v1/orders",
         "Orders, newest first",
-        &[
-            "symbol",
-            "status",
-            "client_order_id",
-            "limit",
-            "cursor",
-            "numbers",
-        ],
+        &[SYMBOL, STATUS, CLIENT_ORDER_ID, LIMIT, ID_CURSOR, SINCE, NUMBERS],
         orders::list,
-    ),
+    )
+    .docs(describe::trading::orders),
     command(
         Method::DELETE,
         "/api/v1/orders",
         "Cancel all open orders, or those of a symbol, a side, a strategy",
-        &["symbol", "side", "strategy", "numbers"],
+        &[SYMBOL, SIDE, STRATEGY, NUMBERS],
         orders::cancel_all,
-    ),
+    )
+    .docs(describe::trading::cancel_all),
     read(
         "/api/v1/orders/{id}",
         "One order",
-        &["numbers"],
+        &[NUMBERS],
         orders::get,
-    ),
+    )
+    .docs(describe::trading::get_order),
     with_body(
         Method::PATCH,
         "/api/v1/orders/{id}",
         "Change price, stop_price or quantity of an order",
-        &["numbers"],
+        &[NUMBERS],
         amend::amend,
-    ),
+    )
+    .docs(describe::trading::amend),
     command(
         Method::DELETE,
         "/api/v1/orders/{id}",
         "Cancel an order",
-        &["numbers"],
+        &[NUMBERS],
         orders::cancel,
-    ),
+    )
+    .docs(describe::trading::cancel),
     read(
         "/api/v1/positions",
         "Positions, open or with a history",
-        &["symbol", "limit", "cursor", "numbers"],
+        &[SYMBOL, LIMIT, CURSOR, NUMBERS],
         positions::positions,
-    ),
+    )
+    .docs(describe::account::positions),
     command(
         Method::POST,
         "/api/v1/positions/{symbol}/close",
         "Cancel a position's orders and close it at the market",
-        &["position_side", "numbers"],
+        &[POSITION_SIDE, NUMBERS],
         positions::close,
-    ),
+    )
+    .docs(describe::account::close),
     with_body(
         Method::POST,
         "/api/v1/positions/{symbol}/margin",
         "Leverage and margin mode of a derivative",
-        &["numbers"],
+        &[NUMBERS],
         positions::margin,
-    ),
+    )
+    .docs(describe::account::margin),
     show(
         "/api/v1/account",
         "Money, profit and loss, statistics",
-        &["numbers"],
+        &[NUMBERS],
         account::account,
-    ),
+    )
+    .docs(describe::account::account),
+    read(
+        "/api/v1/fills",
+        "Executions, newest first",
+        &[SYMBOL, STRATEGY, ORDER_ID, FORMAT, FILLS_LIMIT, ID_CURSOR, SINCE, NUMBERS],
+        fills::fills,
+    )
+    .docs(describe::trading::fills)
+    .offers(TABLE),
     read(
         "/api/v1/equity",
         "Equity over time, newest first",
-        &["limit", "cursor", "numbers"],
+        &[FORMAT, EQUITY_LIMIT, ID_CURSOR, SINCE, NUMBERS],
         account::equity,
-    ),
+    )
+    .docs(describe::account::equity)
+    .offers(TABLE),
     show(
         "/api/v1/risk",
         "Limits, their use, and the kill switch",
-        &["numbers"],
+        &[NUMBERS],
         risk::risk,
-    ),
+    )
+    .docs(describe::account::risk),
     with_body(
         Method::POST,
-        "/api/v1/halt",
+        HALT,
         "The kill switch: cancel everything, refuse new risk; with flatten also close every position",
-        &["numbers"],
+        &[NUMBERS],
         risk::halt,
-    ),
+    )
+    .docs(describe::account::halt),
     command(
         Method::POST,
         "/api/v1/resume",
         "Let new risk pass again",
-        &["numbers"],
+        &[NUMBERS],
         risk::resume,
     )
+    .docs(describe::account::resume)
     .scope(Scope::Admin),
     show(
         "/api/v1/strategies",
         "Strategies and what they decided last",
-        &["numbers"],
+        &[NUMBERS],
         control::strategies,
-    ),
+    )
+    .docs(describe::account::strategies),
     read(
         "/api/v1/strategies/{name}/why",
         "The last decision of a strategy on each instrument, its inputs, and the rule that said no",
-        &["symbol", "numbers"],
+        &[SYMBOL, NUMBERS],
         control::why,
-    ),
+    )
+    .docs(describe::account::why),
     command(
         Method::POST,
         "/api/v1/strategies/{name}/start",
         "Let a strategy trade",
-        &["numbers"],
+        &[NUMBERS],
         control::start,
-    ),
+    )
+    .docs(describe::account::start),
     command(
         Method::POST,
         "/api/v1/strategies/{name}/stop",
         "Stop a strategy and cancel its orders",
-        &["numbers"],
+        &[NUMBERS],
         control::stop,
-    ),
+    )
+    .docs(describe::account::stop),
     show(
         "/api/v1/feeds",
         "Every stream: its age, latency and number of messages",
-        &["numbers"],
+        &[NUMBERS],
         feeds::feeds,
-    ),
+    )
+    .docs(describe::system::feeds),
     show(
         "/api/v1/status",
         "Mode, feeds, queues, lags, versions",
-        &["numbers"],
+        &[NUMBERS],
         control::status,
-    ),
-];
-
-/// The route of a request, and what its path captured.
-pub(super) struct Found {
-    pub(super) index: usize,
-    pub(super) route: &'static Route,
-    arg: String,
-}
-
-impl Found {
-    /// The call of this route.
-    pub(super) fn call(&self, app: Arc<App>, query: Option<&str>) -> Result<Call, Box<Problem>> {
-        let query = Query::parse(query.unwrap_or_default(), self.route.query)?;
-        let strings = query.numbers_as_strings()?;
-        Ok(Call {
-            app,
-            arg: self.arg.clone(),
-            query,
-            strings,
-        })
-    }
-}
-
-/// Finds the route of a method and path: 404 for an unknown path, 405 with `Allow` for a method
-/// that the path does not take.
-pub(super) fn find(method: &Method, path: &str) -> Result<Found, Box<Problem>> {
-    let wanted = if method == Method::HEAD {
-        &Method::GET
-    } else {
-        method
-    };
-    let mut allowed = Vec::new();
-    for (index, route) in ROUTES.iter().enumerate() {
-        let Some(arg) = captures(route.path, path) else {
-            continue;
-        };
-        if route.method != *wanted {
-            allowed.push(route);
-            continue;
-        }
-        let arg = percent_decode(arg)
-            .ok_or_else(|| unknown_path(path))?
-            .into_owned();
-        return Ok(Found { index, route, arg });
-    }
-    if allowed.is_empty() {
-        Err(unknown_path(path))
-    } else {
-        Err(wrong_method(method, path, &allowed))
-    }
-}
-
-/// What stands at the `{…}` of `pattern` if `path` fits it; the empty text without one.
-fn captures<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
-    let Some((before, rest)) = pattern.split_once('{') else {
-        return (pattern == path).then_some("");
-    };
-    let (_, after) = rest.split_once('}')?;
-    let arg = path.strip_prefix(before)?.strip_suffix(after)?;
-    (!arg.is_empty() && !arg.contains('/')).then_some(arg)
-}
-
-fn unknown_path(path: &str) -> Box<Problem> {
-    let shown: String = path.chars().take(128).collect();
-    let near = nearest(path, ROUTES.iter().map(|route| route.path));
-    let problem = Problem::new(Code::NotFound, format!("there is nothing at {shown:?}"));
-    match near.first() {
-        Some(near) => problem.hint(format!("did you mean {near}?")),
-        None => problem.hint("the API begins at /api/v1/, for example /api/v1/symbols"),
-    }
-}
-
-fn wrong_method(method: &Method, path: &str, allowed: &[&Route]) -> Box<Problem> {
-    let mut names: Vec<&str> = allowed.iter().map(|route| route.method.as_str()).collect();
-    if names.contains(&"GET") {
-        names.push("HEAD");
-    }
-    let names = names.join(", ");
-    let shown: String = path.chars().take(128).collect();
-    let method: String = method.as_str().chars().take(32).collect();
-    let problem = Problem::new(
-        Code::MethodNotAllowed,
-        format!("{shown:?} does not take {method}"),
     )
-    .hint(format!("it takes {names}"));
-    match HeaderValue::from_str(&names) {
-        Ok(value) => problem.header(ALLOW, value),
-        Err(_) => problem,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_fits_by_whole_segments() {
-        let pattern = "/api/v1/strategies/{name}/start";
-        assert_eq!(captures(pattern, "/api/v1/strategies/x/start"), Some("x"));
-        for path in [
-            "/api/v1/strategies//start",
-            "/api/v1/strategies/a/b/start",
-            "/api/v1/strategies/start",
-            "/api/v1/strategies/x/start/",
-        ] {
-            assert_eq!(captures(pattern, path), None, "{path}");
-        }
-        assert_eq!(captures("/health", "/health"), Some(""));
-        assert_eq!(captures("/health", "/health/"), None);
-    }
-
-    #[test]
-    fn no_two_routes_are_the_same_and_none_hides_another() {
-        for (at, route) in ROUTES.iter().enumerate() {
-            let path = route.path.replace("{name}", "n").replace("{id}", "1");
-            let path = path.replace("{symbol}", "S");
-            let found = find(&route.method, &path).unwrap_or_else(|_| panic!("{route:?}"));
-            assert_eq!(found.index, at, "{route:?}");
-            assert!(!route.about.is_empty());
-            assert!(route.path.matches('{').count() <= 1, "{route:?}");
-        }
-    }
-}
+    .docs(describe::system::status),
+    stream(
+        "/api/v1/stream",
+        "Topics as server-sent events: a snapshot of each, then updates",
+        &[TOPICS, NUMBERS],
+        stream::events,
+    )
+    .docs(describe::streams::events),
+    stream(
+        "/ws",
+        "The same on a WebSocket, by SUBSCRIBE and UNSUBSCRIBE",
+        &[NUMBERS],
+        stream::socket,
+    )
+    .docs(describe::streams::socket)
+    // The token may come in the first message.
+    .scope(Scope::Open),
+    show(
+        "/openapi.json",
+        "This API as OpenAPI 3.1",
+        &[],
+        docs::openapi,
+    )
+    .docs(describe::system::openapi)
+    .scope(Scope::Open),
+    show("/docs", "This API as a page to try it on", &[], docs::page)
+        .docs(describe::system::page_of_docs)
+        .offers(&[Media::Html])
+        .scope(Scope::Open),
+    read("/docs/{file}", "What that page consists of", &[], docs::file)
+        .docs(describe::system::asset)
+        .offers(ANY)
+        .scope(Scope::Open),
+];

@@ -1,5 +1,5 @@
 //! A socket with what hyper leaves to its user: a deadline for headers that trickle in, one for a
-//! client that does not read its answers, and pipelined answers gathered into one write.
+//! client that does not read its answers or reads them by the byte, and pipelined answers gathered into one write.
 //!
 //! hyper's own `pipeline_flush` would withhold an answer behind half of the next request and buffer
 //! answers without bound. Here they are gathered, 64 KiB at most, until hyper asks for more input:
@@ -18,14 +18,24 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Most bytes gathered before they are written.
 const GATHERED_MAX: usize = 64 * 1024;
+/// What a client must take within the write deadline, unless there is less: one that takes a byte
+/// now and then has its end, too.
+const TAKEN_MIN: usize = 16 * 1024;
 
 /// What a connection does, shared with the service that answers on it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Phase(AtomicU8);
+
+/// Who connects has something to ask: the first request's deadline begins at once.
+impl Default for Phase {
+    fn default() -> Self {
+        Self(AtomicU8::new(HEADERS))
+    }
+}
 
 /// Nothing, or the last answer is complete and on its way to the socket.
 const IDLE: u8 = 0;
-/// The first bytes of a request have come.
+/// The first bytes of a request have come, or no request has come yet.
 const HEADERS: u8 = 1;
 /// A request is being answered; what is written goes out at once.
 const BUSY: u8 = 2;
@@ -36,7 +46,8 @@ impl Phase {
         self.set(BUSY);
     }
 
-    /// Its whole answer is known; the next bytes begin another request.
+    /// Its whole answer is known; the next bytes begin another request. Never said of an answer that
+    /// goes on: it is written as it comes, and what then is read is no request.
     pub(crate) fn request_answered(&self) {
         self.set(IDLE);
     }
@@ -99,6 +110,10 @@ pub(crate) struct Socket<S> {
     gathered: Vec<u8>,
     /// How much of `gathered` is written.
     written: usize,
+    /// Whether the inner socket may still hold what was written: one that encrypts has buffers.
+    unflushed: bool,
+    /// Bytes taken since the write timer started.
+    taken: usize,
 }
 
 impl<S: AsyncWrite + Unpin> Socket<S> {
@@ -111,19 +126,22 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
             write_timer: Timer::default(),
             gathered: Vec::new(),
             written: 0,
+            unflushed: false,
+            taken: 0,
         }
     }
 
-    /// Passes the outcome of a write on, unless the socket has been full for too long.
-    fn timed<T>(
-        &mut self,
-        outcome: Poll<io::Result<T>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
+    /// Notes that the client has taken something; `all`: everything that there was.
+    fn took(&mut self, count: usize, all: bool) {
+        self.taken = self.taken.saturating_add(count);
+        if all || self.taken >= TAKEN_MIN {
             self.write_timer.stop();
-            return outcome;
+            self.taken = 0;
         }
+    }
+
+    /// Waits for the client to take more, unless it has taken too little for too long.
+    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let what = "the client does not read";
         match self.write_timer.check(self.deadlines.write, what, cx) {
             Ok(()) => Poll::Pending,
@@ -135,15 +153,27 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.gathered.len() {
             let rest = &self.gathered[self.written..];
-            let outcome = Pin::new(&mut self.inner).poll_write(cx, rest);
-            let count = ready!(self.timed(outcome, cx))?;
+            let Poll::Ready(count) = Pin::new(&mut self.inner).poll_write(cx, rest) else {
+                return self.wait(cx);
+            };
+            let count = count?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += count;
+            self.unflushed = true;
+            self.took(count, false);
         }
         self.gathered.clear();
         self.written = 0;
+        if self.unflushed {
+            let Poll::Ready(flushed) = Pin::new(&mut self.inner).poll_flush(cx) else {
+                return self.wait(cx);
+            };
+            flushed?;
+            self.unflushed = false;
+            self.took(0, true);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -196,8 +226,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         if this.gathered.len().saturating_add(length) > GATHERED_MAX {
             ready!(this.poll_drain(cx))?;
             if length > GATHERED_MAX {
-                let outcome = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
-                return this.timed(outcome, cx);
+                let Poll::Ready(count) = Pin::new(&mut this.inner).poll_write_vectored(cx, slices)
+                else {
+                    return this.wait(cx);
+                };
+                let count = count?;
+                this.unflushed = true;
+                this.took(count, false);
+                return Poll::Ready(Ok(count));
             }
         }
         for slice in slices {
@@ -216,13 +252,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
             // hyper reads next, or shuts down: both write what is gathered.
             return Poll::Ready(Ok(()));
         }
-        ready!(this.poll_drain(cx))?;
-        Pin::new(&mut this.inner).poll_flush(cx)
+        this.poll_drain(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_drain(cx))?;
-        Pin::new(&mut this.inner).poll_shutdown(cx)
+        match Pin::new(&mut this.inner).poll_shutdown(cx) {
+            Poll::Pending => this.wait(cx),
+            ended => ended,
+        }
     }
 }

@@ -2,14 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
+use super::access::{Access, Caller};
 use super::guard::Guard;
+use super::peers::{Peer, Rate};
 use super::problem::{Code, Problem, either, nearest};
+use super::rendered::Rendered;
+use super::stream::Streams;
+use super::tokens::Secret;
 use crate::kernel::event::Seq;
 use crate::kernel::market::CandleLog;
 use crate::kernel::risk::RiskLimits;
@@ -17,6 +24,7 @@ use crate::kernel::snapshot::{Published, PublishedInstrument};
 use crate::kernel::types::{Instrument, InstrumentId, Interval, Time, VenueId, normalise_symbol};
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::KernelHandle;
+use crate::runtime::order_feed::OrderFeed;
 use crate::status::{FeedStatus, JournalStatus, KernelStatus, Mode, RecorderStatus, StoreStatus};
 
 /// How the server listens and what it puts up with.
@@ -26,8 +34,25 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Hosts to answer for beside localhost, 127.0.0.1 and \[::1\]: `name` or `name:port`.
     pub allowed_hosts: Vec<String>,
-    /// Most connections at a time; more wait to be accepted.
+    /// Most connections at a time; more are told to come back.
     pub connections_max: u32,
+    /// Most connections of one address that is not this machine's.
+    pub peer_connections_max: u32,
+    /// Requests a second for each token, or each address without one; 0 is any number. Callers on
+    /// this machine are not limited.
+    pub rate_per_s: u32,
+    /// How many of them may come at once.
+    pub rate_burst: u32,
+    /// The certificate chain, PEM; with the key it makes the server speak TLS alone.
+    pub tls_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Whether a proxy in front does the TLS: tokens and orders cross the way from there in clear.
+    pub plaintext_behind_proxy: bool,
+    /// A token of scope admin beside those of the data directory.
+    pub token: Option<Secret>,
+    /// Where tokens and the audit log are; without one there are none.
+    pub data_dir: Option<PathBuf>,
     /// Largest request line with headers, in bytes; at least 8192.
     pub head_bytes_max: usize,
     /// Largest request body, in bytes.
@@ -44,6 +69,16 @@ pub struct HttpConfig {
     pub answer_timeout: Duration,
     /// How long a shutdown waits for requests in flight.
     pub drain_timeout: Duration,
+    /// Most clients of streams at a time; more are refused.
+    pub stream_clients_max: u32,
+    /// Most topics on one stream.
+    pub stream_topics_max: usize,
+    /// Changes of orders that a client may be behind.
+    pub stream_queue: usize,
+    /// How often market data and state are sent, at most.
+    pub stream_interval: Duration,
+    /// How often a WebSocket is pinged; after three pings without a sign of life it is closed.
+    pub stream_ping: Duration,
 }
 
 impl Default for HttpConfig {
@@ -52,6 +87,14 @@ impl Default for HttpConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             allowed_hosts: Vec::new(),
             connections_max: 512,
+            peer_connections_max: 64,
+            rate_per_s: 200,
+            rate_burst: 400,
+            tls_cert: None,
+            tls_key: None,
+            plaintext_behind_proxy: false,
+            token: None,
+            data_dir: None,
             head_bytes_max: 16 * 1024,
             body_bytes_max: 64 * 1024,
             header_timeout: Duration::from_secs(10),
@@ -60,6 +103,11 @@ impl Default for HttpConfig {
             write_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(5),
+            stream_clients_max: 1_024,
+            stream_topics_max: 256,
+            stream_queue: 4_096,
+            stream_interval: Duration::from_millis(100),
+            stream_ping: Duration::from_secs(20),
         }
     }
 }
@@ -117,6 +165,8 @@ pub struct AppState {
     pub journal: Arc<JournalStatus>,
     /// Its watermark, to wait for.
     pub durable: watch::Receiver<Seq>,
+    /// The changes of orders, for streams.
+    pub orders: Arc<OrderFeed>,
     /// The projection into KeyDB, if there is one.
     pub store: Option<Arc<StoreStatus>>,
     /// The recorder, if frames are kept.
@@ -149,12 +199,25 @@ pub(crate) struct App {
     pub(crate) state: Arc<AppState>,
     pub(crate) config: HttpConfig,
     pub(crate) guard: Guard,
+    pub(crate) streams: Streams,
+    pub(crate) access: Arc<Access>,
+    /// Tickers as they were last asked for.
+    pub(crate) tickers: Rendered,
+    /// How often each caller may ask.
+    rate: Option<Rate>,
+    /// Whether browsers are told to come by TLS alone.
+    pub(crate) hsts: bool,
     /// Instruments by symbol, in the order of `AppState::venues`. Names are fixed for a run.
     symbols: BTreeMap<String, Vec<(VenueId, InstrumentId)>>,
 }
 
 impl App {
-    pub(crate) fn new(state: Arc<AppState>, config: HttpConfig, listen: SocketAddr) -> Self {
+    pub(crate) fn new(
+        state: Arc<AppState>,
+        access: Arc<Access>,
+        config: HttpConfig,
+        listen: SocketAddr,
+    ) -> Self {
         let mut symbols: BTreeMap<String, Vec<(VenueId, InstrumentId)>> = BTreeMap::new();
         for (id, published) in (0_u16..).zip(&state.published.instruments) {
             let name = published.instrument.load().name.clone();
@@ -168,11 +231,46 @@ impl App {
             venues.sort_by_key(|(venue, id)| (rank(*venue).unwrap_or(usize::MAX), *id));
         }
         Self {
-            guard: Guard::new(listen, &config.allowed_hosts),
+            streams: Streams::new(&config),
+            guard: Guard::new(
+                listen,
+                &config.allowed_hosts,
+                config.tls_cert.is_some() || config.plaintext_behind_proxy,
+            ),
+            tickers: Rendered::new(state.published.instruments.len()),
             state,
+            access,
+            rate: (config.rate_per_s > 0)
+                .then(|| Rate::per_second(config.rate_per_s, config.rate_burst)),
+            hsts: config.tls_cert.is_some() || config.plaintext_behind_proxy,
             config,
             symbols,
         }
+    }
+
+    /// Counts a request against the rate of its token, or of its address.
+    pub(crate) fn count_request(
+        &self,
+        caller: &Caller,
+        peer: &Peer,
+        now: Time,
+    ) -> Result<(), Box<Problem>> {
+        let Some(rate) = self.rate.filter(|_| !peer.unlimited) else {
+            return Ok(());
+        };
+        let counted = match caller.token() {
+            Some(token) => token.requests.take(now, rate),
+            None => peer.count_request(now, rate),
+        };
+        counted.map_err(|seconds| {
+            let (rate, burst) = (self.config.rate_per_s, self.config.rate_burst);
+            Problem::new(
+                Code::RateLimited,
+                format!("more than {rate} requests a second, {burst} of them at once"),
+            )
+            .hint("ask for less, take a stream, or raise http.rate_per_s")
+            .header(RETRY_AFTER, HeaderValue::from(seconds))
+        })
     }
 
     /// The instrument that `text` names, as `venue:SYMBOL` or as a bare symbol.

@@ -198,11 +198,16 @@ pub(crate) fn load(
 
 /// The state in the bytes of a snapshot.
 pub(crate) fn read(bytes: &[u8], orders_kept: usize) -> Result<(Header, Ledger), SnapshotFault> {
-    let (header, image) = decode(bytes)?;
+    let (version, header, image) = decode(bytes)?;
     let wrong = |why: &str| SnapshotFault::State(why.to_owned());
     // The checksums hold, so this cannot fail but by a mistake of ours; then older ones may serve.
     let restored = catch_unwind(AssertUnwindSafe(|| {
-        let image: Image<'_> = Image::read(u32_at(bytes, 8), image)
+        let known = Image::VERSION;
+        let image = Image::read(version, image)
+            .ok_or(SnapshotFault::Version {
+                found: version,
+                known,
+            })?
             .map_err(|e| SnapshotFault::State(e.to_string()))?;
         Ledger::restore(image, orders_kept).map_err(|e| SnapshotFault::State(e.to_string()))
     }));
@@ -213,8 +218,8 @@ pub(crate) fn read(bytes: &[u8], orders_kept: usize) -> Result<(Header, Ledger),
     Ok((header, ledger))
 }
 
-/// The header and the bytes of the image.
-fn decode(bytes: &[u8]) -> Result<(Header, &[u8]), SnapshotFault> {
+/// The layout of the image, the header, and the bytes of the image.
+fn decode(bytes: &[u8]) -> Result<(u32, Header, &[u8]), SnapshotFault> {
     let (header, image) = bytes
         .split_at_checked(HEADER_BYTES)
         .ok_or(SnapshotFault::Length)?;
@@ -225,10 +230,6 @@ fn decode(bytes: &[u8]) -> Result<(Header, &[u8]), SnapshotFault> {
         return Err(SnapshotFault::Header);
     }
     let found = u32_at(header, 8);
-    if !(Image::OLDEST..=Image::VERSION).contains(&found) {
-        let known = Image::VERSION;
-        return Err(SnapshotFault::Version { found, known });
-    }
     if u64_at(header, 48) != image.len() as u64 {
         return Err(SnapshotFault::Length);
     }
@@ -238,6 +239,7 @@ fn decode(bytes: &[u8]) -> Result<(Header, &[u8]), SnapshotFault> {
     let mut installation = [0; 8];
     installation.copy_from_slice(&header[16..24]);
     Ok((
+        found,
         Header {
             installation: InstallationId(installation),
             base: Base {

@@ -184,8 +184,9 @@ fn a_flipped_bit_in_a_batch_that_was_durable_is_named() {
     let (disk, all, ends) = filled(4);
     let name = segment_name(Seq(1));
     let mut damaged = 0;
-    for at in SEGMENT_HEADER_BYTES..*ends.last().expect("ends") {
-        let flipped = disk.tampered(&name, |bytes| bytes[at] ^= 1 << (at % 8));
+    let bytes = SEGMENT_HEADER_BYTES..*ends.last().expect("ends");
+    for (at, bit) in bytes.flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let flipped = disk.tampered(&name, |bytes| bytes[at] ^= 1 << bit);
         let batch = ends.iter().filter(|end| **end <= at).count();
         let is_last = batch + 1 == ends.len();
         match read(&flipped) {
@@ -202,22 +203,22 @@ fn a_flipped_bit_in_a_batch_that_was_durable_is_named() {
             // Padding between batches carries nothing; in the last batch nothing proves durability.
             Ok((records, _)) => {
                 let padding = ends[batch] - at < ALIGN;
-                assert!(padding || is_last, "byte {at}");
+                assert!(padding || is_last, "byte {at} bit {bit}");
                 assert_eq!(records, all[..records.len()]);
             }
-            Err(other) => panic!("byte {at}: {other}"),
+            Err(other) => panic!("byte {at} bit {bit}: {other}"),
         }
     }
-    assert!(damaged > 300, "{damaged}");
-    for at in 0..SEGMENT_HEADER_BYTES {
-        let flipped = disk.tampered(&name, |bytes| bytes[at] ^= 1);
+    assert!(damaged > 8 * 300, "{damaged}");
+    for (at, bit) in (0..SEGMENT_HEADER_BYTES).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let flipped = disk.tampered(&name, |bytes| bytes[at] ^= 1 << bit);
         let error = read(&flipped).expect_err("header");
         assert!(
             matches!(
                 error,
                 JournalError::Header { .. } | JournalError::Version { .. }
             ),
-            "byte {at}: {error}"
+            "byte {at} bit {bit}: {error}"
         );
     }
 }

@@ -21,7 +21,7 @@ pub use report::{
 
 use super::margin::Brackets;
 use super::orders::{
-    Amend, ApprovedAmend, ApprovedOrder, OrderId, OrderSpec, PositionSide, StrategyId,
+    Amend, ApprovedAmend, ApprovedOrder, Order, OrderId, OrderSpec, PositionSide, StrategyId,
 };
 use super::portfolio::{MarginMode, PositionMode};
 use super::risk::{Refusal, RiskEvent};
@@ -287,17 +287,8 @@ pub enum Notice {
         /// Why.
         refusal: Box<Refusal>,
     },
-    /// An order changed.
-    Order {
-        /// Which.
-        order: OrderId,
-        /// The venue spoke of it for the first time.
-        answered: bool,
-        /// It was (partly) executed.
-        filled: bool,
-        /// The report did not fit what we know; the order is marked disputed.
-        disputed: bool,
-    },
+    /// An order changed. Told only to a shell that asked for it: [`super::Kernel::tell_orders`].
+    Order(Arc<OrderChange>),
     /// A venue's report makes no sense here and changed nothing.
     Disputed(&'static str),
     /// The risk state changed.
@@ -318,6 +309,23 @@ pub enum Notice {
         /// Why.
         why: Arc<str>,
     },
+}
+
+/// One change of an order: what one record made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderChange {
+    /// The record's sequence: when it is durable, no crash takes the change back.
+    pub seq: Seq,
+    /// When the record was made.
+    pub time: Time,
+    /// The order after it.
+    pub order: Order,
+    /// What was executed, if the record is of an execution that was booked.
+    pub fill: Option<Fill>,
+    /// Whether the venue spoke of the order for the first time.
+    pub answered: bool,
+    /// Whether the report did not fit what we know; the order is marked disputed.
+    pub disputed: bool,
 }
 
 /// Why a book cannot be trusted.

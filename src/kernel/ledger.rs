@@ -11,6 +11,7 @@
 )]
 
 mod booking;
+mod fills;
 mod holding;
 mod image;
 mod rescale;
@@ -18,12 +19,15 @@ mod sums;
 
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
+pub use fills::{BookedFill, FILLS_KEPT};
 pub use holding::{Holding, MarginSetting, hold};
 pub use image::{BadImage, Image};
 
+use self::fills::Fills;
 use self::holding::Weight;
 use self::rescale::Rescale;
 use super::event::{Record, Seq, Sequenced};
@@ -83,9 +87,15 @@ pub struct Changes {
     pub positions: Vec<InstrumentId>,
     /// Whether money, statistics or the risk state changed.
     pub account: bool,
+    /// Executions from this record on.
+    pub fills: Option<Seq>,
 }
 
 impl Changes {
+    fn fill(&mut self, seq: Seq) {
+        self.fills = self.fills.or(Some(seq));
+    }
+
     fn position(&mut self, id: InstrumentId) {
         if !self.positions.contains(&id) {
             self.positions.push(id);
@@ -133,6 +143,7 @@ pub struct Ledger {
     statistics: Statistics,
     risk: RiskState,
     strategies: Vec<KnownStrategy>,
+    fills: Fills,
     /// What strategies remember beyond what follows from the rest.
     states: BTreeMap<(StrategyId, InstrumentId), Box<[u8]>>,
     /// What open orders hold of the account's money.
@@ -158,6 +169,7 @@ impl Ledger {
             statistics: Statistics::default(),
             risk: RiskState::default(),
             strategies: Vec::new(),
+            fills: Fills::default(),
             states: BTreeMap::new(),
             held: Money::ZERO,
             bound: Money::ZERO,
@@ -253,6 +265,11 @@ impl Ledger {
     /// What positions in derivatives bind of the account's money.
     pub fn bound(&self) -> Money {
         self.bound
+    }
+
+    /// The newest executions from the record `from` on, newest first, [`FILLS_KEPT`] at most.
+    pub fn fills_since(&self, from: Seq) -> impl Iterator<Item = &Arc<BookedFill>> {
+        self.fills.since(from)
     }
 
     /// The name of a strategy.
@@ -461,6 +478,7 @@ impl Ledger {
         }
         self.risk.hash(&mut state);
         self.statistics.hash_bits(&mut state);
+        self.fills.hash_each(&mut state);
         state.finish()
     }
 
@@ -503,6 +521,8 @@ impl Ledger {
                 Some(())
             };
             whole().ok_or(LedgerError::Scale { name })?;
+            self.fills.rescale(convert, id);
+            self.changes.fills = Some(Seq(0));
         }
         if let Some(known) = self.instruments.get_mut(id.index()) {
             known.clone_from(instrument);

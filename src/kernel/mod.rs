@@ -35,8 +35,8 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use event::{
-    Correlation, Effect, Effects, Input, Notice, Outcome, Record, Reply, ReportKind, Seq,
-    Sequenced, Stamped, VenueReport, Wait,
+    Correlation, Effect, Effects, Input, Notice, OrderChange, Outcome, Record, Reply, ReportKind,
+    Seq, Sequenced, Stamped, VenueReport, Wait,
 };
 use indicators::Spec;
 use ledger::{Changes, Ledger, LedgerError};
@@ -160,6 +160,8 @@ pub struct Kernel {
     equity_due: Option<Time>,
     /// Whether the last market event was news: a new trade, a changed book.
     applied: bool,
+    /// Whether each change of an order is told.
+    tells_orders: bool,
     dirty: Dirty,
 }
 
@@ -206,8 +208,14 @@ impl Kernel {
             now: Time::ZERO,
             equity_due: None,
             applied: false,
+            tells_orders: false,
             dirty: Dirty::default(),
         })
+    }
+
+    /// From now on every change of an order is an effect of its own ([`Notice::Order`]). Changes no state.
+    pub fn tell_orders(&mut self) {
+        self.tells_orders = true;
     }
 
     /// Begins a run: everything recovered is durable, unanswered intents are unknown, instruments
@@ -398,20 +406,17 @@ impl Kernel {
             record,
         };
         let effect = self.ledger.apply(&sequenced)?;
-        effects.push(Effect::Record(sequenced));
-        if let Some(order) = effect.order {
-            effects.push(Effect::Notice(Notice::Order {
-                order,
-                answered: effect.answered,
-                filled: effect.filled,
-                disputed: effect.disputed,
-            }));
-            if effect.moved
-                && let Some(order) = self.ledger.orders().get(order)
-            {
-                self.refresh(order.instrument);
+        if let Some(order) = effect.order.and_then(|id| self.ledger.orders().get(id)) {
+            let instrument = order.instrument;
+            if self.tells_orders {
+                let change = order_change(&sequenced, order, effect);
+                effects.push(Effect::Notice(Notice::Order(Arc::new(change))));
+            }
+            if effect.moved {
+                self.refresh(instrument);
             }
         }
+        effects.push(Effect::Record(sequenced));
         Ok(effect)
     }
 
@@ -583,5 +588,24 @@ impl Kernel {
             after: self.ledger.seq(),
             outcome,
         }));
+    }
+}
+
+/// What a record made of an order.
+fn order_change(record: &Sequenced, order: &orders::Order, effect: ledger::Effect) -> OrderChange {
+    let fill = match &record.record {
+        Record::Report(VenueReport {
+            kind: ReportKind::Fill(fill),
+            ..
+        }) if effect.filled => Some(fill.clone()),
+        _ => None,
+    };
+    OrderChange {
+        seq: record.seq,
+        time: record.time,
+        order: order.clone(),
+        fill,
+        answered: effect.answered,
+        disputed: effect.disputed,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Kernel;
 use super::event::Seq;
+use super::ledger::FILLS_KEPT;
 use super::market::{Book, Market};
 use super::orders::{Link, Order, OrderId, PositionSide};
 use super::running::Running;
@@ -50,6 +51,9 @@ impl Kernel {
         for id in &dirty.ledger.forgotten {
             forget(to, *id);
         }
+        if let Some(from) = dirty.ledger.fills {
+            self.publish_fills(to, from);
+        }
         if dirty.ledger.account || !dirty.ledger.orders.is_empty() {
             self.publish_exposure(to);
         }
@@ -75,7 +79,18 @@ impl Kernel {
         for order in self.ledger.orders().iter() {
             publish_order(to, order, self.ledger.seq());
         }
+        self.publish_fills(to, Seq(0));
         self.publish(to);
+    }
+
+    /// Executions from the record `from` on; the oldest go.
+    fn publish_fills(&self, to: &Published, from: Seq) {
+        for fill in self.ledger.fills_since(from) {
+            to.fills.insert(fill.seq, Arc::clone(fill));
+        }
+        while to.fills.len() > FILLS_KEPT {
+            to.fills.pop_front();
+        }
     }
 
     /// Which instruments have positions or open orders.

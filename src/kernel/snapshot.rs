@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use crossbeam_skiplist::SkipMap;
 
 use super::event::{BookFault, Candle, DayStats, Derivative, Level, Liquidation, Seq, Trade};
+use super::ledger::BookedFill;
 use super::market::CandleLog;
 use super::orders::{ClientOrderId, Order, OrderId, PositionSide, Role, StrategyId};
 use super::portfolio::MarginMode;
@@ -53,6 +54,10 @@ pub struct Published {
     pub client_orders: SkipMap<ClientOrderId, OrderId>,
     /// The newest exit of a kind that was placed for an order (the stop of an OCO, the exits of a bracket).
     pub exits: SkipMap<(OrderId, Role), OrderId>,
+    /// The newest executions by the record that told of them, [`FILLS_KEPT`] at most.
+    ///
+    /// [`FILLS_KEPT`]: super::ledger::FILLS_KEPT
+    pub fills: SkipMap<Seq, Arc<BookedFill>>,
     /// Money, positions, statistics.
     pub account: ArcSwap<AccountView>,
     /// State of the kernel itself.
@@ -348,6 +353,7 @@ impl Published {
             orders: SkipMap::new(),
             client_orders: SkipMap::new(),
             exits: SkipMap::new(),
+            fills: SkipMap::new(),
             account: ArcSwap::from_pointee(AccountView::default()),
             kernel: ArcSwap::from_pointee(KernelView::default()),
         }

@@ -9,17 +9,24 @@ use crate::http::ROUTES;
 
 /// Statuses that the API answers with; every other one counts as `other`.
 const STATUSES: &[(u16, &str)] = &[
+    (101, "101"),
     (200, "200"),
     (201, "201"),
     (202, "202"),
+    (204, "204"),
     (400, "400"),
+    (401, "401"),
     (403, "403"),
     (404, "404"),
     (405, "405"),
+    (406, "406"),
     (408, "408"),
     (409, "409"),
     (413, "413"),
+    (415, "415"),
     (422, "422"),
+    (426, "426"),
+    (429, "429"),
     (500, "500"),
     (503, "503"),
 ];
@@ -70,6 +77,11 @@ impl HttpMetrics {
     pub(crate) fn connection(&self) -> Connection {
         self.connections.increment(1.0);
         Connection(self.connections.clone())
+    }
+
+    /// Counts a connection that finds no place.
+    pub(crate) fn turned_away(&self, why: &'static str) {
+        counter!("hean_http_turned_away_total", "reason" => why).increment(1);
     }
 
     /// Counts an answered request; `route` is a row of [`ROUTES`].

@@ -7,10 +7,12 @@
 mod http;
 mod process;
 mod refresh;
+mod stream;
 
 pub(crate) use http::HttpMetrics;
 pub(crate) use process::write as write_process;
 pub(crate) use refresh::refresh;
+pub(crate) use stream::{StreamClient, StreamEnd, StreamMetrics};
 
 use std::time::Duration;
 
@@ -465,6 +467,36 @@ pub const METRICS: &[Metric] = &[
         "From the headers of a request to its answer.",
     ),
     metric(Gauge, "hean_http_connections", &[], "Open connections."),
+    metric(
+        Gauge,
+        "hean_http_stream_clients",
+        &["kind"],
+        "Clients of streams: ws for WebSockets, sse for server-sent events.",
+    ),
+    metric(
+        Counter,
+        "hean_http_stream_messages_total",
+        &["kind"],
+        "Messages sent to them.",
+    ),
+    metric(
+        Counter,
+        "hean_http_stream_dropped_total",
+        &["reason"],
+        "Clients that were disconnected: slow (order events), missing (order events were lost), unread, silent, protocol, flood, token.",
+    ),
+    metric(
+        Counter,
+        "hean_audit_lost_total",
+        &[],
+        "Calls that changed something and are not in the audit log.",
+    ),
+    metric(
+        Counter,
+        "hean_http_turned_away_total",
+        &["reason"],
+        "Connections closed at once because there were too many, in all or of one address.",
+    ),
 ];
 
 /// Metrics of things that happen, recorded where they do and absent before the first time.

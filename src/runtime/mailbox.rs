@@ -222,6 +222,7 @@ impl KernelInbox {
 pub struct TaskQueue<T> {
     queue: ArrayQueue<T>,
     bell: Notify,
+    refused: AtomicU64,
 }
 
 impl<T> TaskQueue<T> {
@@ -230,14 +231,23 @@ impl<T> TaskQueue<T> {
         Arc::new(Self {
             queue: ArrayQueue::new(capacity),
             bell: Notify::new(),
+            refused: AtomicU64::new(0),
         })
     }
 
     /// Queues a message and wakes the task; gives it back when the queue is full. Never blocks.
     pub fn offer(&self, message: T) -> Result<(), T> {
-        self.queue.push(message)?;
+        if let Err(back) = self.queue.push(message) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(back);
+        }
         self.bell.notify_one();
         Ok(())
+    }
+
+    /// Messages given back because the queue was full.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The next message; waits for one. One task only. Cancel-safe.

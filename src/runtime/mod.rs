@@ -6,5 +6,6 @@ pub mod kernel_thread;
 mod lost;
 pub mod mailbox;
 pub mod observe;
+pub mod order_feed;
 pub mod supervise;
 mod sync;

@@ -1,18 +1,34 @@
-//! Turns the kernel's notices into log lines and counters, away from the kernel thread.
+//! Turns the kernel's notices into log lines and counters, away from the kernel thread, and hands the
+//! changes of orders on to those who follow them.
 
 use std::sync::Arc;
 
 use super::mailbox::TaskQueue;
+use super::order_feed::OrderFeed;
 use crate::kernel::event::Notice;
 use crate::kernel::orders::Order;
 use crate::kernel::snapshot::Published;
 use crate::kernel::types::InstrumentId;
 
 /// Runs until its task is dropped.
-pub async fn observe(notices: Arc<TaskQueue<Notice>>, published: Arc<Published>) {
+pub async fn observe(
+    notices: Arc<TaskQueue<Notice>>,
+    published: Arc<Published>,
+    orders: Arc<OrderFeed>,
+) {
+    let mut refused = notices.refused();
     loop {
         let notice = notices.next().await;
+        let now = notices.refused();
+        if now != refused {
+            refused = now;
+            // Perhaps not of orders, but nobody knows.
+            orders.lost();
+        }
         observe_one(&notice, &published);
+        if let Notice::Order(change) = notice {
+            orders.push(change);
+        }
     }
 }
 
@@ -61,27 +77,19 @@ fn observe_one(notice: &Notice, published: &Published) {
                 .increment(1);
             tracing::info!(instrument = name(*instrument), %refusal, "order refused");
         }
-        Notice::Order {
-            order,
-            answered,
-            filled,
-            disputed,
-        } => {
-            let Some(entry) = published.orders.get(order) else {
-                return;
-            };
-            let order = entry.value();
+        Notice::Order(change) => {
+            let order = &change.order;
             order_changed(order, published);
-            if *answered {
+            if change.answered {
                 let latency = order.answered().map_or(0, |a| a.since(order.created));
                 metrics::histogram!("hean_order_latency_seconds").record(latency as f64 / 1e9);
             }
-            if *filled {
+            if change.fill.is_some() {
                 let instrument = name(order.instrument);
                 let (side, status) = (order.side.name(), order.state.name());
                 tracing::info!(order = order.id.0, instrument, side, status, "fill");
             }
-            if *disputed {
+            if change.disputed {
                 tracing::error!(
                     order = order.id.0,
                     "a venue's report contradicts what we know of the order"

@@ -64,9 +64,8 @@ impl Supervisor {
             tokio::select! {
                 _ = terminate.recv() => return Ok(End::Asked("SIGTERM")),
                 _ = interrupt.recv() => return Ok(End::Asked("SIGINT")),
-                _ = hangup.recv() => {
-                    tracing::warn!("SIGHUP: this version reloads nothing; restart to apply settings");
-                }
+                // Who reloads something listens for itself.
+                _ = hangup.recv() => {}
                 Some(ended) = self.tasks.join_next() => return Ok(match ended {
                     Ok((task, outcome)) => {
                         let why = outcome.err().unwrap_or_else(|| "it ended by itself".to_owned());

@@ -70,7 +70,8 @@ impl Client {
         let invalid = |error: fred::error::Error| StoreError::Config {
             key: "url",
             hint: format!(
-                "write redis://[user:password@]host:port[/db], or rediss:// for TLS ({})",
+                "write redis://[user:password@]host:port[/db], or rediss:// for TLS, or redis-cluster:// with any \
+                 node ({})",
                 error.details()
             ),
         };
@@ -106,23 +107,25 @@ impl Client {
         }
     }
 
-    /// Runs a script by its hash, loading it first if the server does not know it. The answer is a
-    /// list of texts.
+    /// Runs a script by its hash, and in full where the server does not know it: another node of a cluster, or one that
+    /// has forgotten its scripts. The answer is a list of texts.
     pub(crate) async fn run(
         &self,
         script: &mut Script,
         keys: Vec<Key>,
         args: Vec<Value>,
     ) -> Result<Vec<String>, fred::error::Error> {
-        if let Some(sha) = script.sha.clone() {
-            match self.fred.evalsha(sha, keys.clone(), args.clone()).await {
-                Err(error) if error.details().starts_with("NOSCRIPT") => {}
-                answer => return answer,
-            }
-        }
-        let sha: String = self.fred.script_load(script.source).await?;
+        let sha = match script.sha.clone() {
+            Some(known) => known,
+            None => self.fred.script_load(script.source).await?,
+        };
         script.sha = Some(sha.clone());
-        self.fred.evalsha(sha, keys, args).await
+        match self.fred.evalsha(sha, keys.clone(), args.clone()).await {
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                self.fred.eval(script.source, keys, args).await
+            }
+            answer => answer,
+        }
     }
 
     /// The connection itself, for what is no script.
@@ -151,29 +154,41 @@ impl Client {
 
 /// Whether an operator must act before the server takes writes again.
 pub(crate) fn alarm(error: &fred::error::Error) -> Option<&'static str> {
-    let word = error.details().split_whitespace().next().unwrap_or("");
-    match word {
-        "OOM" => Some(
+    let mut words = error.details().split_whitespace();
+    let first = words.next().and_then(advice);
+    // Servers of the 6th line put the script and its line before the word.
+    let known = first.or_else(|| words.find_map(|word| advice(word.strip_prefix('-')?)));
+    known.or_else(|| (*error.kind() == ErrorKind::Auth).then_some(PASSWORD))
+}
+
+const PASSWORD: &str = "the store refuses the password: check URL and credentials";
+
+fn advice(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "OOM" => {
             "the store is full: raise its maxmemory (policy noeviction) or free memory; nothing is \
-             lost, the journal keeps it",
-        ),
-        "READONLY" => Some("the store is a read-only replica: name its master in the URL"),
-        "MISCONF" => Some("the store cannot save to its disk: see the server's log"),
-        "NOPERM" => Some("the store's user may not run the scripts: give it ~prefix* and +@all"),
-        "NOAUTH" | "WRONGPASS" => Some("the store refuses the password: check URL and credentials"),
-        _ if *error.kind() == ErrorKind::Auth => {
-            Some("the store refuses the password: check URL and credentials")
+             lost, the journal keeps it"
         }
-        _ => None,
-    }
+        "READONLY" => "the store is a read-only replica: name its master in the URL",
+        "MISCONF" => "the store cannot save to its disk: see the server's log",
+        "NOPERM" => "the store's user may not run the scripts: give it ~prefix* and +@all",
+        "NOAUTH" | "WRONGPASS" => PASSWORD,
+        _ => return None,
+    })
 }
 
 fn server(config: &StoreConfig) -> Result<Config, fred::error::Error> {
     // fred would load the system's certificates, which a container may not have: TLS is set here.
-    let Some(rest) = config.url.strip_prefix("rediss://") else {
-        return Config::from_url_centralized(&config.url);
+    let (scheme, rest) = config.url.split_once("://").unwrap_or_default();
+    let url = format!("redis://{rest}");
+    let mut server = if scheme.ends_with("-cluster") {
+        Config::from_url_clustered(&url)?
+    } else {
+        Config::from_url_centralized(&url)?
     };
-    let mut server = Config::from_url_centralized(&format!("redis://{rest}"))?;
+    if !scheme.starts_with("rediss") {
+        return Ok(server);
+    }
     let tls = config.tls.clone().map_or_else(built_in_roots, Ok)?;
     server.tls = Some(TlsConnector::Rustls(Rustls::from(tls)).into());
     Ok(server)
@@ -197,4 +212,27 @@ fn reconnect_policy(longest: Duration) -> ReconnectPolicy {
     let mut policy = ReconnectPolicy::new_exponential(0, RECONNECT_MS_MIN.min(longest), longest, 2);
     policy.set_jitter(RECONNECT_JITTER_MS.min(longest));
     policy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operator_must_do_is_found_wherever_the_server_puts_the_word() {
+        let alarm =
+            |details: &'static str| alarm(&fred::error::Error::new(ErrorKind::Unknown, details));
+        let full = alarm("OOM command not allowed when used memory > 'maxmemory'.");
+        assert!(full.is_some_and(|advice| advice.contains("maxmemory")));
+        assert_eq!(alarm("@user_script: 43: -OOM command not allowed"), full);
+        assert!(alarm("READONLY You can't write against a read only replica.").is_some());
+        assert_eq!(
+            alarm(
+                "ERR Error running script (call to f_0): @user_script:5: @user_script: 5: -OOM x"
+            ),
+            full
+        );
+        assert!(alarm("ERR the word OOM in a text").is_none());
+        assert!(alarm("LOADING Redis is loading the dataset in memory").is_none());
+    }
 }

@@ -9,7 +9,8 @@ use super::error::StoreError;
 /// Where and how to write.
 #[derive(Clone)]
 pub struct StoreConfig {
-    /// `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS. Never logged.
+    /// `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS; `redis-cluster://` and `rediss-cluster://` with
+    /// any node of a cluster. Never logged.
     pub url: String,
     /// TLS settings of `rediss://`; `None` trusts the built-in roots.
     pub tls: Option<Arc<rustls::ClientConfig>>,
@@ -50,7 +51,7 @@ impl StoreConfig {
             prefix: "hean".to_owned(),
             account: "default".to_owned(),
             orders_kept: 10_000,
-            batch_records_max: 512,
+            batch_records_max: 1_024,
             batch_bytes_max: 1 << 20,
             stream_max: Some(1_000_000),
             image_every: 100_000,

@@ -1,162 +1,156 @@
 //! What is written of orders, positions, money and events: decimal text, exact and without scales,
 //! so that a changed scale changes nothing here.
 
-use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::pack::Pack;
 use crate::kernel::event::{AccountReport, AccountReportKind, Record, ReportKind, Sequenced};
 use crate::kernel::ledger::Ledger;
 use crate::kernel::orders::{Link, Order, OrderId, OrderSpec, PositionSide, Size};
 use crate::kernel::portfolio::Position;
 use crate::kernel::snapshot::average_price;
-use crate::kernel::types::{Instrument, InstrumentId, Price, Qty, Time, format_fixed};
+use crate::kernel::types::{Instrument, InstrumentId, Price, Qty, format_fixed};
 
-/// Names and values of a hash. The names are always the same, so that writing all of them leaves
-/// nothing old behind; what does not apply is empty.
-pub(crate) type Fields = Vec<(&'static str, String)>;
+/// Takes the fields of a hash. The names of one kind of hash are always the same and in the same order, so that
+/// they are said once, and writing all of them leaves nothing old behind; what does not apply is empty.
+pub(crate) trait Fields {
+    /// The next field.
+    fn put(&mut self, name: &'static str, value: impl Display);
+}
 
 /// An order.
-pub(crate) fn order(order: &Order, instrument: &Instrument, ledger: &Ledger) -> Fields {
+pub(crate) fn order(order: &Order, instrument: &Instrument, ledger: &Ledger, to: &mut impl Fields) {
     let kind = order.kind();
-    let price = |p: Price| p.display(instrument.price_scale).to_string();
-    let qty = |q: Qty| q.display(instrument.qty_scale).to_string();
+    let price = |p: Price| p.display(instrument.price_scale);
+    let qty = |q: Qty| q.display(instrument.qty_scale);
     let average = average_price(order.filled_notional, order.filled.0, instrument);
-    vec![
-        ("order_id", order.id.to_string()),
-        ("client_order_id", text(order.client_order_id())),
-        (
-            "venue_order_ids",
-            json_list(order.venue_order_ids().map(|id| id.to_string())),
-        ),
-        ("symbol", instrument.name.symbol.clone()),
-        ("venue", instrument.name.venue.to_string()),
-        ("side", order.side.name().to_owned()),
-        ("position_side", order.position_side.name().to_owned()),
-        ("type", kind.name().to_owned()),
-        ("quantity", qty(order.qty)),
-        ("quote_quantity", text(order.quote_amount())),
-        ("price", kind.limit().map(price).unwrap_or_default()),
-        (
-            "stop_price",
-            kind.trigger().map(|t| price(t.price)).unwrap_or_default(),
-        ),
-        ("time_in_force", order.time_in_force().name().to_owned()),
-        ("post_only", order.post_only.to_string()),
-        ("reduce_only", order.reduce_only.to_string()),
-        (
-            "strategy",
-            text(
-                order
-                    .origin
-                    .strategy()
-                    .and_then(|s| ledger.strategy_name(s)),
-            ),
-        ),
-        (
-            "parent_order_id",
-            match order.link() {
-                Link::Exit { parent, .. } => parent.to_string(),
-                Link::None | Link::Oco(_) | Link::Bracket(_) => String::new(),
-            },
-        ),
-        ("status", order.state.name().to_owned()),
-        ("filled_quantity", qty(order.filled)),
-        ("remaining_quantity", qty(order.remaining())),
-        ("filled_notional", order.filled_notional.to_string()),
-        ("avg_fill_price", text(average)),
-        ("fee", order.fee.to_string()),
-        ("trade_ids", json_list(order.trade_ids())),
-        ("reason", order.reason().to_owned()),
-        ("disputed", order.disputed.to_string()),
-        ("created_at", millis(order.created)),
-        ("updated_at", millis(order.updated)),
-        (
-            "answered_at",
-            order.answered().map(millis).unwrap_or_default(),
-        ),
-    ]
+    let strategy = order.origin.strategy();
+    let parent = match order.link() {
+        Link::Exit { parent, .. } => Some(parent),
+        Link::None | Link::Oco(_) | Link::Bracket(_) => None,
+    };
+    to.put("order_id", order.id);
+    to.put("client_order_id", known(order.client_order_id()));
+    to.put("venue_order_ids", list(|| order.venue_order_ids(), "\""));
+    to.put("symbol", &instrument.name.symbol);
+    to.put("venue", &instrument.name.venue);
+    to.put("side", order.side.name());
+    to.put("position_side", order.position_side.name());
+    to.put("type", kind.name());
+    to.put("quantity", qty(order.qty));
+    to.put("quote_quantity", known(order.quote_amount()));
+    to.put("price", known(kind.limit().map(price)));
+    to.put("stop_price", known(kind.trigger().map(|t| price(t.price))));
+    to.put("time_in_force", order.time_in_force().name());
+    to.put("post_only", order.post_only);
+    to.put("reduce_only", order.reduce_only);
+    to.put(
+        "strategy",
+        known(strategy.and_then(|s| ledger.strategy_name(s))),
+    );
+    to.put("parent_order_id", known(parent));
+    to.put("status", order.state.name());
+    to.put("filled_quantity", qty(order.filled));
+    to.put("remaining_quantity", qty(order.remaining()));
+    to.put("filled_notional", order.filled_notional);
+    to.put("avg_fill_price", known(average));
+    to.put("fee", order.fee);
+    to.put("trade_ids", list(|| order.trade_ids(), ""));
+    to.put("reason", order.reason());
+    to.put("disputed", order.disputed);
+    to.put("created_at", order.created.millis());
+    to.put("updated_at", order.updated.millis());
+    to.put("answered_at", known(order.answered().map(|t| t.millis())));
 }
 
 /// A position.
-pub(crate) fn position(position: &Position, side: PositionSide, instrument: &Instrument) -> Fields {
+pub(crate) fn position(
+    position: &Position,
+    side: PositionSide,
+    instrument: &Instrument,
+    to: &mut impl Fields,
+) {
     let scale = instrument.qty_scale.digits();
     let average = average_price(position.cost, position.qty, instrument);
-    vec![
-        ("symbol", instrument.name.symbol.clone()),
-        ("venue", instrument.name.venue.to_string()),
-        ("position_side", side.name().to_owned()),
-        (
-            "quantity",
-            format_fixed(i128::from(position.qty), scale).to_string(),
-        ),
-        ("cost", position.cost.to_string()),
-        ("entry_price", text(average)),
-        ("realized_pnl", position.realized.to_string()),
-        ("fees", position.fees.to_string()),
-        ("funding", position.funding.to_string()),
-        ("isolated_margin", position.isolated.to_string()),
-    ]
+    to.put("symbol", &instrument.name.symbol);
+    to.put("venue", &instrument.name.venue);
+    to.put("position_side", side.name());
+    to.put("quantity", format_fixed(i128::from(position.qty), scale));
+    to.put("cost", position.cost);
+    to.put("entry_price", known(average));
+    to.put("realized_pnl", position.realized);
+    to.put("fees", position.fees);
+    to.put("funding", position.funding);
+    to.put("isolated_margin", position.isolated);
 }
 
 /// Money and statistics.
-pub(crate) fn account(ledger: &Ledger) -> Fields {
+pub(crate) fn account(ledger: &Ledger, to: &mut impl Fields) {
     let (account, statistics) = (ledger.account(), ledger.statistics());
-    vec![
-        ("currency", account.currency.clone()),
-        ("cash", account.cash.to_string()),
-        ("transfers", account.transfers.to_string()),
-        ("realized_pnl", account.realized.to_string()),
-        ("fees", account.fees.to_string()),
-        ("funding", account.funding.to_string()),
-        ("insurance", account.insurance.to_string()),
-        ("held", ledger.held().to_string()),
-        ("margin", ledger.bound().to_string()),
-        ("halted", ledger.risk().halted.to_string()),
-        ("fills", statistics.fills.to_string()),
-        ("wins", statistics.wins.to_string()),
-        ("losses", statistics.losses.to_string()),
-        ("win_rate_percent", text(statistics.win_rate_percent())),
-        ("sharpe_ratio", text(statistics.sharpe_ratio())),
-        ("sortino_ratio", text(statistics.sortino_ratio())),
-        ("profit_factor", text(statistics.profit_factor())),
-        ("turnover", statistics.turnover.to_string()),
-        (
-            "max_drawdown_percent",
-            statistics.max_drawdown_percent.to_string(),
-        ),
-    ]
+    to.put("currency", &account.currency);
+    to.put("cash", account.cash);
+    to.put("transfers", account.transfers);
+    to.put("realized_pnl", account.realized);
+    to.put("fees", account.fees);
+    to.put("funding", account.funding);
+    to.put("insurance", account.insurance);
+    to.put("held", ledger.held());
+    to.put("margin", ledger.bound());
+    to.put("halted", ledger.risk().halted);
+    to.put("fills", statistics.fills);
+    to.put("wins", statistics.wins);
+    to.put("losses", statistics.losses);
+    to.put("win_rate_percent", known(statistics.win_rate_percent()));
+    to.put("sharpe_ratio", known(statistics.sharpe_ratio()));
+    to.put("sortino_ratio", known(statistics.sortino_ratio()));
+    to.put("profit_factor", known(statistics.profit_factor()));
+    to.put("turnover", statistics.turnover);
+    to.put("max_drawdown_percent", statistics.max_drawdown_percent);
 }
 
-/// An entry of the stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Event {
-    pub(crate) kind: &'static str,
-    pub(crate) time: String,
-    pub(crate) data: String,
+/// Nothing where there is nothing.
+fn known(value: Option<impl Display>) -> impl Display {
+    fmt::from_fn(move |f| value.as_ref().map_or(Ok(()), |value| value.fmt(f)))
+}
+
+/// A list in JSON, of texts that need no escape or of numbers.
+fn list<I: Iterator<Item: Display>>(items: impl Fn() -> I, quote: &str) -> impl Display {
+    fmt::from_fn(move |f| {
+        let mut comma = "";
+        f.write_str("[")?;
+        for item in items() {
+            write!(f, "{comma}{quote}{item}{quote}")?;
+            comma = ",";
+        }
+        f.write_str("]")
+    })
+}
+
+/// Appends the event of a record to `to`: type, time in milliseconds, and JSON. `ledger` has applied it.
+pub(crate) fn event(
+    record: &Sequenced,
+    ledger: &Ledger,
+    to: &mut Pack,
+) -> Result<(), serde_json::Error> {
+    to.text(kind(&record.record));
+    to.text(record.time.millis());
+    let data = Data {
+        record: &record.record,
+        time_ns: record.time.0,
+        text: Readable { record, ledger },
+    };
+    to.written(|bytes| serde_json::to_writer(bytes, &data))
 }
 
 /// The JSON of an event: the record as it is in the journal, and its numbers as people read them.
-#[derive(Serialize)]
+#[derive(serde::Serialize)]
 struct Data<'a> {
     record: &'a Record,
     /// The entry's own time is in milliseconds.
     time_ns: i64,
-    text: BTreeMap<&'static str, String>,
-}
-
-/// The event of a record; `ledger` has applied it.
-pub(crate) fn event(record: &Sequenced, ledger: &Ledger) -> Result<Event, serde_json::Error> {
-    let data = Data {
-        record: &record.record,
-        time_ns: record.time.0,
-        text: readable(record, ledger),
-    };
-    Ok(Event {
-        kind: kind(&record.record),
-        time: millis(record.time),
-        data: serde_json::to_string(&data)?,
-    })
+    text: Readable<'a>,
 }
 
 /// Name of a record's kind.
@@ -200,151 +194,155 @@ fn kind(record: &Record) -> &'static str {
     }
 }
 
-fn readable(record: &Sequenced, ledger: &Ledger) -> BTreeMap<&'static str, String> {
-    let mut text = BTreeMap::new();
-    match &record.record {
-        Record::Transfer { amount, .. } => {
-            text.insert("amount", amount.to_string());
-        }
-        Record::Equity { equity, .. } => {
-            text.insert("amount", equity.to_string());
-        }
-        Record::Intent { order, qty, .. } => {
-            text.insert("order_id", record.seq.0.to_string());
-            describe(order, Some(*qty), ledger, &mut text);
-        }
-        Record::Refused { order, refusal } => {
-            text.insert("reason", refusal.to_string());
-            describe(order, None, ledger, &mut text);
-        }
-        Record::CancelRequested(id)
-        | Record::Unanswered(id)
-        | Record::AmendRequested { order: id, .. } => about(*id, ledger, &mut text),
-        Record::Account(report) => account_report(report, ledger, &mut text),
-        Record::Margin { instrument, .. } => {
-            text.insert("symbol", name(*instrument, ledger));
-        }
-        Record::Report(report) => {
-            about(report.order, ledger, &mut text);
-            let instrument = ledger
-                .orders()
-                .get(report.order)
-                .and_then(|o| ledger.instrument(o.instrument));
-            if let (ReportKind::Fill(fill), Some(instrument)) = (&report.kind, instrument) {
-                let price = fill.price.display(instrument.price_scale);
-                text.insert("price", price.to_string());
-                let qty = fill.qty.display(instrument.qty_scale);
-                text.insert("quantity", qty.to_string());
-                text.insert("fee", fill.fee.to_string());
+/// What people read of a record.
+struct Readable<'a> {
+    record: &'a Sequenced,
+    ledger: &'a Ledger,
+}
+
+/// Serialises as what it looks like.
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl Serialize for Readable<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = Text {
+            map: serializer.serialize_map(None)?,
+            ledger: self.ledger,
+        };
+        text.record(self.record)?;
+        text.map.end()
+    }
+}
+
+/// A JSON object of texts.
+struct Text<'a, M> {
+    map: M,
+    ledger: &'a Ledger,
+}
+
+impl<M: SerializeMap> Text<'_, M> {
+    fn put(&mut self, name: &'static str, value: impl Display) -> Result<(), M::Error> {
+        self.map.serialize_entry(name, &Shown(value))
+    }
+
+    fn record(&mut self, record: &Sequenced) -> Result<(), M::Error> {
+        match &record.record {
+            Record::Transfer { amount, .. } => self.put("amount", amount),
+            Record::Equity { equity, .. } => self.put("amount", equity),
+            Record::Intent { order, qty, .. } => {
+                self.put("order_id", record.seq.0)?;
+                self.describe(order, Some(*qty))
             }
-        }
-        Record::InstrumentDefined { instrument, .. } => {
-            text.insert("symbol", instrument.name.to_string());
-        }
-        Record::RunStarted { .. }
-        | Record::Strategy { .. }
-        | Record::StrategyState { .. }
-        | Record::StrategyDefined { .. }
-        | Record::AccountDefined { .. }
-        | Record::Risk(_) => {}
-    }
-    text
-}
-
-/// What a venue said of the account.
-fn account_report(
-    report: &AccountReport,
-    ledger: &Ledger,
-    text: &mut BTreeMap<&'static str, String>,
-) {
-    match &report.kind {
-        AccountReportKind::Funding {
-            instrument, amount, ..
-        } => {
-            text.insert("symbol", name(*instrument, ledger));
-            text.insert("amount", amount.to_string());
-        }
-        AccountReportKind::Liquidated {
-            instrument,
-            price,
-            qty,
-            fee,
-            ..
-        } => {
-            text.insert("symbol", name(*instrument, ledger));
-            text.insert("fee", fee.to_string());
-            if let Some(instrument) = ledger.instrument(*instrument) {
-                let price = price.display(instrument.price_scale);
-                text.insert("price", price.to_string());
-                text.insert("quantity", qty.display(instrument.qty_scale).to_string());
+            Record::Refused { order, refusal } => {
+                self.put("reason", refusal)?;
+                self.describe(order, None)
             }
+            Record::CancelRequested(id)
+            | Record::Unanswered(id)
+            | Record::AmendRequested { order: id, .. } => self.about(*id),
+            Record::Account(report) => self.account_report(report),
+            Record::Margin { instrument, .. } => self.instrument(*instrument),
+            Record::Report(report) => {
+                self.about(report.order)?;
+                let instrument = self
+                    .ledger
+                    .orders()
+                    .get(report.order)
+                    .and_then(|o| self.ledger.instrument(o.instrument));
+                if let (ReportKind::Fill(fill), Some(instrument)) = (&report.kind, instrument) {
+                    self.put("price", fill.price.display(instrument.price_scale))?;
+                    self.put("quantity", fill.qty.display(instrument.qty_scale))?;
+                    self.put("fee", fill.fee)?;
+                }
+                Ok(())
+            }
+            Record::InstrumentDefined { instrument, .. } => self.put("symbol", &instrument.name),
+            Record::RunStarted { .. }
+            | Record::Strategy { .. }
+            | Record::StrategyState { .. }
+            | Record::StrategyDefined { .. }
+            | Record::AccountDefined { .. }
+            | Record::Risk(_) => Ok(()),
         }
-        AccountReportKind::Insurance { amount, .. } => {
-            text.insert("amount", amount.to_string());
+    }
+
+    /// What a venue said of the account.
+    fn account_report(&mut self, report: &AccountReport) -> Result<(), M::Error> {
+        match &report.kind {
+            AccountReportKind::Funding {
+                instrument, amount, ..
+            } => {
+                self.instrument(*instrument)?;
+                self.put("amount", amount)
+            }
+            AccountReportKind::Liquidated {
+                instrument,
+                price,
+                qty,
+                fee,
+                ..
+            } => {
+                self.instrument(*instrument)?;
+                self.put("fee", fee)?;
+                if let Some(instrument) = self.ledger.instrument(*instrument) {
+                    self.put("price", price.display(instrument.price_scale))?;
+                    self.put("quantity", qty.display(instrument.qty_scale))?;
+                }
+                Ok(())
+            }
+            AccountReportKind::Insurance { amount, .. } => self.put("amount", amount),
+            AccountReportKind::Standing { .. } => Ok(()),
         }
-        AccountReportKind::Standing { .. } => {}
     }
-}
 
-/// Names an order and its instrument.
-fn about(id: OrderId, ledger: &Ledger, text: &mut BTreeMap<&'static str, String>) {
-    text.insert("order_id", id.to_string());
-    if let Some(order) = ledger.orders().get(id) {
-        text.insert("symbol", name(order.instrument, ledger));
-        text.insert("side", order.side.name().to_owned());
-    }
-}
-
-/// What an order asks for.
-fn describe(
-    spec: &OrderSpec,
-    qty: Option<Qty>,
-    ledger: &Ledger,
-    text: &mut BTreeMap<&'static str, String>,
-) {
-    text.insert("symbol", name(spec.instrument, ledger));
-    text.insert("side", spec.side.name().to_owned());
-    text.insert("type", spec.kind.name().to_owned());
-    let Some(instrument) = ledger.instrument(spec.instrument) else {
-        return;
-    };
-    let base = match spec.size {
-        Size::Base(qty) => Some(qty),
-        Size::Quote(amount) => {
-            text.insert("quote_quantity", amount.to_string());
-            None
+    /// Names an order and its instrument.
+    fn about(&mut self, id: OrderId) -> Result<(), M::Error> {
+        self.put("order_id", id)?;
+        if let Some(order) = self.ledger.orders().get(id) {
+            self.instrument(order.instrument)?;
+            self.put("side", order.side.name())?;
         }
-        Size::Position => None,
-    };
-    if let Some(qty) = qty.or(base) {
-        let qty = qty.display(instrument.qty_scale);
-        text.insert("quantity", qty.to_string());
+        Ok(())
     }
-    let price = |p: Price| p.display(instrument.price_scale).to_string();
-    if let Some(limit) = spec.kind.limit() {
-        text.insert("price", price(limit));
+
+    /// What an order asks for.
+    fn describe(&mut self, spec: &OrderSpec, qty: Option<Qty>) -> Result<(), M::Error> {
+        self.instrument(spec.instrument)?;
+        self.put("side", spec.side.name())?;
+        self.put("type", spec.kind.name())?;
+        let Some(instrument) = self.ledger.instrument(spec.instrument) else {
+            return Ok(());
+        };
+        let base = match spec.size {
+            Size::Base(qty) => Some(qty),
+            Size::Quote(amount) => {
+                self.put("quote_quantity", amount)?;
+                None
+            }
+            Size::Position => None,
+        };
+        if let Some(qty) = qty.or(base) {
+            self.put("quantity", qty.display(instrument.qty_scale))?;
+        }
+        if let Some(limit) = spec.kind.limit() {
+            self.put("price", limit.display(instrument.price_scale))?;
+        }
+        if let Some(trigger) = spec.kind.trigger() {
+            self.put("stop_price", trigger.price.display(instrument.price_scale))?;
+        }
+        Ok(())
     }
-    if let Some(trigger) = spec.kind.trigger() {
-        text.insert("stop_price", price(trigger.price));
+
+    fn instrument(&mut self, id: InstrumentId) -> Result<(), M::Error> {
+        match self.ledger.instrument(id) {
+            Some(instrument) => self.put("symbol", &instrument.name),
+            None => self.put("symbol", ""),
+        }
     }
-}
-
-fn name(id: InstrumentId, ledger: &Ledger) -> String {
-    ledger
-        .instrument(id)
-        .map(|i| i.name.to_string())
-        .unwrap_or_default()
-}
-
-fn millis(time: Time) -> String {
-    time.millis().to_string()
-}
-
-fn text(value: Option<impl ToString>) -> String {
-    value.map(|v| v.to_string()).unwrap_or_default()
-}
-
-/// Strings and integers always have a JSON text.
-fn json_list(list: impl Iterator<Item = impl Serialize>) -> String {
-    serde_json::to_string(&list.collect::<Vec<_>>()).unwrap_or_default()
 }

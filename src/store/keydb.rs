@@ -5,6 +5,7 @@
 //! finds out by the watermark what to write next, and the script sees to it that nothing is written
 //! twice or left out.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,9 +18,9 @@ use super::StoreConfig;
 use super::client::{Client, Scripts, alarm};
 use super::error::StoreError;
 use super::keys::Keys;
-use super::projection::{Batch, Projection, text};
+use super::projection::{Batch, text};
 use super::rebuild::Attempt;
-use crate::journal::{InstallationId, JournalError, Tail};
+use super::replica::Replica;
 use crate::kernel::event::Seq;
 use crate::runtime::clock::Clock;
 use crate::status::StoreStatus;
@@ -28,6 +29,8 @@ use crate::status::StoreStatus;
 const LAYOUT: u32 = 2;
 /// First pause after trouble; doubled each time, up to the configured longest.
 const RETRY_MIN: Duration = Duration::from_millis(20);
+/// Batches in memory: one is on its way, and the next one is made meanwhile.
+const MADE_MAX: usize = 2;
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -72,8 +75,8 @@ pub async fn run(
     let (drain, patience) = (config.drain, config.command_timeout);
     let mut task = Task {
         schema: format!("{LAYOUT}:{}", config.orders_kept),
+        replica: Replica::new(journal_dir, keys.clone(), config.clone()),
         keys,
-        journal_dir,
         durable,
         status,
         clock,
@@ -81,9 +84,7 @@ pub async fn run(
         client,
         scripts: Scripts::new(),
         fence: 0,
-        installation: None,
-        replica: None,
-        unanswered: None,
+        made: VecDeque::new(),
         rebuild: false,
         imaged: None,
         settings_seen: false,
@@ -115,7 +116,6 @@ struct Task {
     config: StoreConfig,
     schema: String,
     keys: Keys,
-    journal_dir: PathBuf,
     durable: watch::Receiver<Seq>,
     status: Arc<StoreStatus>,
     clock: Clock,
@@ -124,12 +124,11 @@ struct Task {
     scripts: Scripts,
     /// Ours; 0 before the first was taken.
     fence: u64,
-    /// Whose journal it is, once that was read.
-    installation: Option<InstallationId>,
-    /// Where the journal is read; not there when it has to be read anew.
-    replica: Option<Projection>,
-    /// A batch whose answer has not come: the store may have it or not.
-    unanswered: Option<Batch>,
+    /// Where the journal is read.
+    replica: Replica,
+    /// Batches up to where the replica is, oldest first, whose answers have not come: the store may have the first of
+    /// them or not. At most `MADE_MAX`.
+    made: VecDeque<Batch>,
     /// The store's content is to be replaced.
     rebuild: bool,
     /// The last record in the store's image.
@@ -206,8 +205,8 @@ impl Task {
 
     /// From taking the fence to the first trouble; `Ok` when everything is written at shutdown.
     async fn session(&mut self) -> Result<(), Trouble> {
-        if self.replica.is_none() {
-            self.unanswered = None;
+        if self.replica.is_lost() {
+            self.made.clear();
         }
         let store = self.acquire().await?;
         self.status.up.store(true, Ordering::Relaxed);
@@ -226,8 +225,8 @@ impl Task {
         self.imaged = store.image.filter(|_| joined);
         loop {
             self.image_if_due().await?;
-            while let Some(batch) = self.next_batch().await? {
-                self.send(batch).await?;
+            while self.make_batch().await? {
+                self.send().await?;
                 self.image_if_due().await?;
             }
             if *self.shutdown.borrow() {
@@ -239,7 +238,7 @@ impl Task {
 
     /// Takes the fence and learns where the store is.
     async fn acquire(&mut self) -> Result<Store, Trouble> {
-        let ours = self.installation().await?.to_string();
+        let ours = self.replica.installation().await?.to_string();
         let durable = *self.durable.borrow();
         let args = [self.fence.to_string(), ours.clone(), durable.0.to_string()].map(text);
         let keys = vec![self.keys.meta()];
@@ -314,20 +313,20 @@ impl Task {
     /// journal no longer holds what follows the watermark.
     async fn join(&mut self, watermark: Seq, store: &Store) -> Result<bool, Trouble> {
         self.status.set_applied(watermark);
-        if let Some(batch) = self.unanswered.take() {
-            let replica = self.position();
-            if replica == batch.last && watermark.0 + 1 == batch.first.0 {
-                // It never arrived.
-                self.send(batch).await?;
-                return Ok(true);
-            }
+        // What has arrived all the same, and what follows it.
+        self.made.retain(|batch| batch.last > watermark);
+        if let Some(next) = self.made.front()
+            && next.first.0 == watermark.0 + 1
+        {
+            return Ok(true);
         }
-        if self.replica.is_some() && self.position() == watermark {
+        self.made.clear();
+        if !self.replica.is_lost() && self.replica.position() == watermark {
             return Ok(true);
         }
         let hashed = store.hash.clone().filter(|(seq, _)| *seq <= watermark);
-        if self.replica.is_none() || self.position() > watermark {
-            if self.replica.is_some() {
+        if self.replica.is_lost() || self.replica.position() > watermark {
+            if !self.replica.is_lost() {
                 tracing::warn!(
                     watermark = watermark.0,
                     "the store has gone back: writing on from there"
@@ -335,21 +334,22 @@ impl Task {
             }
             // From where the states can be compared, if that is still there.
             let compared = hashed.as_ref().map_or(watermark, |(seq, _)| *seq);
-            self.replica = Some(self.fresh(compared).await?);
-            if self.position() > watermark {
+            self.replica.open(compared).await?;
+            if self.replica.position() > watermark {
                 tracing::warn!(
                     watermark = watermark.0,
-                    oldest = self.position().0,
+                    oldest = self.replica.position().0,
                     "the journal no longer holds the records that the store lacks"
                 );
                 return Ok(false);
             }
         }
         if let Some((seq, hash)) = hashed
-            && seq >= self.position()
+            && seq >= self.replica.position()
         {
             self.forward(seq).await?;
             let ours = self
+                .replica
                 .blocking(|p| Ok(format!("{:016x}", p.ledger().durable_hash())))
                 .await?;
             if ours != hash {
@@ -364,24 +364,24 @@ impl Task {
     /// Writes the complete state, as it was where the stream shall begin, or as early after that as the journal
     /// goes back.
     async fn rebuild(&mut self, had_content: bool) -> Result<(), Trouble> {
-        self.unanswered = None;
+        self.made.clear();
         let durable = *self.durable.borrow();
         let begin = Seq(self
             .config
             .stream_max
             .map_or(0, |max| durable.0.saturating_sub(max)));
-        if self.replica.is_none() || self.position() > begin {
-            self.replica = Some(self.fresh(begin).await?);
+        if self.replica.is_lost() || self.replica.position() > begin {
+            self.replica.open(begin).await?;
         }
         self.forward(begin).await?;
-        let begin = self.position();
+        let begin = self.replica.position();
         tracing::warn!(
             had_content,
             from = begin.0 + 1,
             through = durable.0,
             "writing the complete state into the store"
         );
-        let Some(projection) = &self.replica else {
+        let Some(projection) = self.replica.projection() else {
             return Err(Trouble::Resynchronise("no replica"));
         };
         let attempt = Attempt {
@@ -397,21 +397,45 @@ impl Task {
         Ok(())
     }
 
-    /// Sends a batch and waits for the answer.
-    async fn send(&mut self, batch: Batch) -> Result<(), Trouble> {
-        let mut args = Vec::with_capacity(batch.args.len() + 1);
-        args.push(text(self.fence.to_string()));
-        args.extend_from_slice(&batch.args);
-        let (keys, last) = (batch.keys.clone(), batch.last);
-        self.unanswered = Some(batch);
-        let script = &mut self.scripts.batch;
-        let answer = self.client.run(script, keys, args).await?;
+    async fn forward(&mut self, to: Seq) -> Result<(), Trouble> {
+        let durable = *self.durable.borrow();
+        self.replica.blocking(move |p| p.forward(to, durable)).await
+    }
+
+    /// Makes the next batch, unless one is there; `false` if there is nothing to write.
+    async fn make_batch(&mut self) -> Result<bool, Trouble> {
+        if self.made.is_empty() {
+            let durable = *self.durable.borrow_and_update();
+            self.made.extend(self.replica.next_batch(durable).await?);
+        }
+        Ok(!self.made.is_empty())
+    }
+
+    /// Sends the oldest batch and waits for the answer. Meanwhile the next one is made, unless an image of the state
+    /// is due between them.
+    async fn send(&mut self) -> Result<(), Trouble> {
+        let batch = self.made.front().expect("a batch was made");
+        let (keys, args, last) = (batch.keys.clone(), batch.args(self.fence), batch.last);
+        let is_room = self.made.len() < MADE_MAX && !self.is_image_due(last);
+        let durable = *self.durable.borrow_and_update();
+        let replica = &mut self.replica;
+        let next = async {
+            if is_room {
+                replica.next_batch(durable).await
+            } else {
+                Ok(None)
+            }
+        };
+        let answer = self.client.run(&mut self.scripts.batch, keys, args);
+        let (answer, next) = tokio::join!(answer, next);
+        let next = next.map(|batch| self.made.extend(batch));
+        let answer = answer?;
         match answer.first().map(String::as_str) {
             Some("applied" | "already") => {
-                self.unanswered = None;
+                self.made.pop_front();
                 self.status.set_applied(last);
                 self.status.up.store(true, Ordering::Relaxed);
-                Ok(())
+                next
             }
             Some("stream") => Err(Trouble::Rebuild),
             Some("fence") => Err(Trouble::Resynchronise("the store has another fence")),
@@ -421,19 +445,24 @@ impl Task {
         }
     }
 
-    /// Writes an image of the state where the store is, when enough came since the last one.
-    async fn image_if_due(&mut self) -> Result<(), Trouble> {
-        let seq = self.status.applied();
+    /// Whether an image of the state after `seq` is to be written.
+    fn is_image_due(&self, seq: Seq) -> bool {
         let every = self.config.stream_max.map_or(u64::MAX, |max| max / 2);
         let every = every.min(self.config.image_every).max(1);
-        if self
-            .imaged
-            .is_some_and(|last| seq.0 < last.0.saturating_add(every))
-        {
+        self.imaged
+            .is_none_or(|last| seq.0 >= last.0.saturating_add(every))
+    }
+
+    /// Writes an image of the state where the store is, when enough came since the last one and nothing is made
+    /// beyond it.
+    async fn image_if_due(&mut self) -> Result<(), Trouble> {
+        let seq = self.status.applied();
+        if !self.made.is_empty() || !self.is_image_due(seq) {
             return Ok(());
         }
+        assert_eq!(seq, self.replica.position(), "an image of another state");
         let taken = self.clock.now();
-        let bytes = self.blocking(move |p| p.image(taken)).await?;
+        let bytes = self.replica.blocking(move |p| p.image(taken)).await?;
         let args = vec![
             text(self.fence.to_string()),
             text(seq.0.to_string()),
@@ -471,7 +500,7 @@ impl Task {
     /// Waits for records, for shutdown, or until it is time to see whether the server is still there
     /// and still ours.
     async fn idle(&mut self) -> Result<(), Trouble> {
-        let (applied, written) = (self.status.applied(), self.position());
+        let (applied, written) = (self.status.applied(), self.replica.position());
         assert_eq!(applied, written, "idle with records to write");
         let more = async {
             if self.durable.wait_for(|d| *d > applied).await.is_err() {
@@ -494,75 +523,6 @@ impl Task {
         }
         Err(Trouble::Resynchronise("the idle store has changed"))
     }
-
-    async fn installation(&mut self) -> Result<InstallationId, Trouble> {
-        if let Some(known) = self.installation {
-            return Ok(known);
-        }
-        let dir = self.journal_dir.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let tail = Tail::open(&dir, Tail::oldest(&dir)?)?;
-            Ok::<_, StoreError>(tail.installation())
-        });
-        let installation = joined(read.await)?;
-        self.installation = Some(installation);
-        Ok(installation)
-    }
-
-    /// The last record that the replica has applied.
-    fn position(&self) -> Seq {
-        self.replica.as_ref().map_or(Seq(0), Projection::position)
-    }
-
-    async fn fresh(&self, at_most: Seq) -> Result<Projection, Trouble> {
-        let (dir, keys) = (self.journal_dir.clone(), self.keys.clone());
-        let config = self.config.clone();
-        let open = move || Projection::open(&dir, keys, &config, at_most);
-        match joined(tokio::task::spawn_blocking(open).await) {
-            // What the journal begins with has just changed: the start has seen that it has a beginning.
-            Err(StoreError::Journal(
-                JournalError::NoRecord { .. } | JournalError::NoSnapshot { .. },
-            )) => Err(Trouble::Resynchronise(
-                "the journal has deleted old records",
-            )),
-            opened => Ok(opened?),
-        }
-    }
-
-    async fn forward(&mut self, to: Seq) -> Result<(), Trouble> {
-        let durable = *self.durable.borrow();
-        self.blocking(move |p| p.forward(to, durable)).await
-    }
-
-    async fn next_batch(&mut self) -> Result<Option<Batch>, Trouble> {
-        let durable = *self.durable.borrow_and_update();
-        if durable <= self.position() {
-            return Ok(None);
-        }
-        self.blocking(move |p| p.next_batch(durable)).await
-    }
-
-    /// Lets the replica work where it may block. If it fails or is cancelled it is read anew.
-    async fn blocking<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut Projection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Trouble> {
-        let Some(mut projection) = self.replica.take() else {
-            return Err(Trouble::Resynchronise("the journal has to be read again"));
-        };
-        let done = tokio::task::spawn_blocking(move || {
-            let result = work(&mut projection);
-            (projection, result)
-        });
-        let (projection, result) = joined(done.await);
-        if let Err(StoreError::Journal(JournalError::NoRecord { .. })) = result {
-            return Err(Trouble::Resynchronise(
-                "the journal has deleted what was to be read next",
-            ));
-        }
-        self.replica = Some(projection);
-        Ok(result?)
-    }
 }
 
 /// What `acquire.lua` tells.
@@ -574,15 +534,4 @@ struct Store {
     rebuilding: bool,
     /// The last record in the image, if there is one.
     image: Option<Seq>,
-}
-
-/// The result of blocking work; its panic goes on here, where the supervisor sees it.
-fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => panic!("blocking work was cancelled: {error}"),
-        },
-    }
 }

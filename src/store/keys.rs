@@ -17,9 +17,9 @@
 use fred::types::Key;
 
 /// Positions of the fixed keys in every script but `acquire.lua`, from 1.
-pub(crate) const OPEN: &str = "3";
-pub(crate) const ORDERS: &str = "4";
-pub(crate) const POSITIONS: &str = "5";
+pub(crate) const OPEN: u32 = 3;
+pub(crate) const ORDERS: u32 = 4;
+pub(crate) const POSITIONS: u32 = 5;
 
 /// Names of keys.
 #[derive(Debug, Clone)]

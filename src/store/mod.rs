@@ -11,8 +11,10 @@ mod fields;
 mod keydb;
 mod keys;
 mod market;
+mod pack;
 mod projection;
 mod rebuild;
+mod replica;
 mod restore;
 
 pub mod bench;

@@ -4,14 +4,17 @@
 //! earlier record, make a new one.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::path::Path;
 
+use fred::bytes::Bytes;
 use fred::types::{Key, Value};
 
 use super::StoreConfig;
 use super::error::StoreError;
 use super::fields::{self, Fields};
 use super::keys::{Keys, OPEN, ORDERS, POSITIONS};
+use super::pack::Pack;
 use crate::journal::{self, Follower};
 use crate::kernel::event::{Seq, Sequenced};
 use crate::kernel::ledger::{Changes, Ledger};
@@ -38,57 +41,125 @@ struct Limits {
     stream: u64,
 }
 
-/// Keys and arguments of one script call, without fence.
+/// One script call, without its fence.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     pub(crate) first: Seq,
     pub(crate) last: Seq,
     pub(crate) keys: Vec<Key>,
-    pub(crate) args: Vec<Value>,
+    /// Longest stream, the state's hash, and the journal's last durable sequence.
+    settings: [String; 3],
+    packed: Bytes,
+}
+
+impl Batch {
+    /// What `batch.lua` takes.
+    pub(crate) fn args(&self, fence: u64) -> Vec<Value> {
+        let [stream, hash, durable] = self.settings.clone();
+        let range = [fence, self.first.0, self.last.0].map(|n| text(n.to_string()));
+        let mut args = Vec::from(range);
+        args.extend([stream, hash, durable].map(text));
+        args.push(Value::Bytes(self.packed.clone()));
+        args
+    }
 }
 
 /// Hashes and set members to write, in the form that `write.lua` takes.
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
-    pub(crate) keys: Vec<Key>,
-    pub(crate) args: Vec<Value>,
-    members: Vec<Value>,
+    keys: Vec<Key>,
+    /// Keys to remove.
+    gone: Vec<Key>,
+    /// Names of each kind of hash, once it was written.
+    names: [Vec<&'static str>; KINDS],
+    /// For each key the place of its names, and its values.
+    values: Pack,
+    /// Members that join and leave each set.
+    members: Vec<(Change, Vec<String>)>,
+}
+
+/// Kinds of hashes.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Order,
+    Position,
+    Account,
+}
+
+const KINDS: usize = 3;
+
+/// A command, and the position of the set that it is for.
+type Change = (&'static str, u32);
+
+/// Members that one call takes at most: Lua's stack bounds it at some thousands.
+const MEMBERS_MAX: usize = 1_000;
+
+/// Learns the names of a kind with its first hash; the others must have the same.
+struct Row<'a> {
+    names: &'a mut Vec<&'static str>,
+    is_known: bool,
+    at: usize,
+    values: &'a mut Pack,
+}
+
+impl Fields for Row<'_> {
+    fn put(&mut self, name: &'static str, value: impl Display) {
+        if self.is_known {
+            let known = self.names.get(self.at);
+            assert_eq!(known, Some(&name), "the fields of a hash changed");
+        } else {
+            self.names.push(name);
+        }
+        self.at += 1;
+        self.values.text(value);
+    }
 }
 
 impl Writes {
-    fn hash(&mut self, key: String, fields: Fields) {
+    fn hash(&mut self, kind: Kind, key: String, fields: impl FnOnce(&mut Row<'_>)) {
         self.keys.push(key.into());
-        self.args.push(text(fields.len().to_string()));
-        for (name, value) in fields {
-            self.args.push(Value::from_static_str(name));
-            self.args.push(text(value));
+        let names = &mut self.names[kind as usize];
+        self.values.number(kind as u32 + 1);
+        let mut row = Row {
+            is_known: !names.is_empty(),
+            names,
+            at: 0,
+            values: &mut self.values,
+        };
+        fields(&mut row);
+        assert_eq!(row.at, row.names.len(), "a hash without all its fields");
+    }
+
+    fn member(&mut self, command: &'static str, set: u32, member: String) {
+        let change = (command, set);
+        match self.members.iter_mut().find(|(c, _)| *c == change) {
+            Some((_, members)) => members.push(member),
+            None => self.members.push((change, vec![member])),
         }
     }
 
-    fn delete(&mut self, key: String) {
-        self.hash(key, Fields::new());
-    }
-
-    fn member(&mut self, set: &'static str, member: &str, is_in: bool) {
-        let command = if is_in { "SADD" } else { "SREM" };
-        self.members.push(Value::from_static_str(command));
-        self.members.push(Value::from_static_str(set));
-        self.members.push(text(member.to_owned()));
-    }
-
-    /// An order as it is now; removed if the ledger has forgotten it.
-    pub(crate) fn order(&mut self, id: OrderId, ledger: &Ledger, keys: &Keys) {
-        let (name, key) = (id.to_string(), format!("{}{id}", keys.order()));
+    /// An order as it is now; removed if the ledger has forgotten it. Those from `first` on are not in the store yet.
+    pub(crate) fn order(&mut self, id: OrderId, first: Seq, ledger: &Ledger, keys: &Keys) {
+        let is_new = id.0 >= first.0;
         let order = ledger.orders().get(id);
         let instrument = order.and_then(|o| ledger.instrument(o.instrument));
         if let (Some(order), Some(instrument)) = (order, instrument) {
-            self.hash(key, fields::order(order, instrument, ledger));
-            self.member(ORDERS, &name, true);
-            self.member(OPEN, &name, order.is_open());
-        } else {
-            self.delete(key);
-            self.member(ORDERS, &name, false);
-            self.member(OPEN, &name, false);
+            let key = format!("{}{id}", keys.order());
+            self.hash(Kind::Order, key, |to| {
+                fields::order(order, instrument, ledger, to);
+            });
+            if is_new {
+                self.member("SADD", ORDERS, id.to_string());
+            }
+            if order.is_open() {
+                self.member("SADD", OPEN, id.to_string());
+            } else if !is_new {
+                self.member("SREM", OPEN, id.to_string());
+            }
+        } else if !is_new {
+            self.gone.push(format!("{}{id}", keys.order()).into());
+            self.member("SREM", ORDERS, id.to_string());
+            self.member("SREM", OPEN, id.to_string());
         }
     }
 
@@ -109,21 +180,28 @@ impl Writes {
                     format!("{}:{}", instrument.name, side.name())
                 }
             };
-            let fields = fields::position(holding.position(side), side, instrument);
-            self.hash(format!("{}{name}", keys.position()), fields);
-            self.member(POSITIONS, &name, true);
+            let key = format!("{}{name}", keys.position());
+            self.hash(Kind::Position, key, |to| {
+                fields::position(holding.position(side), side, instrument, to);
+            });
+            self.member("SADD", POSITIONS, name);
         }
     }
 
     /// The account as it is now.
     pub(crate) fn account(&mut self, ledger: &Ledger, keys: &Keys) {
-        self.hash(keys.account(), fields::account(ledger));
+        self.hash(Kind::Account, keys.account(), |to| {
+            fields::account(ledger, to);
+        });
     }
 
-    /// Everything that changed, each once.
-    fn changes(&mut self, changes: &Changes, ledger: &Ledger, keys: &Keys) {
-        for id in changes.orders.iter().chain(&changes.forgotten) {
-            self.order(*id, ledger, keys);
+    /// Everything that changed from `first` on, each once.
+    fn changes(&mut self, changes: &Changes, first: Seq, ledger: &Ledger, keys: &Keys) {
+        let is_forgotten = |id: &&OrderId| ledger.orders().get(**id).is_none();
+        // One that changed and was forgotten then is in both lists.
+        let kept = changes.orders.iter().filter(|id| !is_forgotten(id));
+        for id in kept.chain(&changes.forgotten) {
+            self.order(*id, first, ledger, keys);
         }
         for id in &changes.positions {
             self.position(*id, ledger, keys);
@@ -133,10 +211,41 @@ impl Writes {
         }
     }
 
-    /// Appends the arguments of the sets behind those of the hashes.
-    pub(crate) fn finish(mut self) -> (Vec<Key>, Vec<Value>) {
-        self.args.append(&mut self.members);
-        (self.keys, self.args)
+    /// The hashes' keys with those to remove behind them, and everything in one text after `events`.
+    pub(crate) fn finish(mut self, events: &Pack) -> (Vec<Key>, Bytes) {
+        let mut packed = Pack::default();
+        let whole = packed.begin();
+        let list = packed.begin();
+        packed.append(events);
+        packed.end(&list);
+        let kinds = packed.begin();
+        for names in &self.names {
+            let list = packed.begin();
+            for name in names {
+                packed.text(name);
+                // Where the script puts the value.
+                packed.text("");
+            }
+            packed.end(&list);
+        }
+        packed.end(&kinds);
+        let list = packed.begin();
+        packed.append(&self.values);
+        packed.end(&list);
+        let changes = packed.begin();
+        for ((command, set), members) in &self.members {
+            for members in members.chunks(MEMBERS_MAX) {
+                let list = packed.begin();
+                packed.text(command);
+                packed.number(*set);
+                members.iter().for_each(|member| packed.text(member));
+                packed.end(&list);
+            }
+        }
+        packed.end(&changes);
+        packed.end(&whole);
+        self.keys.append(&mut self.gone);
+        (self.keys, packed.into_bytes().into())
     }
 }
 
@@ -198,45 +307,34 @@ impl Projection {
     /// The next batch of durable records, if there are any.
     pub(crate) fn next_batch(&mut self, durable: Seq) -> Result<Option<Batch>, StoreError> {
         let first = Seq(self.position().0 + 1);
-        let (mut events, mut bytes) = (Vec::new(), 0);
-        while events.len() < self.limits.records * 3 && bytes < self.limits.bytes {
+        let (mut events, mut count) = (Pack::default(), 0);
+        while count < self.limits.records && events.len() < self.limits.bytes {
             let Some(record) = self.next_record(durable)? else {
                 break;
             };
             self.follower.apply(&record)?;
-            let event = fields::event(&record, self.ledger()).map_err(|source| {
+            fields::event(&record, self.ledger(), &mut events).map_err(|source| {
                 let seq = record.seq.0;
                 StoreError::Json { seq, source }
             })?;
-            bytes += event.data.len();
-            events.push(Value::from_static_str(event.kind));
-            events.push(text(event.time));
-            events.push(text(event.data));
+            count += 1;
         }
-        if events.is_empty() {
+        if count == 0 {
             return Ok(None);
         }
         let mut writes = Writes::default();
         let changes = self.follower.take_changes();
-        writes.changes(&changes, self.ledger(), &self.keys);
-        let (hashes, written) = writes.finish();
-        let last = self.position();
+        writes.changes(&changes, first, self.ledger(), &self.keys);
+        let (hashes, packed) = writes.finish(&events);
         let mut keys = self.keys.fixed();
         keys.extend(hashes);
-        let mut args = vec![
-            text(first.0.to_string()),
-            text(last.0.to_string()),
-            text(self.limits.stream.to_string()),
-            text(self.due_hash()),
-            text(durable.0.to_string()),
-        ];
-        args.extend(events);
-        args.extend(written);
+        let stream = self.limits.stream.to_string();
         Ok(Some(Batch {
             first,
-            last,
+            last: self.position(),
             keys,
-            args,
+            settings: [stream, self.due_hash(), durable.0.to_string()],
+            packed,
         }))
     }
 

@@ -6,6 +6,7 @@ use fred::types::{Key, Value};
 
 use super::client::{Client, Scripts};
 use super::keydb::Trouble;
+use super::pack::Pack;
 use super::projection::{Projection, Writes, text};
 use crate::kernel::event::Seq;
 use crate::kernel::ledger::Holding;
@@ -43,7 +44,7 @@ impl Attempt<'_> {
         for ids in ids.chunks(ORDERS_PER_STEP) {
             let mut writes = Writes::default();
             for id in ids {
-                writes.order(*id, ledger, keys);
+                writes.order(*id, Seq(0), ledger, keys);
             }
             self.put(writes).await?;
         }
@@ -63,8 +64,8 @@ impl Attempt<'_> {
     }
 
     async fn put(&mut self, writes: Writes) -> Result<(), Trouble> {
-        let (keys, args) = writes.finish();
-        self.step("put", keys, args).await?;
+        let (keys, packed) = writes.finish(&Pack::default());
+        self.step("put", keys, vec![Value::Bytes(packed)]).await?;
         Ok(())
     }
 

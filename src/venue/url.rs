@@ -38,6 +38,11 @@ impl FromStr for BaseUrl {
         };
         let authority = uri.authority().ok_or_else(error)?;
         let host = authority.host().trim_matches(['[', ']']);
+        // A port that is none would pass for none given.
+        let named = authority.as_str().len() > authority.host().len();
+        if named && uri.port_u16().is_none() {
+            return Err(error());
+        }
         if host.is_empty() || authority.as_str().contains('@') || uri.query().is_some() {
             return Err(error());
         }
@@ -104,6 +109,8 @@ mod tests {
             "http://u:p@x",
             "https://x?y=z",
             "/path",
+            "http://x:99999",
+            "http://x:",
             "http://x y",
         ] {
             assert!(text.parse::<BaseUrl>().is_err(), "{text}");

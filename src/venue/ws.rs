@@ -10,14 +10,15 @@
 //! its end, or drops the reader. A [`WsWriter`] may be cloned; a write that is dropped half-way
 //! makes the connection unusable, and later writes say so.
 
+mod error;
+mod writer;
+
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fastwebsockets::{
-    CloseCode, Frame, OpCode, Payload, Role, WebSocketError, WebSocketRead, WebSocketWrite,
-    after_handshake_split,
-};
+use fastwebsockets::{CloseCode, OpCode, Role, WebSocketRead, after_handshake_split};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::header::{
@@ -28,11 +29,12 @@ use hyper::header::{
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{ReadHalf, WriteHalf};
-use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::io::ReadHalf;
+use tokio::time::{Instant, timeout};
 
-use super::net::{Net, NetError};
+pub use self::error::WsError;
+pub use self::writer::WsWriter;
+use super::net::Net;
 use super::rest::{AGENT, drive};
 use super::url::BaseUrl;
 
@@ -52,6 +54,15 @@ pub struct WsLimits {
     pub handshake: Duration,
     /// One write: a peer that does not read is dropped.
     pub write: Duration,
+    /// Frames a second that a peer may send for long; ten times as many at once.
+    pub frames_per_second: Option<u32>,
+}
+
+impl WsLimits {
+    fn frames_at_once(&self) -> f64 {
+        self.frames_per_second
+            .map_or(0.0, |rate| 10.0 * f64::from(rate))
+    }
 }
 
 impl Default for WsLimits {
@@ -61,48 +72,9 @@ impl Default for WsLimits {
             message_max: 8 << 20,
             handshake: Duration::from_secs(20),
             write: Duration::from_secs(10),
+            frames_per_second: None,
         }
     }
-}
-
-/// Why a connection did not come to be, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum WsError {
-    /// No connection.
-    #[error(transparent)]
-    Net(#[from] NetError),
-    /// The server answered the handshake with another status than 101.
-    #[error("the server refused the WebSocket with HTTP {status}")]
-    Refused {
-        /// HTTP status.
-        status: u16,
-        /// `Retry-After` in seconds.
-        retry_after: Option<u64>,
-    },
-    /// The handshake is not one.
-    #[error("WebSocket handshake: {0}")]
-    Handshake(&'static str),
-    /// The origin of a browser's request is not allowed.
-    #[error("WebSocket handshake: origin {0:?} is not allowed")]
-    Origin(String),
-    /// HTTP failed before the WebSocket began.
-    #[error("WebSocket handshake: {0}")]
-    Http(#[from] hyper::Error),
-    /// It took too long.
-    #[error("WebSocket {0} took too long")]
-    Timeout(&'static str),
-    /// The peer broke the protocol.
-    #[error("WebSocket protocol: {0}")]
-    Protocol(&'static str),
-    /// The peer sent more than allowed.
-    #[error("WebSocket message longer than {0} bytes")]
-    TooLarge(usize),
-    /// The connection broke.
-    #[error("WebSocket connection: {0}")]
-    Io(std::io::Error),
-    /// The connection had ended before.
-    #[error("the WebSocket is closed")]
-    Closed,
 }
 
 /// What a peer sent.
@@ -132,32 +104,25 @@ pub struct WsReader {
     /// What the last [`Message`] borrows.
     current: Vec<u8>,
     ended: bool,
+    heard: Heard,
+    /// Frames that may come before it is a flood, and when that was.
+    frames: (f64, Instant),
 }
 
-/// The writing half. Cheap to clone.
-#[derive(Clone)]
-pub struct WsWriter {
-    shared: Arc<Mutex<Writing>>,
-    limit: Duration,
-}
+/// How many frames a reader has had: whether a peer still lives.
+#[derive(Debug, Clone, Default)]
+pub struct Heard(Arc<AtomicU64>);
 
-struct Writing {
-    socket: WebSocketWrite<WriteHalf<Socket>>,
-    /// A frame is half-way out, or the connection failed.
-    broken: bool,
-    /// Our close went out; nothing may follow it.
-    closed: bool,
+impl Heard {
+    /// Frames read since the connection began.
+    pub fn frames(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl std::fmt::Debug for WsReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WsReader").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for WsWriter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WsWriter").finish_non_exhaustive()
     }
 }
 
@@ -271,14 +236,7 @@ fn halves(upgraded: Upgraded, role: Role, limits: WsLimits) -> (WsReader, WsWrit
     socket.set_auto_pong(false);
     // The crate refuses from its limit on, we from above ours.
     socket.set_max_message_size(limits.frame_max.saturating_add(1));
-    let writer = WsWriter {
-        shared: Arc::new(Mutex::new(Writing {
-            socket: write,
-            broken: false,
-            closed: false,
-        })),
-        limit: limits.write,
-    };
+    let writer = WsWriter::new(write, limits.write);
     let reader = WsReader {
         socket,
         role,
@@ -287,6 +245,8 @@ fn halves(upgraded: Upgraded, role: Role, limits: WsLimits) -> (WsReader, WsWrit
         partial: None,
         current: Vec::new(),
         ended: false,
+        heard: Heard::default(),
+        frames: (limits.frames_at_once(), Instant::now()),
     };
     (reader, writer)
 }
@@ -311,19 +271,29 @@ impl WsReader {
                 self.ended = false;
                 Ok(Message::Binary(&self.current))
             }
-            Ok(_) => {
-                let (code, reason) = close_parts(&self.current)?;
-                // The peer may be gone already; it does not wait for us.
-                drop(self.writer.close(code.unwrap_or(1000), "").await);
-                Ok(Message::Close { code, reason })
-            }
-            Err(e) => {
-                if let Some(code) = e.close_code() {
-                    drop(self.writer.close(code, "").await);
+            Ok(_) => match close_parts(&self.current) {
+                Ok((code, reason)) => {
+                    // The peer may be gone already; it does not wait for us.
+                    drop(self.writer.close(code.unwrap_or(1000), "").await);
+                    Ok(Message::Close { code, reason })
                 }
-                Err(e)
-            }
+                Err(e) => Err(self.fail(e).await),
+            },
+            Err(e) => Err(self.fail(e).await),
         }
+    }
+
+    /// Tells the peer what it did wrong.
+    async fn fail(&mut self, error: WsError) -> WsError {
+        if let Some(code) = error.close_code() {
+            drop(self.writer.close(code, &error.to_string()).await);
+        }
+        error
+    }
+
+    /// Says how many frames were read, to who has not got the reader.
+    pub fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 
     /// Reads frames until a message or a close is whole; its content is in `self.current`.
@@ -333,7 +303,7 @@ impl WsReader {
             match opcode {
                 OpCode::Ping => {
                     let payload = std::mem::take(&mut self.current);
-                    self.writer.send(Frame::pong(payload.into())).await?;
+                    self.writer.pong(payload).await?;
                 }
                 OpCode::Pong => {}
                 OpCode::Close => return Ok(OpCode::Close),
@@ -342,7 +312,9 @@ impl WsReader {
                 }
                 OpCode::Text | OpCode::Binary if fin => return self.checked(opcode),
                 OpCode::Text | OpCode::Binary => {
-                    self.partial = Some((opcode, std::mem::take(&mut self.current)));
+                    let message = std::mem::take(&mut self.current);
+                    begins_as_text(opcode, &message)?;
+                    self.partial = Some((opcode, message));
                 }
                 OpCode::Continuation => {
                     let Some((opcode, mut message)) = self.partial.take() else {
@@ -356,6 +328,7 @@ impl WsReader {
                         self.current = message;
                         return self.checked(opcode);
                     }
+                    begins_as_text(opcode, &message)?;
                     self.partial = Some((opcode, message));
                 }
             }
@@ -396,88 +369,35 @@ impl WsReader {
         }
         self.current.clear();
         self.current.extend_from_slice(&frame.payload);
-        Ok((frame.fin, frame.opcode))
-    }
-}
-
-impl WsWriter {
-    /// Sends a text message.
-    pub async fn text(&self, text: &str) -> Result<(), WsError> {
-        let payload = Payload::Owned(text.as_bytes().to_vec());
-        self.send(Frame::text(payload)).await
+        let (fin, opcode) = (frame.fin, frame.opcode);
+        self.heard.0.fetch_add(1, Ordering::Relaxed);
+        self.count_frame()?;
+        Ok((fin, opcode))
     }
 
-    /// Sends a ping.
-    pub async fn ping(&self, payload: &[u8]) -> Result<(), WsError> {
-        let payload = payload.get(..CONTROL_MAX).unwrap_or(payload).to_vec();
-        self.send(Frame::new(true, OpCode::Ping, None, payload.into()))
-            .await
-    }
-
-    /// Sends a close, once; the reader then gets the peer's.
-    pub async fn close(&self, code: u16, reason: &str) -> Result<(), WsError> {
-        let reason = reason.get(..CONTROL_MAX - 2).unwrap_or(reason);
-        self.send(Frame::close(code, reason.as_bytes())).await
-    }
-
-    async fn send(&self, frame: Frame<'_>) -> Result<(), WsError> {
-        let work = async {
-            let mut writing = self.shared.lock().await;
-            if writing.broken || writing.closed {
-                return Err(WsError::Closed);
-            }
-            // Stays set if this future is dropped or fails before the frame is out.
-            writing.broken = true;
-            let closing = frame.opcode == OpCode::Close;
-            writing.socket.write_frame(frame).await.map_err(io)?;
-            writing.socket.flush().await.map_err(io)?;
-            writing.broken = false;
-            writing.closed = closing;
-            Ok(())
+    fn count_frame(&mut self) -> Result<(), WsError> {
+        let Some(rate) = self.limits.frames_per_second else {
+            return Ok(());
         };
-        timeout(self.limit, work)
-            .await
-            .unwrap_or(Err(WsError::Timeout("write")))
-    }
-}
-
-impl WsError {
-    /// The close code that tells the peer, where it did something wrong.
-    fn close_code(&self) -> Option<u16> {
-        match self {
-            Self::Protocol("text that is not UTF-8") => Some(1007),
-            Self::Protocol(_) => Some(1002),
-            Self::TooLarge(_) => Some(1009),
-            _ => None,
+        let (left, then) = self.frames;
+        let now = Instant::now();
+        let gained = now.duration_since(then).as_secs_f64() * f64::from(rate);
+        let left = (left + gained).min(self.limits.frames_at_once()) - 1.0;
+        self.frames = (left, now);
+        if left < 0.0 {
+            return Err(WsError::Flood);
         }
+        Ok(())
     }
 }
 
-impl WsLimits {
-    fn error(self, error: WebSocketError) -> WsError {
-        match error {
-            WebSocketError::IoError(e) => WsError::Io(e),
-            WebSocketError::UnexpectedEOF => WsError::Io(std::io::ErrorKind::UnexpectedEof.into()),
-            WebSocketError::FrameTooLarge => WsError::TooLarge(self.frame_max),
-            WebSocketError::InvalidUTF8 => WsError::Protocol("text that is not UTF-8"),
-            WebSocketError::ReservedBitsNotZero => WsError::Protocol("reserved bits are set"),
-            WebSocketError::ControlFrameFragmented => {
-                WsError::Protocol("a fragmented control frame")
-            }
-            WebSocketError::PingFrameTooLarge => {
-                WsError::Protocol("a control frame beyond 125 bytes")
-            }
-            WebSocketError::ConnectionClosed => WsError::Closed,
-            _ => WsError::Protocol("a frame of no known type"),
+/// Whether text whose end has not come can still be UTF-8: it is refused as soon as it cannot.
+fn begins_as_text(opcode: OpCode, message: &[u8]) -> Result<(), WsError> {
+    match std::str::from_utf8(message) {
+        Err(e) if opcode == OpCode::Text && e.error_len().is_some() => {
+            Err(WsError::Protocol("text that is not UTF-8"))
         }
-    }
-}
-
-fn io(error: WebSocketError) -> WsError {
-    match error {
-        WebSocketError::IoError(e) => WsError::Io(e),
-        WebSocketError::ConnectionClosed => WsError::Closed,
-        other => WsError::Io(std::io::Error::other(other)),
+        _ => Ok(()),
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) const HEAN: &str = env!("CARGO_BIN_EXE_hean");
 pub(crate) const HUNG: Duration = Duration::from_mins(1);
 
 /// The one pause of these tests: between two looks at another process.
-fn pause(length: Duration) {
+pub(crate) fn pause(length: Duration) {
     let (_open, nothing) = mpsc::channel::<()>();
     assert!(nothing.recv_timeout(length).is_err(), "nobody sends");
 }

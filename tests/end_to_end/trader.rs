@@ -460,7 +460,7 @@ pub(crate) fn wait_durable(addr: SocketAddr) {
     });
 }
 
-/// What a restart must not change: orders, positions and money, without what follows the market.
+/// What a restart must not change: orders, executions, positions and money, without what follows the market.
 pub(crate) fn state(addr: SocketAddr) -> Value {
     let fields = |value: &Value, names: &[&str]| -> Value {
         let pairs = names.iter().map(|n| ((*n).to_owned(), value[*n].clone()));
@@ -483,6 +483,7 @@ pub(crate) fn state(addr: SocketAddr) -> Value {
     let stats = ["fills", "wins", "losses", "win_rate_percent"];
     serde_json::json!({
         "orders": orders(addr),
+        "executions": json(addr, "/api/v1/fills?numbers=string&limit=1000")["items"],
         "positions": positions,
         "account": fields(&account, &money),
         "stats": fields(&account["stats"], &stats),

@@ -1,15 +1,20 @@
 //! A client that speaks raw HTTP, so that nothing between hides a byte.
 
+use std::collections::VecDeque;
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::described;
 use super::harness::PATIENCE;
 
 /// A raw connection.
 pub(crate) struct Client {
     pub(crate) socket: TcpStream,
     buffer: Vec<u8>,
+    /// Requests whose answers are still to come; what was sent by hand is not among them.
+    asked: VecDeque<(String, String)>,
 }
 
 /// A response.
@@ -53,7 +58,25 @@ impl Client {
         Self {
             socket,
             buffer: Vec::new(),
+            asked: VecDeque::new(),
         }
+    }
+
+    /// The socket, and what was read beyond the last answer.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.socket, self.buffer)
+    }
+
+    /// What comes up to `end`, and that.
+    pub(crate) async fn until(&mut self, end: &[u8]) -> String {
+        let length = loop {
+            if let Some(at) = self.buffer.windows(end.len()).position(|w| w == end) {
+                break at + end.len();
+            }
+            assert!(self.more().await, "the connection ended: {:?}", self.buffer);
+        };
+        let rest = self.buffer.split_off(length);
+        String::from_utf8(std::mem::replace(&mut self.buffer, rest)).expect("UTF-8")
     }
 
     pub(crate) async fn send(&mut self, bytes: &str) {
@@ -62,6 +85,7 @@ impl Client {
 
     pub(crate) async fn request(&mut self, method: &str, target: &str, body: &str) {
         let length = body.len();
+        self.asked.push_back((method.to_owned(), target.to_owned()));
         self.send(&format!(
             "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
         ))
@@ -70,7 +94,8 @@ impl Client {
 
     /// The next response on this connection, with the body that its length says.
     pub(crate) async fn answer(&mut self) -> Answer {
-        let mut answer = self.head().await;
+        let asked = self.asked.pop_front();
+        let mut answer = self.next_head().await;
         let length = answer.header("content-length").expect("length");
         let length: usize = length.parse().expect("number");
         while self.buffer.len() < length {
@@ -78,11 +103,19 @@ impl Client {
         }
         let rest = self.buffer.split_off(length);
         answer.body = String::from_utf8(std::mem::replace(&mut self.buffer, rest)).expect("UTF-8");
+        if let Some((method, target)) = asked {
+            described::check(&method, &target, &answer);
+        }
         answer
     }
 
     /// The next response's head, as of an answer without a body.
     pub(crate) async fn head(&mut self) -> Answer {
+        self.asked.pop_front();
+        self.next_head().await
+    }
+
+    async fn next_head(&mut self) -> Answer {
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|w| w == b"\r\n\r\n") {
                 break end + 4;

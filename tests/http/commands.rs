@@ -236,7 +236,7 @@ async fn why_tells_the_inputs_and_the_rule_that_said_no() {
     }
 }
 
-fn refusal() -> Refusal {
+pub(crate) fn refusal() -> Refusal {
     Refusal {
         rule: Rule::Leverage,
         limit: "1 to 20".to_owned(),

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use hean::http::{AppState, Build, HttpConfig, IndicatorSeries, bind};
+use hean::http::{Access, AppState, Build, HttpConfig, IndicatorSeries, bind};
 use hean::kernel::event::{
     Candle, CommandKind, DayStats, Level, Outcome, Record, ReportKind, Seq, Sequenced, Trade,
     VenueReport,
@@ -399,7 +399,10 @@ pub(crate) type Answering = Box<dyn FnMut(CommandKind, &Published) -> Option<Out
 /// A running server.
 pub(crate) struct Harness {
     pub(crate) state: Arc<AppState>,
+    /// How far the journal is on its disk.
+    pub(crate) durable: tokio::sync::watch::Sender<Seq>,
     pub(crate) addr: std::net::SocketAddr,
+    pub(crate) access: Arc<Access>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) server: Option<JoinHandle<()>>,
 }
@@ -478,13 +481,15 @@ impl Harness {
         let store = StoreStatus::default();
         store.up.store(true, Relaxed);
         store.set_applied(Seq(7));
+        let durable = tokio::sync::watch::Sender::new(Seq(9));
         let state = Arc::new(AppState {
             published,
             kernel,
             kernel_status: Arc::new(kernel_status),
             feeds: vec![Arc::new(feed)],
             journal: Arc::new(journal),
-            durable: tokio::sync::watch::channel(Seq(9)).1,
+            durable: durable.subscribe(),
+            orders: Arc::default(),
             store: Some(Arc::new(store)),
             recorder: Some(Arc::default()),
             mode: Mode::Paper,
@@ -502,7 +507,11 @@ impl Harness {
             listen: "127.0.0.1:0".parse().expect("address"),
             ..config
         };
-        let server = bind(config, Arc::clone(&state)).await.expect("bind");
+        let access = Access::prepare(&config, Mode::Paper, &state.clock).expect("access");
+        let access = Arc::new(access);
+        let server = bind(config, Arc::clone(&access), Arc::clone(&state))
+            .await
+            .expect("bind");
         let addr = server.local_addr();
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(server.serve(async {
@@ -510,7 +519,9 @@ impl Harness {
         }));
         Self {
             state,
+            durable,
             addr,
+            access,
             stop: Some(stop),
             server: Some(server),
         }
@@ -526,6 +537,14 @@ impl Harness {
         let mut client = self.connect().await;
         client.request(method, target, body).await;
         client.answer().await
+    }
+
+    /// Returns when there is a place for one more connection.
+    pub(crate) async fn healthy_again(&self) {
+        let asking = async { while self.get("/health").await.status != 200 {} };
+        tokio::time::timeout(PATIENCE, asking)
+            .await
+            .expect("a place");
     }
 
     pub(crate) async fn get(&self, target: &str) -> Answer {

@@ -110,3 +110,11 @@ async fn promtool_finds_nothing_but_the_old_names() {
         assert!(legacy.iter().any(|name| line.starts_with(name)), "{line}");
     }
 }
+
+/// What of this process is in memory.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.expect("VmRSS").trim().trim_end_matches(" kB");
+    kib.parse::<u64>().expect("a number") * 1_024
+}

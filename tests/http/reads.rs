@@ -21,6 +21,7 @@ fn example(pattern: &str) -> String {
         .replace("{symbol}", "BTCUSDT")
         .replace("{id}", "1")
         .replace("{name}", "grid")
+        .replace("{file}", "page.css")
 }
 
 #[test]
@@ -89,7 +90,7 @@ async fn every_route_checks_host_and_origin_first() {
                     );
                 }
                 None => assert!(
-                    answer.status != 403 && !answer.body.contains("bad_host"),
+                    answer.status != 403 && !answer.body.contains("\"code\":\"bad_host\""),
                     "{context}"
                 ),
             }
@@ -487,14 +488,17 @@ async fn unknown_paths_methods_and_parameters() {
         assert_eq!(server.get(path).await.code(), "not_found", "{path}");
     }
     for (method, path, allow) in [
-        ("POST", "/health", "GET, HEAD"),
-        ("PUT", "/api/v1/orders", "POST, GET, DELETE, HEAD"),
-        ("PUT", "/api/v1/orders/1", "GET, PATCH, DELETE, HEAD"),
-        ("GET", "/api/v1/halt", "POST"),
-        ("GET", "/api/v1/positions/BTCUSDT/close", "POST"),
-        ("GET", "/api/v1/strategies/grid/start", "POST"),
-        ("HEAD", "/api/v1/strategies/grid/stop", "POST"),
-        ("OPTIONS", "/api/v1/account", "GET, HEAD"),
+        ("POST", "/health", "GET, HEAD, OPTIONS"),
+        ("PUT", "/api/v1/orders", "POST, GET, DELETE, HEAD, OPTIONS"),
+        (
+            "PUT",
+            "/api/v1/orders/1",
+            "GET, PATCH, DELETE, HEAD, OPTIONS",
+        ),
+        ("GET", "/api/v1/halt", "POST, OPTIONS"),
+        ("GET", "/api/v1/positions/BTCUSDT/close", "POST, OPTIONS"),
+        ("GET", "/api/v1/strategies/grid/start", "POST, OPTIONS"),
+        ("HEAD", "/api/v1/strategies/grid/stop", "POST, OPTIONS"),
     ] {
         let mut client = server.connect().await;
         client.request(method, path, "").await;

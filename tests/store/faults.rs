@@ -6,7 +6,7 @@ use std::time::Duration;
 use hean::kernel::event::Seq;
 
 use crate::store_support::{self, World, server, settings};
-use crate::verify;
+use crate::{is_the_kernels_state, verify};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_that_changes_meanwhile_is_waited_for() {
@@ -93,7 +93,7 @@ async fn tls_with_a_ca_of_ones_own_and_no_other() {
 
 /// Two hundred events a second for ten minutes, while nobody is there to take them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_minutes_of_events_are_caught_up() {
+async fn heavy_ten_minutes_of_events_are_caught_up() {
     const EVENTS: u64 = 10 * 60 * 200;
     let Some(mut server) = server(&[]) else {
         return;
@@ -120,8 +120,9 @@ async fn ten_minutes_of_events_are_caught_up() {
         server.stop(true);
     }
     server.start();
-    world.applied(&task).await;
+    world.caught_up(&task).await;
     task.finish().await.unwrap();
+    is_the_kernels_state(&world, &server).await;
     // The state's hash of the very last record.
     let task = world.project(settings(&server.url()));
     world.append(1);
@@ -147,10 +148,11 @@ async fn a_server_that_stands_still_is_waited_for() {
         world.append(500);
         task.down().await;
         server.signal("CONT");
-        world.applied(&task).await;
+        world.caught_up(&task).await;
     }
     verify(&world, &server, 1).await;
     task.finish().await.unwrap();
+    is_the_kernels_state(&world, &server).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,9 +171,10 @@ async fn a_full_server_is_waited_for() {
     task.retried(retries + 3).await;
     assert!(task.status.applied() < world.last());
     redis.command("CONFIG", &["SET", "maxmemory", "0"]).await;
-    world.applied(&task).await;
+    world.caught_up(&task).await;
     verify(&world, &server, 1).await;
     task.finish().await.unwrap();
+    is_the_kernels_state(&world, &server).await;
 }
 
 /// The user that `keydb.conf` proposes may do all that we do, with its clock and without.

@@ -4,7 +4,7 @@ mod redis;
 mod tls;
 mod world;
 
-pub(crate) use redis::{Proxy, Server, server};
+pub(crate) use redis::{Looker, Proxy, Server, server};
 pub(crate) use tls::Certificates;
 pub(crate) use world::{ORDERS_KEPT, OneName, World, settings};
 

@@ -1,14 +1,12 @@
 //! Money, and how it went.
 
-use super::{LIMIT_DEFAULT, page};
+use super::table::{Cell, Wanted, answer};
+use crate::http::params::{EQUITY_LIMIT, ID_CURSOR, SINCE};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
 use crate::json::Json;
 use crate::kernel::snapshot::AccountView;
 use crate::kernel::types::Contract;
-
-/// Most points of an equity curve: a day of minutes and a month of hours.
-const POINTS_MAX: usize = 2_160;
 
 /// `GET /api/v1/account`.
 pub(in crate::http) fn account(call: &Call) -> Reply {
@@ -62,26 +60,36 @@ pub(in crate::http) fn account(call: &Call) -> Reply {
 
 /// `GET /api/v1/equity`: newest first, a point a minute for a day and a point an hour before.
 pub(in crate::http) fn equity(call: &Call) -> Answer {
-    let limit = call.query.count("limit", LIMIT_DEFAULT, POINTS_MAX)?;
-    let before = call.query.id("cursor")?;
+    let wanted = Wanted::of(call, &EQUITY_LIMIT)?;
+    let before = call.query.id(&ID_CURSOR)?;
     let before = before.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+    let since = call.query.millis(&SINCE)?;
     let account = call.app.state.published.account.load();
     let mut points: Vec<_> = account
         .curve
         .iter()
         .filter(|point| before.is_none_or(|ms| point.time.millis() < ms))
+        .filter(|point| since.is_none_or(|ms| point.time.millis() >= ms))
         .collect();
     points.reverse();
-    let mut json = Json::new(call.strings);
-    page(&mut json, limit, points.into_iter(), |j, point| {
-        j.object(|j| {
-            j.key("timestamp").int(point.time.millis());
-            j.key("equity").money(point.equity);
-            j.key("pnl").money(point.pnl);
-        });
-        point.time.millis().to_string()
-    });
-    Ok(Reply::json(json))
+    let columns = ["timestamp", "equity", "pnl"];
+    let file = "attachment; filename=\"equity.csv\"";
+    Ok(answer(
+        call,
+        &wanted,
+        file,
+        columns,
+        points.into_iter(),
+        |point| {
+            let ms = point.time.millis();
+            let cells = [
+                Cell::Int(ms),
+                Cell::money(point.equity),
+                Cell::money(point.pnl),
+            ];
+            (cells, ms.to_string())
+        },
+    ))
 }
 
 /// The account's currency, other assets, and what is held of each spot instrument.

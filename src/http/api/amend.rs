@@ -12,7 +12,8 @@ use crate::http::problem::{Code, Problem};
 use crate::http::routes::{Answering, Call};
 use crate::kernel::event::{CommandKind, Outcome};
 
-const FIELDS: &[&str] = &["price", "stop_price", "quantity"];
+/// What can be changed.
+pub(in crate::http) const FIELDS: &[&str] = &["price", "stop_price", "quantity"];
 
 /// `PATCH /api/v1/orders/{id}`: answers when the change is on its way; what became of it is in the
 /// order.

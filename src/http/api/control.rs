@@ -6,6 +6,7 @@ use super::feeds;
 use super::market::time;
 use super::orders::{Told, impossible, tell};
 use super::page;
+use crate::http::params::SYMBOL;
 use crate::http::problem::{Code, Problem, either, nearest};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Answering, Call};
@@ -55,7 +56,7 @@ pub(in crate::http) fn why(call: &Call) -> Answer {
     let kernel = published.kernel.load();
     let view = kernel.strategies.iter().find(|s| s.name == call.arg);
     let view = view.ok_or_else(|| unknown(&call.arg, &kernel.strategies))?;
-    let wanted = match call.query.get("symbol") {
+    let wanted = match call.query.get(&SYMBOL) {
         Some(symbol) => Some(call.app.instrument(symbol)?.0),
         None => None,
     };

@@ -1,7 +1,7 @@
 //! Indicators: a summary of those that the kernel keeps, or one computed over the kept candles.
 
-use super::LIMIT_MAX;
 use super::market::names;
+use crate::http::params::{INTERVAL, Kind, NUMBERS, PARAMS, Param, SERIES_LIMIT, TYPE, number};
 use crate::http::problem::{Code, Problem};
 use crate::http::query::invalid;
 use crate::http::reply::Reply;
@@ -15,7 +15,7 @@ use crate::kernel::snapshot::SeriesView;
 use crate::kernel::types::{Instrument, Interval};
 
 /// Keys of the summary, the kept indicator each comes from, and which of its outputs.
-const SUMMARY: &[(&str, &str, usize)] = &[
+pub(in crate::http) const SUMMARY: &[(&str, &str, usize)] = &[
     ("sma_20", "sma:20", 0),
     ("ema_20", "ema:20", 0),
     ("rsi_14", "rsi:14", 0),
@@ -27,59 +27,58 @@ const SUMMARY: &[(&str, &str, usize)] = &[
     ("bb_lower", "bbands:20:2", 2),
 ];
 
-/// What the route's query may name. Those from the sixth on are parameters of indicators by their own
-/// names; a test holds them against the table.
-pub(in crate::http) const QUERY: &[&str] = &[
-    "type",
-    "params",
-    "interval",
-    "limit",
-    "numbers",
-    "period",
-    "fast",
-    "slow",
-    "signal",
-    "factor",
-    "deviations",
-    "k",
-    "smooth",
-    "d",
-    "acceleration",
-    "maximum",
-    "short",
-    "medium",
-    "long",
-    "atr",
-    "base",
-    "conversion",
-    "span",
+/// Parameters that are about the answer, then those of indicators by their own names; a test holds the latter
+/// against the table.
+pub(in crate::http) const QUERY: &[Param] = &[
+    TYPE,
+    PARAMS,
+    INTERVAL,
+    SERIES_LIMIT,
+    NUMBERS,
+    number("period", "14"),
+    number("fast", "12"),
+    number("slow", "26"),
+    number("signal", "9"),
+    number("factor", "3"),
+    number("deviations", "2"),
+    number("k", "14"),
+    number("smooth", "3"),
+    number("d", "3"),
+    number("acceleration", "0.02"),
+    number("maximum", "0.2"),
+    number("short", "7"),
+    number("medium", "14"),
+    number("long", "28"),
+    number("atr", "10"),
+    number("base", "26"),
+    number("conversion", "9"),
+    number("span", "52"),
 ];
 
 /// Parameters of indicators.
-fn params() -> impl Iterator<Item = &'static str> {
-    QUERY.iter().skip(5).copied()
+fn params() -> impl Iterator<Item = &'static Param> {
+    QUERY
+        .iter()
+        .filter(|param| matches!(param.kind, Kind::Number { .. }))
 }
 
 /// `GET /api/v1/indicators/{symbol}`.
 pub(in crate::http) fn indicators(call: &Call) -> Answer {
     let (_, published) = call.app.instrument(&call.arg)?;
-    let (at, interval) = call.app.interval(call.query.get("interval"))?;
+    let (at, interval) = call.app.interval(call.query.get(&INTERVAL))?;
     let instrument = published.instrument.load();
     let series = published.series.get(at).map(|s| s.view.load_full());
     let series = series.unwrap_or_default();
-    let Some(kind) = call.query.get("type") else {
-        for name in params().chain(["params", "limit"]) {
-            if let Some(value) = call.query.get(name) {
-                return Err(invalid(name, value, "left out, or type given with it"));
+    let Some(kind) = call.query.get(&TYPE) else {
+        for param in params().chain([&PARAMS, &SERIES_LIMIT]) {
+            if let Some(value) = call.query.get(param) {
+                return Err(invalid(param, value, "left out, or type given with it"));
             }
         }
         let summary = summary(call, &instrument, interval, &series);
         return Ok(summary);
     };
-    let limit = match call.query.get("limit") {
-        Some(_) => Some(call.query.count("limit", 1, LIMIT_MAX)?),
-        None => None,
-    };
+    let limit = call.query.count(&SERIES_LIMIT)?;
     let spec = spec(call, kind)?;
     let values = (call.app.state.indicator)(&spec, &series.closed, &instrument)
         .map_err(|error| Problem::new(Code::InvalidParameter, error).member("field", "type"))?;
@@ -104,32 +103,33 @@ fn spec(call: &Call, kind: &str) -> Result<String, Box<Problem>> {
     const LEN_MAX: usize = 96;
     if kind.is_empty() || kind.len() > LEN_MAX || kind.contains(':') {
         return Err(invalid(
-            "type",
+            &TYPE,
             kind,
             "the name of an indicator, such as rsi",
         ));
     }
     let mut spec = kind.to_owned();
-    let all = call.query.get("params");
+    let all = call.query.get(&PARAMS);
     if let Some(params) = all {
         if params.len() > LEN_MAX {
             let wanted = "numbers with colons between, such as 12:26:9";
-            return Err(invalid("params", params, wanted));
+            return Err(invalid(&PARAMS, params, wanted));
         }
         spec.push(':');
         spec.push_str(params);
     }
     let mut named = false;
-    for name in params() {
-        let Some(value) = call.query.get(name) else {
+    for param in params() {
+        let name = param.name;
+        let Some(value) = call.query.get(param) else {
             continue;
         };
         if let Some(params) = all {
             let wanted = format!("left out when {name} is given");
-            return Err(invalid("params", params, &wanted));
+            return Err(invalid(&PARAMS, params, &wanted));
         }
         if value.len() > LEN_MAX || value.contains(':') {
-            return Err(invalid(name, value, "a number"));
+            return Err(invalid(param, value, "a number"));
         }
         spec.push(':');
         spec.push_str(name);
@@ -211,10 +211,9 @@ mod tests {
 
     #[test]
     fn every_parameter_of_the_table_can_be_named() {
-        let known: BTreeSet<&str> = params().collect();
+        let known: BTreeSet<&str> = params().map(|param| param.name).collect();
         let table = INDICATORS.iter().flat_map(|row| row.params);
         let table: BTreeSet<&str> = table.map(|param| param.name).collect();
         assert_eq!(known, table);
-        assert!(!known.contains("numbers"), "{known:?}");
     }
 }

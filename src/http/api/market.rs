@@ -1,19 +1,17 @@
 //! Tickers, books, candles, trades, instruments.
 
-use super::{LIMIT_DEFAULT, LIMIT_MAX, page};
+use super::page;
+use crate::http::params::{
+    CURSOR, DEPTH, END, ID_CURSOR, INTERVAL, KLINES_LIMIT, LIMIT, SINCE, START, SYMBOLS_LIMIT,
+};
 use crate::http::query::invalid;
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
 use crate::json::Json;
-use crate::kernel::event::{BookFault, Candle, Level};
+use crate::kernel::event::{BookFault, Candle, Level, Trade};
 use crate::kernel::event::{Derivative, Liquidation};
-use crate::kernel::snapshot::BOOK_LEVELS_PUBLISHED;
+use crate::kernel::snapshot::TickerView;
 use crate::kernel::types::{Instrument, InstrumentId, Interval, MarkPrice, Qty, Time};
-
-/// Levels a side when the caller does not say.
-const DEPTH_DEFAULT: usize = 20;
-/// Candles when the caller does not say.
-const KLINES_DEFAULT: usize = 500;
 
 /// The name of an instrument, in two keys.
 pub(super) fn names(json: &mut Json, instrument: &Instrument) {
@@ -32,22 +30,30 @@ pub(super) fn time(json: &mut Json, time: Time) {
 
 /// `GET /api/v1/ticker/{symbol}`.
 pub(in crate::http) fn ticker(call: &Call) -> Answer {
-    let (_, published) = call.app.instrument(&call.arg)?;
+    let (id, published) = call.app.instrument(&call.arg)?;
     let instrument = published.instrument.load();
     let ticker = published.ticker.load();
-    let (qty_scale, quote_scale) = scales(&instrument);
-    let mut json = Json::new(call.strings);
+    Ok(Reply::document(call.app.tickers.document(
+        (id, call.strings),
+        (&instrument, &ticker),
+        || ticker_json(call.strings, &instrument, &ticker),
+    )))
+}
+
+fn ticker_json(strings: bool, instrument: &Instrument, ticker: &TickerView) -> Vec<u8> {
+    let (qty_scale, quote_scale) = scales(instrument);
+    let mut json = Json::new(strings);
     json.object(|j| {
-        names(j, &instrument);
-        j.key("price").price_or_null(ticker.last_price, &instrument);
+        names(j, instrument);
+        j.key("price").price_or_null(ticker.last_price, instrument);
         j.key("bid")
-            .price_or_null(ticker.bid.map(|l| l.price), &instrument);
+            .price_or_null(ticker.bid.map(|l| l.price), instrument);
         j.key("ask")
-            .price_or_null(ticker.ask.map(|l| l.price), &instrument);
+            .price_or_null(ticker.ask.map(|l| l.price), instrument);
         for (name, level) in [("bid_quantity", ticker.bid), ("ask_quantity", ticker.ask)] {
             j.key(name);
             match level {
-                Some(level) => j.qty(level.qty, &instrument),
+                Some(level) => j.qty(level.qty, instrument),
                 None => j.null(),
             }
         }
@@ -64,16 +70,16 @@ pub(in crate::http) fn ticker(call: &Call) -> Answer {
             None => j.null(),
         }
         for (name, price) in [("open", day.open), ("high", day.high), ("low", day.low)] {
-            j.key(name).price_or_null(price, &instrument);
+            j.key(name).price_or_null(price, instrument);
         }
         if let Some(figures) = ticker.derivative {
             derivative(j, &figures, qty_scale);
-            liquidation(j, ticker.last_liquidation, &instrument);
+            liquidation(j, ticker.last_liquidation, instrument);
         }
         j.key("timestamp");
         time(j, ticker.time);
     });
-    Ok(Reply::json(json))
+    json.into_bytes()
 }
 
 /// What a derivative has beyond a spot market.
@@ -125,9 +131,7 @@ fn scales(instrument: &Instrument) -> (u8, u8) {
 /// `GET /api/v1/orderbook/{symbol}`.
 pub(in crate::http) fn orderbook(call: &Call) -> Answer {
     let (_, published) = call.app.instrument(&call.arg)?;
-    let depth = call
-        .query
-        .count("depth", DEPTH_DEFAULT, BOOK_LEVELS_PUBLISHED)?;
+    let depth = call.query.limit(&DEPTH)?;
     let instrument = published.instrument.load();
     let book = published.book.load();
     let mut json = Json::new(call.strings);
@@ -157,23 +161,33 @@ fn levels<'a>(json: &mut Json, levels: impl Iterator<Item = &'a Level>, instrume
     });
 }
 
-/// `GET /api/v1/klines/{symbol}`.
+/// `GET /api/v1/klines/{symbol}`: the newest of those that fit; with `start` the oldest.
 pub(in crate::http) fn klines(call: &Call) -> Answer {
     let (_, published) = call.app.instrument(&call.arg)?;
-    let (at, interval) = call.app.interval(call.query.get("interval"))?;
-    let limit = call.query.count("limit", KLINES_DEFAULT, LIMIT_MAX)?;
+    let (at, interval) = call.app.interval(call.query.get(&INTERVAL))?;
+    let query = &call.query;
+    let limit = query.limit(&KLINES_LIMIT)?;
+    let (start, since) = (query.millis(&START)?, query.millis(&SINCE)?);
+    if let (Some(_), Some(text)) = (start, query.get(&SINCE)) {
+        return Err(invalid(&SINCE, text, "left out when start is given"));
+    }
+    let from = start.or(since).unwrap_or(i64::MIN);
+    let until = query.millis(&END)?.unwrap_or(i64::MAX);
     let instrument = published.instrument.load();
     let series = published.series.get(at).map(|s| s.view.load_full());
     let series = series.unwrap_or_default();
-    let closed_wanted = limit - usize::from(series.forming.is_some());
-    let skip = series.closed.len().saturating_sub(closed_wanted);
+    let closed = series.closed.iter().map(|candle| (candle, true));
+    let candles = closed
+        .chain(series.forming.iter().map(|candle| (candle, false)))
+        .filter(|(candle, _)| (from..until).contains(&candle.open_time.millis()));
+    let skip = match start {
+        Some(_) => 0,
+        None => candles.clone().count().saturating_sub(limit),
+    };
     let mut json = Json::new(call.strings);
     json.array(|j| {
-        for candle in series.closed.iter().skip(skip) {
-            kline(j, candle, interval, true, &instrument);
-        }
-        if let Some(candle) = &series.forming {
-            kline(j, candle, interval, false, &instrument);
+        for (candle, closed) in candles.skip(skip).take(limit) {
+            kline(j, candle, interval, closed, &instrument);
         }
     });
     Ok(Reply::json(json))
@@ -206,38 +220,54 @@ fn kline(
 /// `GET /api/v1/trades/{symbol}`.
 pub(in crate::http) fn trades(call: &Call) -> Answer {
     let (_, published) = call.app.instrument(&call.arg)?;
-    let limit = call.query.count("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
-    let before = call.query.id("cursor")?;
+    let limit = call.query.limit(&LIMIT)?;
+    let since = call.query.millis(&SINCE)?;
+    let before = call.query.id(&ID_CURSOR)?;
     let instrument = published.instrument.load();
     let ticker = published.ticker.load();
-    let newest_first = ticker
-        .recent
+    // Not every venue's ids rise, so the cursor is found by its place. When its trade is gone, so are those before it.
+    let end = match before {
+        Some(id) => ticker.recent.iter().rposition(|trade| trade.id == id),
+        None => Some(ticker.recent.len()),
+    };
+    let older = ticker.recent.get(..end.unwrap_or(0)).unwrap_or_default();
+    let newest_first = older
         .iter()
         .rev()
-        .filter(|trade| before.is_none_or(|id| trade.id < id));
+        .filter(|trade| since.is_none_or(|ms| trade.time.millis() >= ms));
     let mut json = Json::new(call.strings);
-    page(&mut json, limit, newest_first, |j, trade| {
+    write_trades(&mut json, newest_first, limit, &instrument);
+    Ok(Reply::json(json))
+}
+
+/// A page of trades.
+pub(in crate::http) fn write_trades<'a>(
+    json: &mut Json,
+    newest_first: impl Iterator<Item = &'a Trade>,
+    limit: usize,
+    instrument: &Instrument,
+) {
+    page(json, limit, newest_first, |j, trade| {
         j.object(|j| {
             j.key("id").id(trade.id);
-            j.key("price").price(trade.price, &instrument);
-            j.key("quantity").qty(trade.qty, &instrument);
+            j.key("price").price(trade.price, instrument);
+            j.key("quantity").qty(trade.qty, instrument);
             j.key("side").text(trade.taker.name());
             j.key("timestamp").int(trade.time.millis());
         });
         trade.id.to_string()
     });
-    Ok(Reply::json(json))
 }
 
 /// `GET /api/v1/symbols`.
 pub(in crate::http) fn symbols(call: &Call) -> Answer {
-    let limit = call.query.count("limit", LIMIT_MAX, LIMIT_MAX)?;
-    let after = match call.query.get("cursor") {
+    let limit = call.query.limit(&SYMBOLS_LIMIT)?;
+    let after = match call.query.get(&CURSOR) {
         Some(name) => Some(
             call.app
                 .instrument(name)
                 .map(|(id, _)| id)
-                .map_err(|_| invalid("cursor", name, "a next_cursor of this list"))?,
+                .map_err(|_| invalid(&CURSOR, name, "a next_cursor of this list"))?,
         ),
         None => None,
     };

@@ -3,23 +3,21 @@
 pub(super) mod account;
 pub(super) mod amend;
 pub(super) mod control;
+pub(super) mod docs;
 pub(super) mod feeds;
+pub(super) mod fills;
 mod grid;
 pub(super) mod health;
 pub(super) mod indicators;
 pub(super) mod market;
-mod order_in;
-mod order_out;
+pub(super) mod order_in;
+pub(super) mod order_out;
 pub(super) mod orders;
 pub(super) mod positions;
 pub(super) mod risk;
+mod table;
 
 use crate::json::Json;
-
-/// Entries in a list when the caller does not say.
-const LIMIT_DEFAULT: usize = 100;
-/// Most entries in a list.
-const LIMIT_MAX: usize = 1_000;
 
 /// A page of a list: `{"items": […], "next_cursor": …}`. `item` writes an entry and returns the
 /// cursor that continues after it.

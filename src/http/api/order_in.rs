@@ -7,6 +7,7 @@ use hyper::StatusCode;
 
 use super::grid;
 use crate::http::body::{Fields, conflict, invalid, missing};
+use crate::http::params::MILLIS_MAX;
 use crate::http::problem::{Code, Problem, either, nearest};
 use crate::http::state::App;
 use crate::kernel::orders::{
@@ -17,7 +18,7 @@ use crate::kernel::snapshot::KernelView;
 use crate::kernel::types::{Instrument, Money, Price, Rate, Side, Time};
 
 /// Every field of the contract.
-const FIELDS: &[&str] = &[
+pub(in crate::http) const FIELDS: &[&str] = &[
     "symbol",
     "side",
     "type",
@@ -43,7 +44,8 @@ const FIELDS: &[&str] = &[
     "client_order_id",
 ];
 
-const TYPES: &[&str] = &[
+/// The types.
+pub(in crate::http) const TYPES: &[&str] = &[
     "market",
     "limit",
     "stop_market",
@@ -53,10 +55,8 @@ const TYPES: &[&str] = &[
     "trailing_stop",
 ];
 
-const EXIT_FIELDS: &[&str] = &["trigger_price", "price"];
-const OCO_FIELDS: &[&str] = &["price", "stop_price", "stop_limit_price"];
-/// Milliseconds that nanoseconds can still hold.
-const MILLIS_MAX: i64 = i64::MAX / 1_000_000;
+pub(in crate::http) const EXIT_FIELDS: &[&str] = &["trigger_price", "price"];
+pub(in crate::http) const OCO_FIELDS: &[&str] = &["price", "stop_price", "stop_limit_price"];
 
 /// Reads an order.
 pub(super) fn parse(app: &App, body: &[u8]) -> Result<OrderSpec, Box<Problem>> {

@@ -2,6 +2,7 @@
 
 use crate::http::state::App;
 use crate::json::Json;
+use crate::kernel::event::{FeeAsset, OrderChange};
 use crate::kernel::orders::{
     ClientOrderId, Link, Order, OrderId, OrderType, Role, TimeInForce, TriggerBy,
 };
@@ -9,7 +10,7 @@ use crate::kernel::snapshot::average_price;
 use crate::kernel::types::{MICROSECOND, Money, Qty, Rate};
 
 /// Writes an order. Orders of instruments that are gone cannot exist: ids are fixed for a run.
-pub(super) fn write(json: &mut Json, app: &App, order: &Order) {
+pub(in crate::http) fn write(json: &mut Json, app: &App, order: &Order) {
     let Some(published) = app.published(order.instrument) else {
         json.null();
         return;
@@ -127,4 +128,44 @@ fn exits(app: &App, order: &Order) -> Vec<OrderId> {
         .into_iter()
         .filter_map(|role| exits.get(&(order.id, role)).map(|entry| *entry.value()))
         .collect()
+}
+
+/// Writes the execution that a change of an order is of; `null` if it is of none.
+pub(in crate::http) fn write_fill(json: &mut Json, app: &App, change: &OrderChange) {
+    let order = &change.order;
+    let (Some(fill), Some(published)) = (&change.fill, app.published(order.instrument)) else {
+        json.null();
+        return;
+    };
+    let instrument = published.instrument.load();
+    let kernel = app.state.published.kernel.load();
+    let strategy = order.origin.strategy();
+    json.object(|j| {
+        j.key("fill_id").id(change.seq.0);
+        j.key("order_id").id(order.id);
+        j.key("trade_id").id(fill.trade_id);
+        j.key("strategy")
+            .text_or_null(strategy.and_then(|id| kernel.strategy_name(id)));
+        j.key("symbol").text(&instrument.name.symbol);
+        j.key("venue").text(instrument.name.venue.name());
+        j.key("side").text(order.side.name());
+        j.key("position_side").text(order.position_side.name());
+        j.key("price").price(fill.price, &instrument);
+        j.key("quantity").qty(fill.qty, &instrument);
+        j.key("fee").money(fill.fee);
+        j.key("fee_asset").text(match &fill.paid_in {
+            FeeAsset::Quote => &instrument.quote,
+            FeeAsset::Base(_) => &instrument.base,
+            FeeAsset::Other(other) => &other.asset,
+        });
+        j.key("fee_amount");
+        match &fill.paid_in {
+            FeeAsset::Quote => j.money(fill.fee),
+            FeeAsset::Base(qty) => j.qty(*qty, &instrument),
+            FeeAsset::Other(other) => j.money(other.amount),
+        }
+        j.key("liquidity")
+            .text(if fill.maker { "maker" } else { "taker" });
+        j.key("timestamp").int(change.time.millis());
+    });
 }

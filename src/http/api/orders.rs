@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::header::{HeaderValue, LOCATION, RETRY_AFTER};
+use hyper::header::{HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 
-use super::{LIMIT_DEFAULT, LIMIT_MAX, order_in, order_out, page};
+use super::{order_in, order_out, page};
+use crate::http::params::{
+    CLIENT_ORDER_ID, ID_CURSOR, LIMIT, SIDE, SINCE, STATUS, STRATEGY, SYMBOL, WAIT,
+};
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Answering, Call};
@@ -18,21 +21,8 @@ use crate::kernel::event::{CancelFilter, CommandKind, Outcome, Wait};
 use crate::kernel::orders::{ClientOrderId, Order, OrderId, OrderState};
 use crate::kernel::snapshot::OrderView;
 
-/// What `status=` may be: the states of an order, and `open` for all that can still change.
-const STATUSES: &[&str] = &[
-    "open",
-    "pending",
-    "submitted",
-    "partially_filled",
-    "filled",
-    "cancelled",
-    "rejected",
-    "expired",
-    "untriggered",
-    "cancel_pending",
-    "amend_pending",
-    "unknown",
-];
+/// Marks the answer to a repeated request: the order was placed by an earlier one.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replay");
 
 /// What became of a command as far as the caller can be told.
 pub(super) enum Told {
@@ -74,7 +64,7 @@ pub(super) fn impossible(outcome: &Outcome) -> Box<Problem> {
 pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
     Box::pin(async move {
         let app = &call.app;
-        let wait = match call.query.one_of("wait", &["venue", "journal"])? {
+        let wait = match call.query.choice(&WAIT)? {
             Some("journal") => Wait::Journal,
             _ => Wait::Venue,
         };
@@ -83,7 +73,11 @@ pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
         let order = Arc::new(spec);
         match tell(app, CommandKind::Place { order, wait }).await? {
             Told::Outcome(Outcome::Placed(id)) => placed(&call, id).await,
-            Told::Outcome(Outcome::Duplicate(id)) => found_as(&call, id, StatusCode::OK).await,
+            Told::Outcome(Outcome::Duplicate(id)) => {
+                let mut first = found_as(&call, id, StatusCode::OK).await?;
+                first.header = Some((REPLAYED, HeaderValue::from_static("true")));
+                Ok(first)
+            }
             Told::Outcome(Outcome::Conflict(id)) => Err(Problem::new(
                 Code::IdempotencyConflict,
                 format!("this client_order_id belongs to order {id}, which was asked for with another body"),
@@ -211,14 +205,15 @@ pub(in crate::http) fn get(call: &Call) -> Answer {
 /// `GET /api/v1/orders`.
 pub(in crate::http) fn list(call: &Call) -> Answer {
     let query = &call.query;
-    let limit = query.count("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
-    let status = query.one_of("status", STATUSES)?;
+    let limit = query.limit(&LIMIT)?;
+    let since = query.millis(&SINCE)?;
+    let status = query.choice(&STATUS)?;
     let symbol = query
-        .get("symbol")
+        .get(&SYMBOL)
         .map(|symbol| call.app.instrument(symbol).map(|(id, _)| id))
         .transpose()?;
-    let key = query.get("client_order_id");
-    let end = match query.id("cursor")? {
+    let key = query.get(&CLIENT_ORDER_ID);
+    let end = match query.id(&ID_CURSOR)? {
         Some(id) => Bound::Excluded(OrderId(id)),
         None => Bound::Unbounded,
     };
@@ -232,6 +227,7 @@ pub(in crate::http) fn list(call: &Call) -> Answer {
         .map(|entry| Arc::clone(entry.value()))
         .filter(|order| {
             symbol.is_none_or(|id| order.instrument == id)
+                && since.is_none_or(|ms| order.created.millis() >= ms)
                 && key.is_none_or(|key| {
                     order.client_order_id().map(ClientOrderId::as_str) == Some(key)
                 })
@@ -299,15 +295,15 @@ pub(in crate::http) fn cancel_all(call: Call) -> Answering {
     Box::pin(async move {
         let instrument = call
             .query
-            .get("symbol")
+            .get(&SYMBOL)
             .map(|symbol| call.app.instrument(symbol).map(|(id, _)| id))
             .transpose()?;
         let filter = CancelFilter {
             instrument,
-            side: order_in::side(call.query.one_of("side", &["buy", "sell"])?),
+            side: order_in::side(call.query.choice(&SIDE)?),
             strategy: call
                 .query
-                .get("strategy")
+                .get(&STRATEGY)
                 .map(|name| order_in::strategy(&call.app.state.published.kernel.load(), name))
                 .transpose()?,
         };

@@ -7,8 +7,9 @@ use hyper::body::Bytes;
 
 use super::market::names;
 use super::orders::{Told, impossible, placed, tell, unknown_status};
-use super::{LIMIT_DEFAULT, LIMIT_MAX, order_in, page};
+use super::{order_in, page};
 use crate::http::body::{Fields, missing};
+use crate::http::params::{CURSOR, LIMIT, POSITION_SIDE, SYMBOL};
 use crate::http::problem::{Code, Problem};
 use crate::http::query::invalid;
 use crate::http::reply::Reply;
@@ -29,16 +30,16 @@ const LEVERAGE_MAX: i64 = 1_000;
 /// `GET /api/v1/positions`.
 pub(in crate::http) fn positions(call: &Call) -> Answer {
     let app = &call.app;
-    let limit = call.query.count("limit", LIMIT_DEFAULT, LIMIT_MAX)?;
+    let limit = call.query.limit(&LIMIT)?;
     let wanted = call
         .query
-        .get("symbol")
+        .get(&SYMBOL)
         .map(|symbol| app.instrument(symbol).map(|(id, _)| id))
         .transpose()?;
-    let after = match call.query.get("cursor") {
+    let after = match call.query.get(&CURSOR) {
         Some(text) => Some(
             cursor(app, text)
-                .ok_or_else(|| invalid("cursor", text, "a next_cursor of this list"))?,
+                .ok_or_else(|| invalid(&CURSOR, text, "a next_cursor of this list"))?,
         ),
         None => None,
     };
@@ -112,10 +113,7 @@ fn write(json: &mut Json, position: &PositionView, instrument: &Instrument) {
 pub(in crate::http) fn close(call: Call) -> Answering {
     Box::pin(async move {
         let (instrument, _) = call.app.instrument(&call.arg)?;
-        let side = call
-            .query
-            .one_of("position_side", &["both", "long", "short"])?;
-        let position_side = order_in::position_side(side);
+        let position_side = order_in::position_side(call.query.choice(&POSITION_SIDE)?);
         let wish = CommandKind::Close {
             instrument,
             position_side,

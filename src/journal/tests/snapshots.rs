@@ -59,19 +59,19 @@ fn the_newest_good_snapshot_is_used_and_two_are_kept() {
 }
 
 #[test]
-fn every_damaged_byte_of_a_snapshot_is_found_and_the_one_before_it_serves() {
+fn every_damaged_bit_of_a_snapshot_is_found_and_the_one_before_it_serves() {
     let dir = tempfile::tempdir().expect("directory");
     let (disk, hashes) = written(dir.path(), 3, u64::MAX);
     let newest = snapshot_name(Seq(18));
     let length = disk.bytes(&newest).len();
     let mut used = [0, 0];
-    for at in 0..length {
+    for (at, bit) in (0..length).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
         // The unused bytes of the header are under its checksum as well.
-        let bad = disk.tampered(&newest, |bytes| bytes[at] ^= 1 << (at % 8));
+        let bad = disk.tampered(&newest, |bytes| bytes[at] ^= 1 << bit);
         assert_eq!(
             recovers(&bad, dir.path(), &hashes),
             Some(Seq(9)),
-            "byte {at}"
+            "byte {at} bit {bit}"
         );
         let kept = bad.list().expect("names");
         assert!(kept.contains(&format!("{newest}.bad")), "{kept:?}");
@@ -86,7 +86,7 @@ fn every_damaged_byte_of_a_snapshot_is_found_and_the_one_before_it_serves() {
         );
         used[1] += 1;
     }
-    assert_eq!(used, [length, length]);
+    assert_eq!(used, [8 * length, length]);
     let both = disk
         .tampered(&newest, |bytes| bytes[100] ^= 1)
         .tampered(&snapshot_name(Seq(9)), |bytes| bytes[100] ^= 1);

@@ -1,5 +1,6 @@
 //! Executions, funding and liquidations into positions and money.
 
+use super::fills::BookedFill;
 use super::holding::Holding;
 use super::{Effect, Ledger, LedgerError};
 use crate::kernel::event::{
@@ -82,7 +83,26 @@ impl Ledger {
         if disputed && let Some(holding) = self.holdings.get_mut(id.index()) {
             holding.suspect = true;
         }
-        if let Some(booking) = booking.filter(|_| filled) {
+        if let (Some(booking), ReportKind::Fill(fill)) = (booking.filter(|_| filled), &report.kind)
+        {
+            let order = self.orders.at(slot);
+            self.note(BookedFill {
+                seq,
+                time: report.time,
+                order: Some(order.id),
+                strategy: order.origin.strategy(),
+                instrument: id,
+                side: order.side,
+                position_side,
+                trade_id: fill.trade_id,
+                price: fill.price,
+                qty: fill.qty,
+                notional: booking.notional,
+                fee: fill.fee,
+                paid_in: fill.paid_in.clone(),
+                maker: fill.maker,
+                realized: booking.realized,
+            });
             self.enter(id, position_side, booking).map_err(range)?;
         }
         let ended = was_open && !is_open;
@@ -161,6 +181,23 @@ impl Ledger {
                     .book(*instrument, *position_side, &execution, None)
                     .map_err(range)?;
                 if self.account.is_news((Some(*instrument), *trade_id)) {
+                    self.note(BookedFill {
+                        seq,
+                        time: report.time,
+                        order: None,
+                        strategy: None,
+                        instrument: *instrument,
+                        side: *side,
+                        position_side: *position_side,
+                        trade_id: *trade_id,
+                        price: *price,
+                        qty: *qty,
+                        notional: booking.notional,
+                        fee: *fee,
+                        paid_in: FeeAsset::Quote,
+                        maker: false,
+                        realized: booking.realized,
+                    });
                     self.enter(*instrument, *position_side, booking)
                         .map_err(range)?;
                 }
@@ -226,6 +263,11 @@ impl Ledger {
             realized,
             notional,
         })
+    }
+
+    fn note(&mut self, fill: BookedFill) {
+        self.changes.fill(fill.seq);
+        self.fills.push(fill);
     }
 
     fn enter(

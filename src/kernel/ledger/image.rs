@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::fills::Fills;
 use super::holding::{Holding, MarginSetting, Weight};
 use super::{Changes, KnownStrategy, Ledger};
 use crate::kernel::event::Seq;
@@ -35,7 +36,9 @@ pub struct Image<'a> {
     risk: RiskState,
     /// Names, and whether the operator has started or stopped them.
     strategies: Vec<(String, Option<bool>)>,
-    /// What strategies remember.
+    /// Layout 1 ends before it.
+    fills: Cow<'a, Fills>,
+    /// What strategies remember. Layout 2 ends before it.
     states: Vec<StrategyState<'a>>,
 }
 
@@ -57,22 +60,23 @@ pub struct BadImage;
 
 impl Image<'_> {
     /// The layout that is written.
-    pub const VERSION: u32 = 2;
-    /// The oldest layout that is still read.
-    pub const OLDEST: u32 = 1;
+    pub const VERSION: u32 = 3;
+
+    /// An image in a layout that is still read; `None` for an unknown one.
+    pub fn read(version: u32, bytes: &[u8]) -> Option<Result<Image<'static>, postcard::Error>> {
+        // What came later stands at the end; a list of none is one zero.
+        let missing: &[u8] = match version {
+            1 => &[0, 0],
+            2 => &[0],
+            Self::VERSION => &[],
+            _ => return None,
+        };
+        Some(postcard::from_bytes(&[bytes, missing].concat()))
+    }
 
     /// The last record of which the state knows.
     pub fn seq(&self) -> Seq {
         self.seq
-    }
-
-    /// Reads a layout from [`Image::OLDEST`] to [`Image::VERSION`].
-    pub fn read(version: u32, bytes: &[u8]) -> Result<Self, postcard::Error> {
-        match version {
-            // It ended before the states of strategies: there are none.
-            1 => postcard::from_bytes(&[bytes, &[0]].concat()),
-            _ => postcard::from_bytes(bytes),
-        }
     }
 }
 
@@ -99,6 +103,7 @@ impl Ledger {
                 .iter()
                 .map(|s| (s.name.clone(), s.runs))
                 .collect(),
+            fills: Cow::Borrowed(&self.fills),
             states: self
                 .states
                 .iter()
@@ -113,7 +118,8 @@ impl Ledger {
         let whole = image.holdings.len() == image.instruments.len()
             && image.orders.orders().all(|o| known(o.instrument))
             && image.attributed.iter().all(|((_, id, _), _)| known(*id))
-            && image.states.iter().all(|((_, id), _)| known(*id));
+            && image.states.iter().all(|((_, id), _)| known(*id))
+            && image.fills.is_sound(image.seq, known);
         if !whole {
             return Err(BadImage);
         }
@@ -139,6 +145,7 @@ impl Ledger {
                 .into_iter()
                 .map(|(name, runs)| KnownStrategy { name, runs })
                 .collect(),
+            fills: image.fills.into_owned(),
             states: image
                 .states
                 .into_iter()

@@ -35,6 +35,14 @@ impl Rescale {
         })
     }
 
+    /// Numbers of an execution that was booked.
+    pub(super) fn shown(self, price: Price, qty: Qty) -> (Price, Qty) {
+        (
+            Price(Self::cut(price.0, self.price)),
+            Qty(Self::cut(qty.0, self.qty)),
+        )
+    }
+
     /// All orders of the instrument.
     pub(super) fn orders(self, orders: &mut OrderTable, id: InstrumentId) -> Option<()> {
         orders.rescale(

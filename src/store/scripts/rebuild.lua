@@ -4,7 +4,7 @@
 -- ARGV: fence, step, what ('begin', 'wipe', 'put', 'end'), and for
 --   begin: schema, key of the account, prefix of position keys
 --   wipe: prefix of order keys, how many
---   put: what write() takes
+--   put: packed: nothing, and what write() takes
 --   end: watermark, first sequence of the stream
 local m = redis.call('HMGET', KEYS[1], 'fence', 'rebuild')
 if m[1] ~= ARGV[1] then return {'fence', m[1] or '', ''} end
@@ -28,7 +28,8 @@ if what == 'wipe' then
   end
   left = redis.call('SCARD', KEYS[4])
 elseif what == 'put' then
-  write(7, 4)
+  local packed = cmsgpack.unpack(ARGV[4])
+  write(7, packed[2], packed[3], packed[4])
 end
 if what == 'end' then
   redis.call('HSET', KEYS[1], 'watermark', ARGV[4], 'first_seq', ARGV[5])

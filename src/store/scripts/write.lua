@@ -1,19 +1,25 @@
--- Writes hashes and set members. KEYS[first_key] on: the hashes. ARGV[at] on, for each of them: the
--- number of fields (0 deletes the key), then names and values; then for each change of a set:
--- SADD or SREM, the position of its key, the member.
-local function write(first_key, at)
-  for k = first_key, #KEYS do
-    local fields = tonumber(ARGV[at])
-    at = at + 1
-    if fields == 0 then
-      redis.call('DEL', KEYS[k])
-    else
-      redis.call('HSET', KEYS[k], unpack(ARGV, at, at + 2 * fields - 1))
-      at = at + 2 * fields
+-- Writes hashes and set members. KEYS[first_key] on: the hashes, and behind them the keys to remove. `kinds`: names of
+-- each kind of hash, a gap behind each name; `values`: for each hash its kind and its values; `changes`: for each
+-- change of a set SADD or SREM, the position of its key, members. One pass over flat lists: this is most of what a
+-- batch costs the server beside the commands themselves.
+local function write(first_key, kinds, values, changes)
+  local call, unpack = redis.call, unpack
+  local key, at = first_key, 1
+  while values[at] do
+    local fields = kinds[values[at]]
+    local last = #fields
+    for gap = 2, last, 2 do
+      at = at + 1
+      fields[gap] = values[at]
     end
+    at = at + 1
+    call('HSET', KEYS[key], unpack(fields, 1, last))
+    key = key + 1
   end
-  while ARGV[at] do
-    redis.call(ARGV[at], KEYS[tonumber(ARGV[at + 1])], ARGV[at + 2])
-    at = at + 3
+  for from = key, #KEYS, 1000 do
+    call('DEL', unpack(KEYS, from, math.min(from + 999, #KEYS)))
+  end
+  for _, change in ipairs(changes) do
+    call(change[1], KEYS[change[2]], unpack(change, 3))
   end
 end

@@ -23,6 +23,9 @@ impl Address {
     /// repeats the text.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let url = StoreUrl::parse(text.trim())?;
+        if url.is_cluster() {
+            return Err("expected a single server: redis:// or rediss:// (with TLS)");
+        }
         let (_, rest) = url.expose().split_once("://").ok_or("no URL")?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (login, host) = match authority.rsplit_once('@') {
