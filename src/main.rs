@@ -32,6 +32,7 @@ use hean::runtime::supervise::{End, Supervisor};
 use hean::setup::{self, SetupError};
 use hean::store::bench;
 use hean::store::migrate::{self, Progress, ToolError};
+use hean::strategy_text;
 use hean::token_tool;
 use hean::top::{self, TopError};
 use hean::venue::sim::{self, MarketKind, SimConfig, Source, Speed};
@@ -396,6 +397,8 @@ fn run_config(command: &ConfigCommand, json: bool) -> anyhow::Result<()> {
     let (args, origin) = match command {
         ConfigCommand::Check(args) => (args, None),
         ConfigCommand::Show { origin, run } => (run, Some(*origin)),
+        ConfigCommand::Strategies if json => return print(&strategy_text::table_json()),
+        ConfigCommand::Strategies => return print(strategy_text::table_text().as_bytes()),
     };
     let loaded = config::load(&args.sources(false))?;
     setup::kernel_config(&loaded.settings, Vec::new())?;

@@ -6,15 +6,10 @@ use std::collections::BTreeMap;
 use crate::config::{KnownStrategy, Settings};
 use crate::kernel::KernelConfig;
 use crate::kernel::indicators::Spec;
-use crate::kernel::strategies::{self, STRATEGIES, StrategyConfig, StrategyError};
-use crate::kernel::types::{FixedError, Instrument, Interval, IntervalError, Money};
+use crate::kernel::strategies::{self, COMMON_PARAMS, STRATEGIES, StrategyConfig, StrategyError};
+use crate::kernel::types::{Instrument, Interval};
 use crate::status::Mode;
 use crate::venue::sim::paper::PaperConfig;
-
-/// Parameters that every strategy has beside those of its table row.
-const COMMON_PARAMS: [&str; 2] = ["interval", "order_notional"];
-/// Value of a strategy's entry unless configured, in the quote asset.
-const ORDER_NOTIONAL: Money = Money::whole(1_000);
 
 /// A strategy's settings do not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,18 +17,6 @@ pub enum SetupError {
     /// Name or parameters.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
-    /// A parameter's text.
-    #[error("strategies.{strategy}.{param} = {value:?}: {why}")]
-    Param {
-        /// Strategy.
-        strategy: String,
-        /// Parameter.
-        param: String,
-        /// What was given.
-        value: String,
-        /// What is wrong and what is legal.
-        why: String,
-    },
     /// The strategy decides on candles that nobody keeps.
     #[error(
         "strategy {strategy} wants candles of {interval}, which are not kept: add it to run.intervals \
@@ -50,10 +33,8 @@ pub enum SetupError {
 /// The strategies of this build, for the checks of the configuration.
 pub fn known_strategies() -> Vec<KnownStrategy> {
     let params = |row: &strategies::Row| {
-        COMMON_PARAMS
-            .into_iter()
-            .chain(row.params.iter().map(|p| p.name))
-            .collect()
+        let all = COMMON_PARAMS.iter().chain(row.params);
+        all.map(|p| p.name).collect()
     };
     STRATEGIES
         .iter()
@@ -111,53 +92,15 @@ fn strategy(
     name: &str,
     params: &BTreeMap<String, String>,
 ) -> Result<StrategyConfig, SetupError> {
-    let wrong = |param: &str, value: &str, why: String| SetupError::Param {
-        strategy: name.to_owned(),
-        param: param.to_owned(),
-        value: value.to_owned(),
-        why,
-    };
-    let first = settings
-        .run
-        .intervals
-        .first()
-        .copied()
-        .unwrap_or(Interval::MINUTE);
-    let mut config = StrategyConfig {
-        name: name.to_owned(),
-        interval: first,
-        order_notional: ORDER_NOTIONAL,
-        params: Vec::new(),
-    };
-    if settings.run.demo && params.is_empty() {
+    let first = settings.run.intervals.first().copied();
+    let mut config = StrategyConfig::new(name, first.unwrap_or(Interval::MINUTE));
+    if settings.run.demo && params.is_empty() && config.kind == "ema_cross" {
         // Short averages, so that a first look sees it trade.
-        config.params = vec![("fast".to_owned(), 2), ("slow".to_owned(), 5)];
+        config.set("fast", "2")?;
+        config.set("slow", "5")?;
     }
     for (param, value) in params {
-        match param.as_str() {
-            "interval" => {
-                config.interval = value
-                    .parse()
-                    .map_err(|e: IntervalError| wrong(param, value, e.to_string()))?;
-            }
-            "order_notional" => {
-                config.order_notional = Money::parse(value)
-                    .and_then(|m| {
-                        if m > Money::ZERO {
-                            Ok(m)
-                        } else {
-                            Err(FixedError::NotPositive)
-                        }
-                    })
-                    .map_err(|e| wrong(param, value, e.to_string()))?;
-            }
-            _ => {
-                let number = value
-                    .parse()
-                    .map_err(|_| wrong(param, value, "must be a whole number".to_owned()))?;
-                config.params.push((param.clone(), number));
-            }
-        }
+        config.set(param, value)?;
     }
     strategies::build(&config)?;
     if !settings.run.intervals.contains(&config.interval) {
@@ -170,4 +113,75 @@ fn strategy(
 /// How the paper venue behaves.
 pub fn paper(settings: &Settings) -> PaperConfig {
     settings.paper.venue.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+    use crate::kernel::strategies::{Direction, Exits, Sizing};
+
+    fn configured(text: &str) -> Result<Vec<StrategyConfig>, String> {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("hean.toml");
+        std::fs::write(&path, text).expect("write");
+        let sources = Sources {
+            config: Some(path),
+            stateless: true,
+            strategies: known_strategies(),
+            ..Sources::default()
+        };
+        let loaded = load(&sources).map_err(|e| e.to_string())?;
+        let config = kernel_config(&loaded.settings, Vec::new());
+        config.map(|c| c.strategies).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_strategy_runs_under_a_name_of_its_own() {
+        let text = "[run]\nstrategies = ['macd', 'slow']\n[strategies.slow]\ntype = 'ema_cross'\nfast = 50\n\
+                    slow = 200\nsymbols = ['btc-usdt', 'binance:ETHUSDT']\nsize = 'equity_percent 2.5'\n\
+                    direction = 'both'\ncooldown = 3\nstop_loss = '1.5atr:7'\n";
+        let strategies = configured(text).expect("legal");
+        let [macd, slow] = &strategies[..] else {
+            panic!("{strategies:?}");
+        };
+        assert_eq!(*macd, StrategyConfig::new("macd", Interval::MINUTE));
+        assert_eq!(
+            (slow.name.as_str(), slow.kind.as_str()),
+            ("slow", "ema_cross")
+        );
+        assert_eq!(slow.symbols, ["BTCUSDT", "binance:ETHUSDT"]);
+        assert_eq!((slow.direction, slow.cooldown), (Direction::Both, 3));
+        assert_eq!(
+            slow.size,
+            "equity_percent 2.5".parse::<Sizing>().expect("legal")
+        );
+        let stop_loss = Some("1.5atr:7".parse().expect("legal"));
+        let exits = Exits {
+            stop_loss,
+            ..Exits::default()
+        };
+        assert_eq!(slow.exits, exits);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_strategy_is_told() {
+        let run = "[run]\nstrategies = ['ema_cross']\n[strategies.ema_cross]\n";
+        for (line, told) in [
+            ("fast = 0", "must be a whole number from 1 to 10000"),
+            ("fast = 30", "fast must be smaller than slow"),
+            ("size = 'lots 5'", "equity_percent P"),
+            ("size = 'kelly 2'", "kelly FRACTION"),
+            ("stop_loss = '3'", "a multiple of the average true range"),
+            ("direction = 'up'", "long, short or both"),
+            ("interval = '7m'", "7m"),
+            ("interval = '1h'", "not kept"),
+            ("quick = 3", "unknown parameter"),
+            ("type = 'ema_crss'", "unknown strategy"),
+            ("trailing = '1%'\nstop_loss = '1%'", "stands alone"),
+        ] {
+            let error = configured(&format!("{run}{line}\n")).expect_err(line);
+            assert!(error.contains(told), "{line}: {error}");
+        }
+    }
 }

@@ -164,6 +164,8 @@ pub enum ConfigCommand {
         #[command(flatten)]
         run: RunArgs,
     },
+    /// The strategies of this build with their parameters
+    Strategies,
 }
 
 /// Flags of `run`.
