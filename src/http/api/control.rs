@@ -11,7 +11,8 @@ use crate::http::reply::Reply;
 use crate::http::routes::{Answering, Call};
 use crate::json::Json;
 use crate::kernel::event::{CommandKind, Outcome};
-use crate::kernel::snapshot::{DecisionView, Published, StrategyView};
+use crate::http::AppState;
+use crate::kernel::snapshot::{DecisionView, StrategyView};
 use crate::kernel::types::SECOND;
 use crate::status::{JournalStatus, RecoveryStatus};
 
@@ -24,14 +25,15 @@ pub(in crate::http) fn strategies(call: &Call) -> Reply {
         usize::MAX,
         kernel.strategies.iter(),
         |j, view| {
-            strategy(j, view, &call.app.state.published);
+            strategy(j, view, &call.app.state);
             view.name.clone()
         },
     );
     Reply::json(json)
 }
 
-fn strategy(json: &mut Json, view: &StrategyView, published: &Published) {
+fn strategy(json: &mut Json, view: &StrategyView, state: &AppState) {
+    let published = &state.published;
     let symbol = |d: &DecisionView| {
         let slot = published.instruments.get(d.instrument.index());
         slot.map_or_else(String::new, |s| s.instrument.load().name.symbol.clone())
@@ -41,11 +43,15 @@ fn strategy(json: &mut Json, view: &StrategyView, published: &Published) {
     json.object(|j| {
         j.key("name").text(&view.name);
         j.key("type").text(&view.kind);
+        j.key("version").text(&format!("{:016x}", view.version));
         j.key("running").bool(view.running);
         j.key("last_decision")
             .text_or_null(Some(lines.join("\n").as_str()).filter(|d| !d.is_empty()));
         j.key("decided_at");
         time(j, view.decided_at());
+        let errors = state.reload.errors();
+        j.key("reload_error")
+            .text_or_null(errors.get(&view.name).map(String::as_str));
     });
 }
 
@@ -69,7 +75,7 @@ fn switch(call: Call, run: bool) -> Answering {
                 match kernel.strategies.iter().find(|s| s.name == call.arg) {
                     Some(view) => {
                         let mut json = Json::new(call.strings);
-                        strategy(&mut json, view, &call.app.state.published);
+                        strategy(&mut json, view, &call.app.state);
                         Ok(Reply::json(json))
                     }
                     None => Err(unknown(&call.arg, &kernel.strategies)),

@@ -9,7 +9,10 @@
 mod config;
 mod decision;
 mod ema_cross;
+mod frame;
 mod params;
+mod ruled;
+mod scripted;
 mod sizing;
 mod table;
 mod view;
@@ -26,6 +29,7 @@ pub use decision::{
     Action, Decision, INPUTS_MAX, Orders, QUOTES_MAX, Quote, Said, Target, Terms, Why, Wish,
 };
 pub use params::{Kind, Param, Params, Value};
+pub use ruled::is_condition;
 pub use sizing::{Distance, Exits, NoSize, Sizing, Tally};
 pub use table::{Row, STRATEGIES, StrategyError, build};
 pub use view::{OwnPosition, View};

@@ -56,10 +56,10 @@ struct Ruled {
     values: Vec<f64>,
 }
 
-pub(super) fn build(config: &StrategyConfig, params: &Params) -> Result<Box<dyn Strategy>, String> {
+pub(super) fn build(config: &StrategyConfig, _: &Params) -> Result<Box<dyn Strategy>, String> {
     let mut needs = Needs::default();
     let mut compiled = |name: &str| {
-        let text = params.text(name);
+        let text = config.text(name);
         if text.trim().is_empty() {
             return Ok(None);
         }

@@ -2,7 +2,7 @@
 
 use super::config::StrategyConfig;
 use super::params::{Param, Params, candles};
-use super::{Strategy, ema_cross};
+use super::{Strategy, ema_cross, ruled, scripted};
 
 /// Builds a strategy from its configuration and parameters, or says what is not legal.
 type Build = fn(&StrategyConfig, &Params) -> Result<Box<dyn Strategy>, String>;
@@ -20,15 +20,29 @@ pub struct Row {
 }
 
 /// Every strategy.
-pub const STRATEGIES: &[Row] = &[Row {
-    name: "ema_cross",
-    params: &[
-        candles("fast", ("1", "9"), "candles of the fast average"),
-        candles("slow", ("2", "21"), "candles of the slow average"),
-    ],
-    what: "long while the fast exponential average is above the slow one, else flat or short",
-    build: ema_cross::build,
-}];
+pub const STRATEGIES: &[Row] = &[
+    Row {
+        name: "rules",
+        params: ruled::PARAMS,
+        what: "conditions over indicators, prices, position and time say when to enter and when to leave",
+        build: ruled::build,
+    },
+    Row {
+        name: "script",
+        params: scripted::PARAMS,
+        what: "a script says at each closed candle what to do",
+        build: scripted::build,
+    },
+    Row {
+        name: "ema_cross",
+        params: &[
+            candles("fast", ("1", "9"), "candles of the fast average"),
+            candles("slow", ("2", "21"), "candles of the slow average"),
+        ],
+        what: "long while the fast exponential average is above the slow one, else flat or short",
+        build: ema_cross::build,
+    },
+];
 
 /// The configuration of a strategy is not legal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
