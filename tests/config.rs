@@ -410,7 +410,7 @@ fn symbols_belong_to_the_exchange_that_won() {
 fn strategies_are_checked_against_those_that_exist() {
     let known = KnownStrategy {
         name: "ema_cross",
-        params: vec!["fast", "slow"],
+        params: vec!["type", "fast", "slow"],
     };
     for (text, want) in [
         (
@@ -425,6 +425,22 @@ fn strategies_are_checked_against_those_that_exist() {
         (
             "[strategies.ema_cross]\nfast = 1.5\n",
             Err("write \"1.5\" in quotes"),
+        ),
+        (
+            "[strategies.mine]\ntype = 'ema_crss'\n",
+            Err("unknown type \"ema_crss\": did you mean ema_cross?; there is ema_cross"),
+        ),
+        (
+            "[strategies.mine]\nfast = 1\n",
+            Err("one of your own needs a type"),
+        ),
+        (
+            "[strategies.mine]\ntype = 'ema_cross'\nfats = 1\n",
+            Err("unknown parameter: did you mean strategies.mine.fast?"),
+        ),
+        (
+            "[run]\nstrategies = ['mine']\n[strategies.mine]\ntype = 'ema_cross'\nfast = 4\n",
+            Ok("4"),
         ),
         (
             "[run]\nstrategies = ['ema_cross']\n[strategies.ema_cross]\nfast = 3\n",

@@ -143,6 +143,13 @@ impl Reload {
         let Some(index) = self.applied.iter().position(|c| c.name == *name) else {
             return false; // a new one: told among what waits for a restart
         };
+        let built = built.map(|mut config| {
+            // Which instruments it trades waits for a restart.
+            if let Some(old) = self.applied.get(index) {
+                config.symbols.clone_from(&old.symbols);
+            }
+            config
+        });
         let why = match built {
             Ok(config) if self.applied.get(index) == Some(&config) => {
                 self.status.forget(name);
@@ -188,7 +195,9 @@ impl Reload {
     fn waiting(&self, now: &Settings) -> Vec<String> {
         let runs = |key: &str| {
             let name = key.strip_prefix("strategies.").and_then(|k| k.split_once('.'));
-            name.is_some_and(|(name, _)| self.applied.iter().any(|c| c.name == name))
+            name.is_some_and(|(name, param)| {
+                param != "symbols" && self.applied.iter().any(|c| c.name == name)
+            })
         };
         let mut keys = now.changed_since(&self.settings);
         keys.retain(|key| !runs(key));

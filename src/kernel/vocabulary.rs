@@ -395,6 +395,25 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_tells_every_name() {
+        let text = include_str!("../../README.md");
+        let (_, text) = text.split_once("## Strategies of your own").expect("a section");
+        let (text, _) = text.split_once("\n## ").expect("an end");
+        let names = NAMES.iter().map(|n| n.name);
+        for name in names.chain(FUNCTIONS.iter().map(|f| f.name)) {
+            let told = text.contains(&format!("`{name}`")) || text.contains(&format!("`{name}("));
+            assert!(told, "{name}");
+        }
+        for example in ["dip.toml", "dip.rhai"] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+            let file = std::fs::read_to_string(path.join(example)).expect("an example");
+            let shown = file.lines().filter(|line| !line.starts_with(['#', '/']));
+            let shown: Vec<&str> = shown.collect();
+            assert!(text.contains(shown.join("\n").trim()), "{example} is shown as it is");
+        }
+    }
+
+    #[test]
     fn words_have_their_places() {
         let words: Vec<usize> = NAMES
             .iter()

@@ -70,6 +70,8 @@ fn bare() -> Engine {
     }
     engine.set_optimization_level(OptimizationLevel::None);
     engine.set_allow_anonymous_fn(false);
+    // Ours replace some of them.
+    engine.set_fast_operators(false);
     engine.set_max_operations(OPERATIONS_MAX);
     engine.set_max_call_levels(CALLS_MAX);
     engine.set_max_expr_depths(DEPTH_MAX, DEPTH_MAX);

@@ -179,6 +179,10 @@ pub(super) fn register(engine: &mut Engine, shared: &Shared) {
     operators::<Reading, i64>(engine);
     operators::<f64, Reading>(engine);
     operators::<i64, Reading>(engine);
+    // The engine's own take what is nearly equal for equal, and infinities for nothing.
+    comparisons::<f64, f64>(engine);
+    comparisons::<f64, i64>(engine);
+    comparisons::<i64, f64>(engine);
     engine.register_fn("-", |a: Reading| -a.now);
     engine.register_fn("+", |a: &str, b: Reading| format!("{a}{}", b.now));
     engine.register_fn("to_string", |a: &mut Reading| a.now.to_string());
@@ -235,6 +239,10 @@ fn operators<A: Amount, B: Amount>(engine: &mut Engine) {
     two::<A, B>(engine, "*", |a, b| a * b);
     two::<A, B>(engine, "/", |a, b| a / b);
     two::<A, B>(engine, "%", |a, b| a % b);
+    comparisons::<A, B>(engine);
+}
+
+fn comparisons<A: Amount, B: Amount>(engine: &mut Engine) {
     compare::<A, B>(engine, "<", |a, b| a < b);
     compare::<A, B>(engine, "<=", |a, b| a <= b);
     compare::<A, B>(engine, ">", |a, b| a > b);

@@ -96,13 +96,20 @@ fn words(held: &mut Held, view: &View<'_>) -> [f64; WORDS] {
     let close = candle.close.to_f64(instrument.price_scale);
     let gain = |entry: f64| (close / entry - 1.0) * 100.0 * f64::from(held.side);
     set(Word::PnlPercent, entry.map_or(0.0, gain));
-    let seconds = candle.open_time.0.div_euclid(SECOND);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    set(Word::Hour, (second / 3_600) as f64);
-    set(Word::Minute, (second / 60 % 60) as f64);
-    // The first of January 1970 was a Thursday.
-    set(Word::Weekday, ((days + 3).rem_euclid(7) + 1) as f64);
+    let [hour, minute, weekday] = calendar(candle.open_time);
+    set(Word::Hour, hour as f64);
+    set(Word::Minute, minute as f64);
+    set(Word::Weekday, weekday as f64);
     words
+}
+
+/// Hour, minute and day of the week, UTC.
+fn calendar(time: Time) -> [i64; 3] {
+    let seconds = time.0.div_euclid(SECOND);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // The first of January 1970 was a Thursday.
+    let weekday = (days + 3).rem_euclid(7) + 1;
+    [second / 3_600, second / 60 % 60, weekday]
 }
 
 /// The values to show beside a decision; none while one of them is missing.
@@ -111,5 +118,44 @@ pub(super) fn shown(needs: &Needs, frame: &Frame, values: &mut Vec<f64>) {
     values.extend(needs.values(frame).take(super::INPUTS_MAX));
     if values.iter().any(|v| !v.is_finite()) {
         values.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calendar_is_that_of_utc() {
+        for (seconds, expected) in [
+            (0, [0, 0, 4]),
+            (-1, [23, 59, 3]),
+            (1_704_067_200, [0, 0, 1]),  // Monday, 1 January 2024
+            (1_709_251_140, [23, 59, 4]), // Thursday, 29 February 2024
+            (1_709_420_700, [23, 5, 6]),
+        ] {
+            assert_eq!(calendar(Time(seconds * SECOND)), expected, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn bars_are_counted_from_the_first_close_with_a_position() {
+        let at = |minute: i64| Time(minute * 60 * SECOND);
+        let mut held = Held::default();
+        assert_eq!(held.bars(at(3), Interval::MINUTE).to_bits(), 0.0_f64.to_bits());
+        for (minute, standing, side, bars) in [
+            (10, 5, 1, 1.0),
+            (11, 5, 1, 2.0),
+            // More of the same, and candles that nobody traded in.
+            (15, 9, 1, 6.0),
+            (16, -2, -1, 1.0),
+            (17, 0, 0, 0.0),
+            (18, 1, 1, 1.0),
+        ] {
+            held.see(standing, at(minute));
+            assert_eq!(held.side, side, "{minute}");
+            let counted: f64 = held.bars(at(minute), Interval::MINUTE);
+            assert_eq!(counted.to_bits(), f64::to_bits(bars), "{minute}");
+        }
     }
 }
