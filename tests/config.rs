@@ -428,11 +428,11 @@ fn strategies_are_checked_against_those_that_exist() {
         ),
         (
             "[strategies.mine]\ntype = 'ema_crss'\n",
-            Err("unknown type \"ema_crss\": did you mean ema_cross?; there is ema_cross"),
+            Err("unknown strategy \"ema_crss\": did you mean ema_cross?"),
         ),
         (
             "[strategies.mine]\nfast = 1\n",
-            Err("one of your own needs a type"),
+            Err("unknown strategy \"mine\""),
         ),
         (
             "[strategies.mine]\ntype = 'ema_cross'\nfats = 1\n",

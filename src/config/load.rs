@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::{ConfigError, Origin, Problem};
 use super::file::{self, DEFAULT_FILE};
 use super::keys::keys;
-use super::names::{Slot, check_table, kinds, resolve, slot};
+use super::names::{Slot, check_table, resolve, slot};
 use super::raw::{Raw, Wrong, decimal, list};
 use super::settings::{DataDir, Settings};
 use super::url::StoreUrl;
@@ -212,9 +212,8 @@ fn collect(
                         path.display()
                     ));
                 }
-                let kinds = kinds(&layer.entries);
                 for table in &layer.empty_tables {
-                    check_table(sources, &kinds, table, problems);
+                    check_table(sources, table, problems);
                 }
                 entries.extend(layer.entries);
             }
@@ -327,9 +326,8 @@ fn beside(file: &Path, named: &str) -> String {
 
 fn param_text(raw: &Raw) -> Result<String, Wrong> {
     match raw {
-        // Symbols.
-        Raw::List(_) => list(raw).map(|items| items.join(",")),
         Raw::Bool(value) => Ok(value.to_string()),
+        Raw::List(_) => list(raw).map(|items| items.join(",")),
         _ => decimal(raw),
     }
 }

@@ -25,26 +25,14 @@ impl Slot {
     }
 }
 
-/// Sections of strategies under names of their own, with what each says in `type`.
-pub(super) type Kinds = BTreeMap<String, String>;
-
-/// What the entries say of sections of their own; the strongest layer last.
-pub(super) fn kinds(entries: &[Entry]) -> Kinds {
-    let named = entries.iter().filter_map(|entry| {
-        let name = entry.path.strip_prefix("strategies.")?.strip_suffix(".type")?;
-        Some((name.to_owned(), raw::text(&entry.raw).ok()?.to_owned()))
-    });
-    named.collect()
-}
-
 /// Drops the entries that name nothing, each with a problem.
 pub(super) fn resolve(
     sources: &Sources,
     entries: Vec<Entry>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Entry> {
-    let kinds = kinds(&entries);
     let mut known = Vec::with_capacity(entries.len());
+    let kinds = kinds(&entries);
     for mut entry in entries {
         match slot(&entry.path) {
             Some(slot) => {
@@ -63,6 +51,17 @@ pub(super) fn resolve(
         }
     }
     known
+}
+
+/// Strategies under names of their own, and which ones they are: `strategies.NAME.type`.
+fn kinds(entries: &[Entry]) -> BTreeMap<String, String> {
+    let kind = |entry: &Entry| match slot(&entry.path) {
+        Some(Slot::Param(name, param)) if param == "type" => {
+            Some((name, raw::text(&entry.raw).ok()?.to_owned()))
+        }
+        _ => None,
+    };
+    entries.iter().filter_map(kind).collect()
 }
 
 pub(super) fn slot(path: &str) -> Option<Slot> {
@@ -110,12 +109,7 @@ fn is_unknown_section(entry: &Entry) -> bool {
 }
 
 /// Reports a table of the file whose name is not known.
-pub(super) fn check_table(
-    sources: &Sources,
-    kinds: &Kinds,
-    table: &Entry,
-    problems: &mut Vec<Problem>,
-) {
+pub(super) fn check_table(sources: &Sources, table: &Entry, problems: &mut Vec<Problem>) {
     let message = match table.path.split_once('.') {
         None if sections().contains(&table.path) => return,
         None => format!("unknown section{}", nearest(&table.path, sections())),
@@ -124,7 +118,7 @@ pub(super) fn check_table(
             let names = VenueId::ALL.iter().map(|venue| format!("venues.{venue}"));
             format!("unknown venue{}", nearest(&table.path, names.collect()))
         }
-        Some(("strategies", name)) => match check_strategy_name(sources, kinds, name) {
+        Some(("strategies", name)) => match check_strategy_name(sources, name) {
             Ok(()) => return,
             Err(message) => message,
         },
@@ -152,17 +146,15 @@ fn nearest(path: &str, names: Vec<String>) -> String {
 
 fn check_strategy(
     sources: &Sources,
-    kinds: &Kinds,
+    kinds: &BTreeMap<String, String>,
     slot: &Slot,
     entry: &Entry,
 ) -> Result<(), String> {
+    let kind_of = |name: &str| kinds.get(name).map_or(name, String::as_str).to_owned();
     match slot {
         Slot::Param(strategy, param) => {
-            if param == "type" {
-                return check_kind(sources, raw::text(&entry.raw).unwrap_or_default());
-            }
-            check_strategy_name(sources, kinds, strategy)?;
-            let kind = kinds.get(strategy).unwrap_or(strategy);
+            let kind = kind_of(strategy);
+            check_strategy_name(sources, &kind)?;
             let known = sources.strategies.iter().find(|s| s.name == kind);
             match known {
                 Some(known) if !known.params.contains(&param.as_str()) => {
@@ -179,31 +171,16 @@ fn check_strategy(
         Slot::Key(key) if key.path == "run.strategies" => raw::list(&entry.raw)
             .unwrap_or_default() // a wrong type is reported when it is applied
             .into_iter()
-            .try_for_each(|name| check_strategy_name(sources, kinds, name)),
+            .try_for_each(|name| check_strategy_name(sources, &kind_of(name))),
         Slot::Key(_) | Slot::Venue(..) => Ok(()),
     }
 }
 
-fn check_kind(sources: &Sources, kind: &str) -> Result<(), String> {
+fn check_strategy_name(sources: &Sources, name: &str) -> Result<(), String> {
     let known = &sources.strategies;
-    if known.is_empty() || known.iter().any(|s| s.name == kind) {
+    if known.is_empty() || known.iter().any(|s| s.name == name) {
         return Ok(());
     }
     let names: Vec<String> = known.iter().map(|s| s.name.to_owned()).collect();
-    let near = nearest(kind, names.clone());
-    let all = names.join(", ");
-    Err(format!("unknown type {kind:?}{near}; there is {all}"))
-}
-
-fn check_strategy_name(sources: &Sources, kinds: &Kinds, name: &str) -> Result<(), String> {
-    let known = &sources.strategies;
-    if known.is_empty() || kinds.contains_key(name) || known.iter().any(|s| s.name == name) {
-        return Ok(());
-    }
-    let names = known.iter().map(|s| s.name.to_owned());
-    let names = names.chain(kinds.keys().cloned()).collect();
-    let near = nearest(name, names);
-    Err(format!(
-        "unknown strategy {name:?}{near}; one of your own needs a type: rules, script or another strategy's name"
-    ))
+    Err(format!("unknown strategy {name:?}{}", nearest(name, names)))
 }
