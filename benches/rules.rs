@@ -19,14 +19,19 @@ fn frame(needs: &Needs) -> Frame {
         values.extend((0..count).map(|_| base));
     }
     let at = |index: usize| if index == 1 { 99.0 } else { 20.0 };
-    frame.indicators = (0..needs.specs.len()).map(|i| [Some([at(i), 0.0, 1.0]); 2]).collect();
+    frame.indicators = (0..needs.specs.len())
+        .map(|i| [Some([at(i), 0.0, 1.0]); 2])
+        .collect();
     frame.words = [1.0; 11];
     frame.words[8] = 14.0;
     frame
 }
 
 pub(crate) fn bench(bench: &Bench) {
-    for (title, text) in [("a rule of two conditions", TEXT), ("a rule of seven", LONG)] {
+    for (title, text) in [
+        ("a rule of two conditions", TEXT),
+        ("a rule of seven", LONG),
+    ] {
         let mut needs = Needs::default();
         let rule = rules::compile(text, &mut needs).expect("a rule");
         let values = frame(&needs);
@@ -34,9 +39,8 @@ pub(crate) fn bench(bench: &Bench) {
         let mut seen = frame(script.needs());
         let cases = vec![
             Case::new("rule", COUNT, || {
-                let held = (0..COUNT).filter(|_| {
-                    rule.holds(std::hint::black_box(&values)) == Ok(true)
-                });
+                let held =
+                    (0..COUNT).filter(|_| rule.holds(std::hint::black_box(&values)) == Ok(true));
                 held.count() as u64
             }),
             Case::new("the same words in a script", COUNT, || {

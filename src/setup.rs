@@ -178,7 +178,9 @@ fn script(strategy: &str, file: &str) -> Result<strategies::Source, SetupError> 
 
 fn read(path: &Path, bytes_max: usize) -> Result<String, String> {
     let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(bytes_max)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
     let mut text = String::new();
     file.take(limit)
         .read_to_string(&mut text)

@@ -334,7 +334,11 @@ fn a_rule_and_a_script_trade_the_same_on_every_run() {
         assert!(first.orders >= 10, "{} orders", first.orders);
         assert_eq!(first.engine.state_hash(), second.engine.state_hash());
         let stats = first.engine.kernel().ledger().statistics();
-        orders.push((first.orders, stats.fills, first.engine.kernel().ledger().account().cash));
+        orders.push((
+            first.orders,
+            stats.fills,
+            first.engine.kernel().ledger().account().cash,
+        ));
     }
     assert_eq!(orders[0], orders[1]);
 }

@@ -37,7 +37,6 @@ use crate::runtime::observe::observe;
 use crate::runtime::supervise::{End, Supervisor};
 use crate::setup::{self, SetupError};
 use crate::status::{JournalStatus, KernelStatus, ReloadStatus, StoreStatus};
-use reload::Reload;
 use crate::store::{self, StoreError};
 use crate::venue::budget::Budgets;
 use crate::venue::endpoints::EndpointError;
@@ -45,6 +44,7 @@ use crate::venue::feed::{self, FeedWiring};
 use crate::venue::load::LoadError;
 use crate::venue::sim::{self, SimError};
 use crate::venue::tls::TlsError;
+use reload::Reload;
 
 /// Notices that may wait for the observer; beyond it they are lost, which nothing depends on.
 const NOTICES: usize = 4_096;

@@ -115,7 +115,8 @@ impl Reload {
             Ok(Found::Nothing(why)) => {
                 tracing::error!("nothing was reloaded, all goes on as it was: {why}");
                 let names = self.applied.iter().map(|c| c.name.clone());
-                self.status.set(names.map(|name| (name, why.clone())).collect());
+                self.status
+                    .set(names.map(|name| (name, why.clone())).collect());
                 return;
             }
             Err(error) => {
@@ -173,7 +174,10 @@ impl Reload {
             },
             Err(why) => why,
         };
-        tracing::error!(strategy = name, "not reloaded, the old version goes on: {why}");
+        tracing::error!(
+            strategy = name,
+            "not reloaded, the old version goes on: {why}"
+        );
         self.status.fail(name, &why);
         false
     }
@@ -184,7 +188,8 @@ impl Reload {
             match self.kernel.command(wish) {
                 Ok(outcome) => {
                     let told = outcome.await;
-                    return told.unwrap_or_else(|_| Outcome::Unfit("the process is ending".to_owned()));
+                    return told
+                        .unwrap_or_else(|_| Outcome::Unfit("the process is ending".to_owned()));
                 }
                 Err(_) => tokio::time::sleep(RETRY).await,
             }
@@ -194,7 +199,9 @@ impl Reload {
     /// What has changed since the start and cannot change while it runs.
     fn waiting(&self, now: &Settings) -> Vec<String> {
         let runs = |key: &str| {
-            let name = key.strip_prefix("strategies.").and_then(|k| k.split_once('.'));
+            let name = key
+                .strip_prefix("strategies.")
+                .and_then(|k| k.split_once('.'));
             name.is_some_and(|(name, param)| {
                 param != "symbols" && self.applied.iter().any(|c| c.name == name)
             })

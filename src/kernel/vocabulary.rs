@@ -97,13 +97,25 @@ const fn word(name: &'static str, word: Word, what: &'static str) -> Name {
 
 /// Every name that is no function and no indicator. Words stand in the order of [`Word`].
 pub const NAMES: &[Name] = &[
-    field("open", Field::Open, "first price of the candle that has just closed"),
+    field(
+        "open",
+        Field::Open,
+        "first price of the candle that has just closed",
+    ),
     field("high", Field::High, "its highest price"),
     field("low", Field::Low, "its lowest price"),
     field("close", Field::Close, "its last price"),
     field("volume", Field::Volume, "its volume in the base asset"),
-    word("bid", Word::Bid, "best bid; not ready while the book is not valid"),
-    word("ask", Word::Ask, "best ask; not ready while the book is not valid"),
+    word(
+        "bid",
+        Word::Bid,
+        "best bid; not ready while the book is not valid",
+    ),
+    word(
+        "ask",
+        Word::Ask,
+        "best ask; not ready while the book is not valid",
+    ),
     word("spread", Word::Spread, "ask less bid"),
     word(
         "imbalance",
@@ -115,16 +127,36 @@ pub const NAMES: &[Name] = &[
         Word::Position,
         "what the strategy holds, in the base asset; negative is short, 0 is flat",
     ),
-    word("entry_price", Word::EntryPrice, "average price of what it holds; 0 while it is flat"),
-    word("bars_held", Word::BarsHeld, "candles closed since it entered; 0 while it is flat"),
+    word(
+        "entry_price",
+        Word::EntryPrice,
+        "average price of what it holds; 0 while it is flat",
+    ),
+    word(
+        "bars_held",
+        Word::BarsHeld,
+        "candles closed since it entered; 0 while it is flat",
+    ),
     word(
         "pnl_percent",
         Word::PnlPercent,
         "profit at the close in percent of the entry price, before fees; 0 while it is flat",
     ),
-    word("hour", Word::Hour, "hour (UTC) at which the candle began, 0 to 23"),
-    word("minute", Word::Minute, "minute at which the candle began, 0 to 59"),
-    word("weekday", Word::Weekday, "day (UTC) on which the candle began, 1 (Monday) to 7"),
+    word(
+        "hour",
+        Word::Hour,
+        "hour (UTC) at which the candle began, 0 to 23",
+    ),
+    word(
+        "minute",
+        Word::Minute,
+        "minute at which the candle began, 0 to 59",
+    ),
+    word(
+        "weekday",
+        Word::Weekday,
+        "day (UTC) on which the candle began, 1 (Monday) to 7",
+    ),
 ];
 
 /// Words in the table.
@@ -397,7 +429,9 @@ mod tests {
     #[test]
     fn the_readme_tells_every_name() {
         let text = include_str!("../../README.md");
-        let (_, text) = text.split_once("## Strategies of your own").expect("a section");
+        let (_, text) = text
+            .split_once("## Strategies of your own")
+            .expect("a section");
         let (text, _) = text.split_once("\n## ").expect("an end");
         let names = NAMES.iter().map(|n| n.name);
         for name in names.chain(FUNCTIONS.iter().map(|f| f.name)) {
@@ -409,7 +443,10 @@ mod tests {
             let file = std::fs::read_to_string(path.join(example)).expect("an example");
             let shown = file.lines().filter(|line| !line.starts_with(['#', '/']));
             let shown: Vec<&str> = shown.collect();
-            assert!(text.contains(shown.join("\n").trim()), "{example} is shown as it is");
+            assert!(
+                text.contains(shown.join("\n").trim()),
+                "{example} is shown as it is"
+            );
         }
     }
 

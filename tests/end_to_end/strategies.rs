@@ -20,14 +20,23 @@ fn examples(dir: &Path) -> PathBuf {
 
 fn demo(config: &Path) -> Process {
     let config = text(config);
-    Process::serve(&["run", "--demo", "--config", &config, "--listen", "127.0.0.1:0"])
+    Process::serve(&[
+        "run",
+        "--demo",
+        "--config",
+        &config,
+        "--listen",
+        "127.0.0.1:0",
+    ])
 }
 
 fn strategy(process: &Process, name: &str) -> Value {
     let all = json(process.addr(), "/api/v1/strategies");
     let all = all["items"].as_array().expect("strategies");
     let found = all.iter().find(|s| s["name"] == name);
-    found.unwrap_or_else(|| panic!("no {name} in {all:?}")).clone()
+    found
+        .unwrap_or_else(|| panic!("no {name} in {all:?}"))
+        .clone()
 }
 
 /// Fills of a strategy's own orders.
@@ -50,7 +59,9 @@ fn heavy_a_rule_trades_and_is_changed_while_it_runs() {
     let dir = tempfile::tempdir().expect("directory");
     let config = examples(dir.path()).join("dip.toml");
     let process = demo(&config);
-    until("a fill of the rule", || (fills(&process, "dip") > 0).then_some(()));
+    until("a fill of the rule", || {
+        (fills(&process, "dip") > 0).then_some(())
+    });
     let before = strategy(&process, "dip");
     assert_eq!(before["type"], "rules");
     assert_eq!(before["reload_error"], Value::Null);
@@ -80,7 +91,11 @@ fn heavy_a_rule_trades_and_is_changed_while_it_runs() {
     let place = format!("{}:10:15: ", config.display());
     assert!(wrong.1.starts_with(&place), "{}", wrong.1);
     assert!(wrong.1.contains("did you mean close?"), "{}", wrong.1);
-    assert!(process.log().contains("the old version goes on"), "{}", process.log());
+    assert!(
+        process.log().contains("the old version goes on"),
+        "{}",
+        process.log()
+    );
     let decided = strategy(&process, "dip")["decided_at"].clone();
     until("the old version decides", || {
         (strategy(&process, "dip")["decided_at"] != decided).then_some(())
@@ -106,7 +121,8 @@ fn heavy_a_script_trades_and_one_that_never_ends_is_stopped_alone() {
     let dir = examples(dir.path());
     let config = dir.join("script.toml");
     edit(&config, "[\"dip\"]", "[\"dip\", \"endless\"]");
-    let more = "\n[strategies.endless]\ntype = \"script\"\nfile = \"endless.rhai\"\ninterval = \"1s\"\n";
+    let more =
+        "\n[strategies.endless]\ntype = \"script\"\nfile = \"endless.rhai\"\ninterval = \"1s\"\n";
     let old = std::fs::read_to_string(&config).expect("a file");
     std::fs::write(&config, old + more).expect("written");
     std::fs::write(dir.join("endless.rhai"), "let n = 0;\nloop { n += 1; }\n").expect("written");
@@ -118,9 +134,13 @@ fn heavy_a_script_trades_and_one_that_never_ends_is_stopped_alone() {
         let place = said.contains("endless.rhai:2:") && said.contains("does a loop not end?");
         (place && now["running"] == false).then_some(())
     });
-    until("a fill of the other script", || (fills(&process, "dip") > 0).then_some(()));
+    until("a fill of the other script", || {
+        (fills(&process, "dip") > 0).then_some(())
+    });
     until("what it printed", || {
-        strategy(&process, "dip")["last_decision"].as_str().map(|_| ())
+        strategy(&process, "dip")["last_decision"]
+            .as_str()
+            .map(|_| ())
     });
 
     // A script that is broken while it runs, and the endless one put right.
@@ -131,9 +151,14 @@ fn heavy_a_script_trades_and_one_that_never_ends_is_stopped_alone() {
         assert_eq!(now["version"], version);
         Some(now["reload_error"].as_str()?.to_owned())
     });
-    assert!(error.contains("dip.rhai:5:5: unknown function byu: did you mean buy?"), "{error}");
+    assert!(
+        error.contains("dip.rhai:5:5: unknown function byu: did you mean buy?"),
+        "{error}"
+    );
     std::fs::write(dir.join("endless.rhai"), "if position == 0 { buy(); }\n").expect("written");
-    until("the repaired script trades", || (fills(&process, "endless") > 0).then_some(()));
+    until("the repaired script trades", || {
+        (fills(&process, "endless") > 0).then_some(())
+    });
     assert_eq!(strategy(&process, "endless")["reload_error"], Value::Null);
     assert!(process.terminate(HUNG).success());
 }
@@ -146,8 +171,14 @@ fn a_wrong_rule_or_script_is_a_configuration_error_with_its_place() {
     edit(&rules, "bars_held >= 30", "bars_hold >= 30");
     edit(&dir.join("dip.rhai"), "rsi(7) < 40", "rsi(1) < 40");
     for (config, place) in [
-        (&rules, "dip.toml:11:29: strategies.dip.exit_long: unknown name bars_hold: did you mean bars_held?"),
-        (&scripts, "dip.rhai:2:21: rsi: period must be a whole number"),
+        (
+            &rules,
+            "dip.toml:11:29: strategies.dip.exit_long: unknown name bars_hold: did you mean bars_held?",
+        ),
+        (
+            &scripts,
+            "dip.rhai:2:21: rsi: period must be a whole number",
+        ),
     ] {
         let config = text(config);
         for args in [

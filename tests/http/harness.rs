@@ -348,6 +348,7 @@ fn published() -> Arc<Published> {
         strategies: vec![StrategyView {
             name: "grid".to_owned(),
             kind: "grid".to_owned(),
+            version: 7,
             running: true,
             decisions: Vec::new(),
         }]

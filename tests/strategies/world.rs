@@ -44,9 +44,14 @@ pub(crate) fn strategy(kind: &str, params: &[(&str, &str)]) -> StrategyConfig {
     match kind {
         // What a table row has in its program, users write themselves.
         "rules" => {
-            let sides = [("enter_long", "<"), ("exit_long", ">"), ("enter_short", ">"), ("exit_short", "<")];
+            let sides = [
+                ("enter_long", "<"),
+                ("exit_long", ">"),
+                ("enter_short", ">"),
+                ("exit_short", "<"),
+            ];
             for (name, sign) in sides.into_iter().take(if both { 4 } else { 2 }) {
-                let limit = if name.starts_with("enter") == (sign == "<") { 35 } else { 65 };
+                let limit = if sign == "<" { 35 } else { 65 };
                 let text = format!("rsi(14) {sign} {limit} and close[1] > 0");
                 config.set(name, &text).expect("a condition");
             }

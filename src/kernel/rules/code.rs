@@ -12,7 +12,11 @@ pub(super) const STACK: usize = 64;
 pub(super) enum Op {
     Push(f64),
     Field(Field, u16),
-    Indicator { index: u16, output: u8, back: u8 },
+    Indicator {
+        index: u16,
+        output: u8,
+        back: u8,
+    },
     Word(Word),
     Negate,
     Not,

@@ -26,9 +26,9 @@ pub fn compile(text: &str, needs: &mut Needs) -> Result<Rule, Fault> {
     let value = compiler.expression(0)?;
     if compiler.token != Token::End {
         let found = compiler.token.describe();
-        return Err(compiler
-            .place
-            .fault(format!("expected and, or, an operator or the end, found {found}")));
+        return Err(compiler.place.fault(format!(
+            "expected and, or, an operator or the end, found {found}"
+        )));
     }
     match value.kind {
         Kind::Truth => Ok(Rule { ops: compiler.ops }),
@@ -141,12 +141,7 @@ impl<'a, 'n> Compiler<'a, 'n> {
     }
 
     /// `left operator …`; the right side has not been read yet.
-    fn combine(
-        &mut self,
-        left: Operand,
-        operator: Binary,
-        place: Place,
-    ) -> Result<Operand, Fault> {
+    fn combine(&mut self, left: Operand, operator: Binary, place: Place) -> Result<Operand, Fault> {
         if matches!(operator, Binary::And | Binary::Or) {
             return self.logical(left, operator, place);
         }
@@ -174,14 +169,13 @@ impl<'a, 'n> Compiler<'a, 'n> {
             Binary::Remainder => Op::Remainder,
             Binary::And | Binary::Or => unreachable!("compiled above"),
         };
-        let constants = (
-            self.ops.get(left.from..right.from),
-            self.constant(right),
-        );
+        let constants = (self.ops.get(left.from..right.from), self.constant(right));
         if let (Some([Op::Push(a)]), Some(b)) = (constants.0, constants.1) {
             let folded = binary(op, *a, b).ok().filter(|v| v.is_finite());
             let Some(folded) = folded else {
-                return Err(place.fault("this has no finite value: it divides by zero or is too large"));
+                return Err(
+                    place.fault("this has no finite value: it divides by zero or is too large")
+                );
             };
             self.drop_from(left.from);
             self.emit(Op::Push(folded), place)?;
@@ -199,12 +193,7 @@ impl<'a, 'n> Compiler<'a, 'n> {
         })
     }
 
-    fn logical(
-        &mut self,
-        left: Operand,
-        operator: Binary,
-        place: Place,
-    ) -> Result<Operand, Fault> {
+    fn logical(&mut self, left: Operand, operator: Binary, place: Place) -> Result<Operand, Fault> {
         truth(left, operator.text())?;
         let known = self.constant(left).map(|value| value > 0.5);
         let jump = self.ops.len();
@@ -354,7 +343,9 @@ impl<'a, 'n> Compiler<'a, 'n> {
         let called = self.token == Token::Open;
         if let Some(found) = meaning(name) {
             if called {
-                return Err(place.fault(format!("{name} is no function: write it without parentheses")));
+                return Err(place.fault(format!(
+                    "{name} is no function: write it without parentheses"
+                )));
             }
             match found {
                 Meaning::Field(field) => {
@@ -384,7 +375,8 @@ impl<'a, 'n> Compiler<'a, 'n> {
         } else {
             String::new()
         };
-        let spec = Spec::parse(&format!("{name}{params}")).map_err(|e| place.fault(e.to_string()))?;
+        let spec =
+            Spec::parse(&format!("{name}{params}")).map_err(|e| place.fault(e.to_string()))?;
         let index = self.needs.indicator(spec).ok_or_else(|| {
             place.fault(format!("more than {INDICATORS_MAX} different indicators"))
         })?;
@@ -413,7 +405,9 @@ impl<'a, 'n> Compiler<'a, 'n> {
             let place = self.place;
             let from = self.ops.len();
             let operand = self.expression(0)?;
-            let value = self.constant(operand).filter(|_| matches!(operand.kind, Kind::Number));
+            let value = self
+                .constant(operand)
+                .filter(|_| matches!(operand.kind, Kind::Number));
             let Some(value) = value else {
                 return Err(place.fault(format!(
                     "the parameters of {} must be numbers that do not change",
@@ -495,7 +489,9 @@ impl<'a, 'n> Compiler<'a, 'n> {
 
     fn argument(&mut self, row: &FunctionRow) -> Result<Operand, Fault> {
         if self.token == Token::Close {
-            return Err(self.place.fault(format!("too few arguments: write {}", row.usage)));
+            return Err(self
+                .place
+                .fault(format!("too few arguments: write {}", row.usage)));
         }
         let operand = self.expression(0)?;
         number(operand, row.name)?;
@@ -504,7 +500,9 @@ impl<'a, 'n> Compiler<'a, 'n> {
 
     fn close(&mut self, row: &FunctionRow) -> Result<(), Fault> {
         if self.token == Token::Comma {
-            return Err(self.place.fault(format!("too many arguments: write {}", row.usage)));
+            return Err(self
+                .place
+                .fault(format!("too many arguments: write {}", row.usage)));
         }
         self.expect(Token::Close, &format!("to close {}", row.usage))
     }
@@ -517,7 +515,15 @@ impl<'a, 'n> Compiler<'a, 'n> {
                 self.needs.field(*field, back.saturating_add(1));
                 Op::Field(*field, back.saturating_add(1))
             }
-            Some([Op::Indicator { index, output, back: 0 }]) => Op::Indicator {
+            Some(
+                [
+                    Op::Indicator {
+                        index,
+                        output,
+                        back: 0,
+                    },
+                ],
+            ) => Op::Indicator {
                 index: *index,
                 output: *output,
                 back: 1,
@@ -537,15 +543,22 @@ impl<'a, 'n> Compiler<'a, 'n> {
         let place = self.place;
         let Token::Name(name) = self.token else {
             let found = self.token.describe();
-            return Err(place.fault(format!("expected the name of an output behind \".\", found {found}")));
+            return Err(place.fault(format!(
+                "expected the name of an output behind \".\", found {found}"
+            )));
         };
         let Kind::Outputs(row) = operand.kind else {
-            return Err(place.fault(format!("only indicators with several outputs have a .{name}")));
+            return Err(place.fault(format!(
+                "only indicators with several outputs have a .{name}"
+            )));
         };
         let output = row.outputs.iter().position(|o| *o == name);
         let output = output.and_then(|o| u8::try_from(o).ok()).ok_or_else(|| {
             let outputs = row.outputs.join(", ");
-            place.fault(format!("{} has no output {name}: it has {outputs}", row.name))
+            place.fault(format!(
+                "{} has no output {name}: it has {outputs}",
+                row.name
+            ))
         })?;
         self.advance()?;
         if let Some(Op::Indicator {
@@ -570,10 +583,16 @@ impl<'a, 'n> Compiler<'a, 'n> {
         }
         let (at, from) = (self.place, self.ops.len());
         let index = self.expression(0)?;
-        let wanted = self.constant(index).filter(|_| matches!(index.kind, Kind::Number));
+        let wanted = self
+            .constant(index)
+            .filter(|_| matches!(index.kind, Kind::Number));
         self.drop_from(from);
         self.expect(Token::CloseIndex, "behind the number of candles")?;
-        let last = self.ops.len().checked_sub(1).filter(|last| *last == operand.from);
+        let last = self
+            .ops
+            .len()
+            .checked_sub(1)
+            .filter(|last| *last == operand.from);
         let target = last.and_then(|last| self.ops.get_mut(last));
         let (limit, what) = match &target {
             Some(Op::Field(_, 0)) => (HISTORY_MAX, "the candles"),
@@ -590,7 +609,8 @@ impl<'a, 'n> Compiler<'a, 'n> {
                 ));
             }
         };
-        let back = wanted.filter(|n| n.fract().abs() <= 0.0 && (0.0..=f64::from(limit)).contains(n));
+        let back =
+            wanted.filter(|n| n.fract().abs() <= 0.0 && (0.0..=f64::from(limit)).contains(n));
         let Some(back) = back else {
             return Err(at.fault(format!(
                 "the history of {what} is a whole number of candles, 0 to {limit}"

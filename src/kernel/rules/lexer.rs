@@ -191,7 +191,10 @@ impl<'a> Lexer<'a> {
             taken += self.take_while(|c| c.is_ascii_digit()).len();
         }
         let text: String = start.chars().take(taken).filter(|c| *c != '_').collect();
-        if self.rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        if self
+            .rest
+            .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        {
             let tail = self.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
             return Err(place.fault(format!(
                 "{text}{tail} is neither a number nor a name: a number is written 30, 0.5 or 1e3"

@@ -52,7 +52,10 @@ fn conditions_are_true_or_false_or_not_ready() {
         ("!(rsi < 20) == true", Some(true)),
         ("macd(12, 26, 9).histogram == 27", Some(true)),
         ("macd(12,26,9).signal[1] == 36", Some(true)),
-        ("bbands(20, 2.5).upper > bbands(20, 2.5).middle", Some(false)),
+        (
+            "bbands(20, 2.5).upper > bbands(20, 2.5).middle",
+            Some(false),
+        ),
         ("close[1] < close and close[2] < close[1]", Some(true)),
         ("close[3] > 0", None),
         ("crosses_above(close, 9.5)", Some(true)),
@@ -68,7 +71,10 @@ fn conditions_are_true_or_false_or_not_ready() {
         ("hour == 14 or bid > 0", Some(true)),
         ("(hour == 13 and bid > 0) or close == 10", Some(true)),
         ("position < 0 and -position * close == 20", Some(true)),
-        ("1 + 2 * 3 == 7 and (1 + 2) * 3 == 9 and 7 % 4 == 3 and 1 / 2 == 0.5", Some(true)),
+        (
+            "1 + 2 * 3 == 7 and (1 + 2) * 3 == 9 and 7 % 4 == 3 and 1 / 2 == 0.5",
+            Some(true),
+        ),
         ("10 - 4 - 3 == 3 and 2 - -1 == 3", Some(true)),
         ("true or bid > 0", Some(true)),
         ("false or close == 10", Some(true)),
@@ -76,8 +82,14 @@ fn conditions_are_true_or_false_or_not_ready() {
         ("close / volume > 1e300", Some(true)),
         ("volume / volume > 1", None),
         ("volume / volume == volume / volume", None),
-        ("max(close, open) == 10 and min(close, 3) == 3 and abs(0 - close) == 10", Some(true)),
-        ("pow(2, 10) == 1_024 and sqrt(16) == 4 and ln(exp(1)) == 1 and round(2.5) == 3", Some(true)),
+        (
+            "max(close, open) == 10 and min(close, 3) == 3 and abs(0 - close) == 10",
+            Some(true),
+        ),
+        (
+            "pow(2, 10) == 1_024 and sqrt(16) == 4 and ln(exp(1)) == 1 and round(2.5) == 3",
+            Some(true),
+        ),
         ("floor(open) == 9\n  and ceil(open) == 10", Some(true)),
         ("rsi(2 * 7) < 30 and rsi(14) < 30", Some(true)),
     ] {
@@ -117,7 +129,12 @@ fn what_is_constant_is_computed_once() {
         ("false and rsi(14) > 3 and (close > 3 or open > 3)", 1),
         ("true and (close > 3 or open > 3)", 7),
     ] {
-        assert_eq!(compiled(text).0.ops.len(), ops, "{text}: {:?}", compiled(text).0);
+        assert_eq!(
+            compiled(text).0.ops.len(),
+            ops,
+            "{text}: {:?}",
+            compiled(text).0
+        );
     }
 }
 
@@ -127,39 +144,174 @@ fn errors_name_the_place_and_what_would_be_right() {
         ("", 1, 1, "it ends where a value was expected"),
         ("rsi(14) <", 1, 10, "it ends where a value was expected"),
         ("rsj(14) < 30", 1, 1, "unknown name rsj: did you mean rsi?"),
-        ("close > 1 and\n  clsoe < 3", 2, 3, "unknown name clsoe: did you mean close?"),
+        (
+            "close > 1 and\n  clsoe < 3",
+            2,
+            3,
+            "unknown name clsoe: did you mean close?",
+        ),
         ("close > zzzz", 1, 9, "unknown name zzzz"),
-        ("close", 1, 1, "this is a number, and a rule is a condition: compare it, as in close > sma(200)"),
-        ("close and open > 1", 1, 1, "and wants conditions, and this is a number: compare it, as in close > sma(200)"),
-        ("open > 1 or close", 1, 13, "or wants conditions, and this is a number: compare it, as in close > sma(200)"),
-        ("1 < close < 3", 1, 1, "< wants numbers, and this is a condition: combine conditions with and, or, not"),
-        ("(close > 1) + 2 > 3", 1, 1, "+ wants numbers, and this is a condition: combine conditions with and, or, not"),
-        ("not close > 3", 1, 5, "not wants a condition and this is a number: write not (…) around the comparison"),
-        ("macd(12,26,9) > 0", 1, 1, "macd has the outputs macd, signal, histogram: choose one, as in macd(…).macd"),
-        ("macd(12,26,9).hist > 0", 1, 15, "macd has no output hist: it has macd, signal, histogram"),
-        ("rsi(14).value > 0", 1, 9, "only indicators with several outputs have a .value"),
-        ("rsi(1) > 0", 1, 1, "rsi: period must be a whole number between 2.0 and 100000.0, got \"1\""),
+        (
+            "close",
+            1,
+            1,
+            "this is a number, and a rule is a condition: compare it, as in close > sma(200)",
+        ),
+        (
+            "close and open > 1",
+            1,
+            1,
+            "and wants conditions, and this is a number: compare it, as in close > sma(200)",
+        ),
+        (
+            "open > 1 or close",
+            1,
+            13,
+            "or wants conditions, and this is a number: compare it, as in close > sma(200)",
+        ),
+        (
+            "1 < close < 3",
+            1,
+            1,
+            "< wants numbers, and this is a condition: combine conditions with and, or, not",
+        ),
+        (
+            "(close > 1) + 2 > 3",
+            1,
+            1,
+            "+ wants numbers, and this is a condition: combine conditions with and, or, not",
+        ),
+        (
+            "not close > 3",
+            1,
+            5,
+            "not wants a condition and this is a number: write not (…) around the comparison",
+        ),
+        (
+            "macd(12,26,9) > 0",
+            1,
+            1,
+            "macd has the outputs macd, signal, histogram: choose one, as in macd(…).macd",
+        ),
+        (
+            "macd(12,26,9).hist > 0",
+            1,
+            15,
+            "macd has no output hist: it has macd, signal, histogram",
+        ),
+        (
+            "rsi(14).value > 0",
+            1,
+            9,
+            "only indicators with several outputs have a .value",
+        ),
+        (
+            "rsi(1) > 0",
+            1,
+            1,
+            "rsi: period must be a whole number between 2.0 and 100000.0, got \"1\"",
+        ),
         ("rsi(14, 3) > 0", 1, 1, "rsi takes period, as in rsi:14"),
-        ("rsi(hour) > 0", 1, 5, "the parameters of rsi must be numbers that do not change"),
-        ("rsi(14)[2] > 0", 1, 9, "the history of an indicator is a whole number of candles, 0 to 1"),
-        ("close[501] > 0", 1, 7, "the history of the candles is a whole number of candles, 0 to 500"),
-        ("close[hour] > 0", 1, 7, "the history of the candles is a whole number of candles, 0 to 500"),
-        ("hour[1] > 0", 1, 5, "hour has no history: only indicators and the parts of the candle have one"),
-        ("(close + 1)[1] > 0", 1, 12, "[…] stands behind an indicator or a part of the candle, as in close[1]"),
-        ("crosses_above(close) ", 1, 20, "expected \",\" in crosses_above(a, b), found \")\""),
-        ("crosses_above(close + 1, 3)", 1, 15, "crosses_above wants an indicator, a price of the candle or a number: nothing else has a value of the candle before"),
-        ("crosses_above(close, 3, 4)", 1, 23, "too many arguments: write crosses_above(a, b)"),
+        (
+            "rsi(hour) > 0",
+            1,
+            5,
+            "the parameters of rsi must be numbers that do not change",
+        ),
+        (
+            "rsi(14)[2] > 0",
+            1,
+            9,
+            "the history of an indicator is a whole number of candles, 0 to 1",
+        ),
+        (
+            "close[501] > 0",
+            1,
+            7,
+            "the history of the candles is a whole number of candles, 0 to 500",
+        ),
+        (
+            "close[hour] > 0",
+            1,
+            7,
+            "the history of the candles is a whole number of candles, 0 to 500",
+        ),
+        (
+            "hour[1] > 0",
+            1,
+            5,
+            "hour has no history: only indicators and the parts of the candle have one",
+        ),
+        (
+            "(close + 1)[1] > 0",
+            1,
+            12,
+            "[…] stands behind an indicator or a part of the candle, as in close[1]",
+        ),
+        (
+            "crosses_above(close) ",
+            1,
+            20,
+            "expected \",\" in crosses_above(a, b), found \")\"",
+        ),
+        (
+            "crosses_above(close + 1, 3)",
+            1,
+            15,
+            "crosses_above wants an indicator, a price of the candle or a number: nothing else has a value of the candle before",
+        ),
+        (
+            "crosses_above(close, 3, 4)",
+            1,
+            23,
+            "too many arguments: write crosses_above(a, b)",
+        ),
         ("abs() > 1", 1, 5, "too few arguments: write abs(x)"),
         ("abs > 1", 1, 1, "abs is a function: write abs(x)"),
-        ("close(1) > 1", 1, 1, "close is no function: write it without parentheses"),
-        ("close = 1", 1, 7, "a single \"=\" assigns nothing here: write == to compare"),
-        ("close ** 2 > 1", 1, 7, "there is no \"**\": write pow(x, y)"),
-        ("close > 30x", 1, 9, "30x is neither a number nor a name: a number is written 30, 0.5 or 1e3"),
+        (
+            "close(1) > 1",
+            1,
+            1,
+            "close is no function: write it without parentheses",
+        ),
+        (
+            "close = 1",
+            1,
+            7,
+            "a single \"=\" assigns nothing here: write == to compare",
+        ),
+        (
+            "close ** 2 > 1",
+            1,
+            7,
+            "there is no \"**\": write pow(x, y)",
+        ),
+        (
+            "close > 30x",
+            1,
+            9,
+            "30x is neither a number nor a name: a number is written 30, 0.5 or 1e3",
+        ),
         ("close > 1e999", 1, 9, "the number 1e999 is too large"),
-        ("close > 1 / 0", 1, 11, "this has no finite value: it divides by zero or is too large"),
+        (
+            "close > 1 / 0",
+            1,
+            11,
+            "this has no finite value: it divides by zero or is too large",
+        ),
         ("close > ln(0)", 1, 9, "this has no finite value"),
-        ("close > 1 close", 1, 11, "expected and, or, an operator or the end, found the name close"),
-        ("(close > 1", 1, 11, "expected \")\" to close the parenthesis, found the end"),
+        (
+            "close > 1 close",
+            1,
+            11,
+            "expected and, or, an operator or the end, found the name close",
+        ),
+        (
+            "(close > 1",
+            1,
+            11,
+            "expected \")\" to close the parenthesis, found the end",
+        ),
         ("close > \"a\"", 1, 9, "'\"' has no meaning here"),
         ("close > µ", 1, 9, "'µ' has no meaning here"),
     ] {
@@ -174,9 +326,17 @@ fn errors_name_the_place_and_what_would_be_right() {
     assert!(fault(&"-".repeat(2_000)).message.contains("nested deeper"));
     assert!(fault(&"1+".repeat(5_000)).message.contains("longer than"));
     let long = vec!["close > open"; 200].join(" and ");
-    assert!(fault(&long).message.contains("too long"), "{}", fault(&long));
+    assert!(
+        fault(&long).message.contains("too long"),
+        "{}",
+        fault(&long)
+    );
     let many: Vec<String> = (2..40).map(|n| format!("rsi({n}) > 1")).collect();
-    assert!(fault(&many.join(" or ")).message.contains("different indicators"));
+    assert!(
+        fault(&many.join(" or "))
+            .message
+            .contains("different indicators")
+    );
 }
 
 fn word() -> impl Strategy<Value = String> {

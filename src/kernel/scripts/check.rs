@@ -11,9 +11,35 @@ use super::super::vocabulary::{
 /// The functions of the language that a script may call beside those of the vocabulary. None of them
 /// takes longer than what it is given is long, and none knows anything of the outside.
 pub(super) const LANGUAGE: &[&str] = &[
-    "buy", "chop", "clear", "contains", "debug", "exit", "extract", "fill_with", "get", "index_of",
-    "insert", "is_empty", "keys", "len", "mixin", "pop", "print", "push", "range", "remove",
-    "reverse", "sell", "set", "shift", "sign", "to_debug", "to_float", "to_string", "truncate",
+    "buy",
+    "chop",
+    "clear",
+    "contains",
+    "debug",
+    "exit",
+    "extract",
+    "fill_with",
+    "get",
+    "index_of",
+    "insert",
+    "is_empty",
+    "keys",
+    "len",
+    "mixin",
+    "pop",
+    "print",
+    "push",
+    "range",
+    "remove",
+    "reverse",
+    "sell",
+    "set",
+    "shift",
+    "sign",
+    "to_debug",
+    "to_float",
+    "to_string",
+    "truncate",
     "values",
 ];
 
@@ -90,7 +116,8 @@ impl Names {
             ASTNode::Stmt(Stmt::For(parts, _)) => {
                 let (name, counter, _) = &**parts;
                 self.variables.push(name.name.to_string());
-                self.variables.extend(counter.iter().map(|c| c.name.to_string()));
+                self.variables
+                    .extend(counter.iter().map(|c| c.name.to_string()));
             }
             // `catch (e)` names its error in an expression of its own.
             ASTNode::Stmt(Stmt::TryCatch(parts, _)) => {
@@ -106,7 +133,10 @@ impl Names {
     fn number(&self, expr: &Expr) -> Option<f64> {
         match expr {
             Expr::Variable(variable, ..) => {
-                let mut known = self.constants.iter().filter(|(name, _)| *name == *variable.1);
+                let mut known = self
+                    .constants
+                    .iter()
+                    .filter(|(name, _)| *name == *variable.1);
                 // Two constants of one name: nobody knows here which is meant.
                 known.next().filter(|_| known.next().is_none()).map(|c| c.1)
             }
@@ -166,14 +196,20 @@ fn look(
             for arg in &call.args {
                 params.push(names.number(arg).ok_or_else(|| {
                     let name = row.name;
-                    let message = format!("the parameters of {name} must be numbers or constants (const N = 14)");
+                    let message = format!(
+                        "the parameters of {name} must be numbers or constants (const N = 14)"
+                    );
                     fault(arg.position(), message)
                 })?);
             }
             let text: String = params.iter().map(|p| format!(":{p}")).collect();
-            let spec = Spec::parse(&format!("{name}{text}")).map_err(|e| fault(*at, e.to_string()))?;
+            let spec =
+                Spec::parse(&format!("{name}{text}")).map_err(|e| fault(*at, e.to_string()))?;
             let index = found.needs.indicator(spec).ok_or_else(|| {
-                fault(*at, format!("more than {INDICATORS_MAX} different indicators"))
+                fault(
+                    *at,
+                    format!("more than {INDICATORS_MAX} different indicators"),
+                )
             })?;
             let several = u8::try_from(row.outputs.len()).unwrap_or(1);
             let chosen = match above.last() {

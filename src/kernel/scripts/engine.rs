@@ -4,8 +4,8 @@
 //! are ordered; what the machine's library would decide in the last bit (`**`, `exp`, `ln`) is replaced.
 
 use rhai::packages::{
-    ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicStringPackage,
-    LogicPackage, Package as _,
+    ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage,
+    BasicStringPackage, LogicPackage, Package as _,
 };
 use rhai::{AST, Dynamic, Engine, OptimizationLevel, Position, Token};
 
@@ -65,7 +65,16 @@ fn bare() -> Engine {
     BasicIteratorPackage::new().register_into_engine(&mut engine);
     BasicArrayPackage::new().register_into_engine(&mut engine);
     BasicMapPackage::new().register_into_engine(&mut engine);
-    for symbol in ["**", "**=", "eval", "Fn", "call", "curry", "is_def_fn", "is_def_var"] {
+    for symbol in [
+        "**",
+        "**=",
+        "eval",
+        "Fn",
+        "call",
+        "curry",
+        "is_def_fn",
+        "is_def_var",
+    ] {
         engine.disable_symbol(symbol);
     }
     engine.set_optimization_level(OptimizationLevel::None);
@@ -132,12 +141,7 @@ fn rows(called: &[Called]) -> Vec<&'static Row> {
 }
 
 /// An indicator as a function of its parameters: they lead to its place in the frame.
-fn register_indicator(
-    engine: &mut Engine,
-    shared: &Shared,
-    row: &'static Row,
-    called: &[Called],
-) {
+fn register_indicator(engine: &mut Engine, shared: &Shared, row: &'static Row, called: &[Called]) {
     let of_row = called.iter().filter(|c| c.row.name == row.name);
     let known: Vec<(Vec<f64>, u16)> = of_row.map(|c| (c.params.clone(), c.index)).collect();
     let counts = (0..=row.params.len()).filter(|n| known.iter().any(|(p, _)| p.len() == *n));
@@ -152,9 +156,15 @@ fn register_indicator(
             };
             let same = |params: &[f64]| {
                 params.len() == args.len()
-                    && params.iter().zip(&*args).all(|(p, a)| p.total_cmp(&number(a)).is_eq())
+                    && params
+                        .iter()
+                        .zip(&*args)
+                        .all(|(p, a)| p.total_cmp(&number(a)).is_eq())
             };
-            let index = known.iter().find(|(params, _)| same(params)).map(|(_, i)| *i);
+            let index = known
+                .iter()
+                .find(|(params, _)| same(params))
+                .map(|(_, i)| *i);
             let Some(index) = index else {
                 // The check of the tree has let only known parameters through.
                 return Err(not_ready("an indicator whose parameters changed"));

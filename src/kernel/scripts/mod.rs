@@ -37,7 +37,9 @@ pub struct Script {
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Script");
-        shown.field("needs", &self.needs).field("state", &self.state);
+        shown
+            .field("needs", &self.needs)
+            .field("state", &self.state);
         shown.finish_non_exhaustive()
     }
 }
@@ -88,7 +90,8 @@ impl Script {
             desk.notes.clear();
         });
         self.scope.clear();
-        self.scope.push_dynamic("state", Dynamic::from_map(self.state.clone()));
+        self.scope
+            .push_dynamic("state", Dynamic::from_map(self.state.clone()));
         let ran = self
             .engine
             .eval_ast_with_scope::<Dynamic>(&mut self.scope, &self.ast);
@@ -122,7 +125,9 @@ impl Script {
         };
         let bytes = postcard::to_stdvec(&value).map_or(usize::MAX, |bytes| bytes.len());
         if bytes > STATE_BYTES_MAX {
-            return Err(format!("state takes {bytes} bytes, more than {STATE_BYTES_MAX}"));
+            return Err(format!(
+                "state takes {bytes} bytes, more than {STATE_BYTES_MAX}"
+            ));
         }
         self.state = value.dynamic().cast::<Map>();
         Ok(())
@@ -159,9 +164,9 @@ fn halted(error: &EvalAltResult) -> Halted {
         };
     }
     let message = match inner {
-        EvalAltResult::ErrorTooManyOperations(_) => format!(
-            "more than {OPERATIONS_MAX} operations at one candle: does a loop not end?"
-        ),
+        EvalAltResult::ErrorTooManyOperations(_) => {
+            format!("more than {OPERATIONS_MAX} operations at one candle: does a loop not end?")
+        }
         EvalAltResult::ErrorStackOverflow(_) => {
             "functions that call one another too deeply".to_owned()
         }

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Dynamic, Engine, EvalAltResult, Position};
 
-use super::super::vocabulary::{FUNCTIONS, Field, Frame, Function, HISTORY_MAX, INDICATOR_BACK_MAX};
+use super::super::vocabulary::{
+    FUNCTIONS, Field, Frame, Function, HISTORY_MAX, INDICATOR_BACK_MAX,
+};
 
 /// What a script may tell in one call, in lines.
 const NOTES_MAX: usize = 8;
@@ -40,7 +42,8 @@ impl Desk {
             while !text.is_char_boundary(end) {
                 end -= 1;
             }
-            self.notes.push(text.get(..end).unwrap_or_default().to_owned());
+            self.notes
+                .push(text.get(..end).unwrap_or_default().to_owned());
         }
     }
 }
@@ -104,7 +107,9 @@ impl Reading {
             Source::Field(_) => HISTORY_MAX,
             Source::Indicator { .. } => INDICATOR_BACK_MAX,
         };
-        let back = u16::try_from(back).ok().filter(|b| *b <= limit && self.back == 0);
+        let back = u16::try_from(back)
+            .ok()
+            .filter(|b| *b <= limit && self.back == 0);
         let Some(back) = back else {
             return Err(wrong(format!(
                 "the history of {} is a whole number of candles, 0 to {limit}",
@@ -215,12 +220,18 @@ pub(super) fn register(engine: &mut Engine, shared: &Shared) {
             Function::CrossesBelow => crossings(engine, shared, row.name, |a, b| a < b),
         }
     }
-    for (name, wish) in [("buy", Wish::Buy), ("sell", Wish::Sell), ("exit", Wish::Exit)] {
+    for (name, wish) in [
+        ("buy", Wish::Buy),
+        ("sell", Wish::Sell),
+        ("exit", Wish::Exit),
+    ] {
         let desk = shared.clone();
         engine.register_fn(name, move || {
             desk.with(|desk| {
                 if desk.wishes.len() >= WISHES_MAX {
-                    return Err(wrong(format!("more than {WISHES_MAX} orders at one candle")));
+                    return Err(wrong(format!(
+                        "more than {WISHES_MAX} orders at one candle"
+                    )));
                 }
                 desk.wishes.push(wish);
                 Ok(())
@@ -255,11 +266,7 @@ fn two<A: Amount, B: Amount>(engine: &mut Engine, name: &str, function: fn(f64, 
     engine.register_fn(name, move |a: A, b: B| function(a.amount(), b.amount()));
 }
 
-fn compare<A: Amount, B: Amount>(
-    engine: &mut Engine,
-    name: &str,
-    function: fn(f64, f64) -> bool,
-) {
+fn compare<A: Amount, B: Amount>(engine: &mut Engine, name: &str, function: fn(f64, f64) -> bool) {
     engine.register_fn(name, move |a: A, b: B| {
         let (a, b) = (a.amount(), b.amount());
         if a.is_nan() || b.is_nan() {

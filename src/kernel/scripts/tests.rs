@@ -34,7 +34,9 @@ fn run(script: &mut Script) -> Result<Outcome, Halted> {
 }
 
 fn wishes(text: &str) -> Vec<Wish> {
-    run(&mut script(text)).unwrap_or_else(|e| panic!("{text}: {e:?}")).wishes
+    run(&mut script(text))
+        .unwrap_or_else(|e| panic!("{text}: {e:?}"))
+        .wishes
 }
 
 fn stopped(text: &str) -> Fault {
@@ -52,7 +54,9 @@ fn a_script_sees_the_market_and_says_what_it_wants() {
         "if rsi(14) < 30 and close > sma(9) - 20 { buy(); }",
         "if rsi(14) < 30 && not (close > 100) { buy() }",
         "const N = 14; if rsi(N) < 30 { buy() }",
-        "fn dip(x) { rsi(14) < x && close < 11 } if dip(30) { buy() }".replace("< 11", "< 14").as_str(),
+        "fn dip(x) { rsi(14) < x && close < 11 } if dip(30) { buy() }"
+            .replace("< 11", "< 14")
+            .as_str(),
         "if macd(12, 26, 9).signal < macd().signal[1] { buy() }",
         "let sum = 0.0; for i in 0..5 { sum += close[i]; } if sum == 55.0 { buy() }",
         "let c = close; if c[4] == 9 { buy() }",
@@ -65,13 +69,29 @@ fn a_script_sees_the_market_and_says_what_it_wants() {
     ] {
         assert_eq!(wishes(text), buys, "{text}");
     }
-    assert_eq!(wishes("buy(); exit(); sell();"), [Wish::Buy, Wish::Exit, Wish::Sell]);
+    assert_eq!(
+        wishes("buy(); exit(); sell();"),
+        [Wish::Buy, Wish::Exit, Wish::Sell]
+    );
 }
 
 #[test]
 fn plain_numbers_compare_exactly_as_in_rules() {
-    for text in ["0.1 + 0.2 != 0.3", "0.1 + 0.2 > 0.3", "3 == 3.0", "2 < 2.5", "close / position > 3", "-(close) / position < 3", "(-(close) / position) < (close + close)", "not (-1.0 / position > 3)"] {
-        assert_eq!(wishes(&format!("if {text} {{ buy() }}")), [Wish::Buy], "{text}");
+    for text in [
+        "0.1 + 0.2 != 0.3",
+        "0.1 + 0.2 > 0.3",
+        "3 == 3.0",
+        "2 < 2.5",
+        "close / position > 3",
+        "-(close) / position < 3",
+        "(-(close) / position) < (close + close)",
+        "not (-1.0 / position > 3)",
+    ] {
+        assert_eq!(
+            wishes(&format!("if {text} {{ buy() }}")),
+            [Wish::Buy],
+            "{text}"
+        );
     }
 }
 
@@ -105,7 +125,11 @@ fn state_is_kept_from_call_to_call_and_over_a_reload() {
             "state takes",
         ),
     ] {
-        assert!(stopped(text).message.contains(what), "{text}: {}", stopped(text));
+        assert!(
+            stopped(text).message.contains(what),
+            "{text}: {}",
+            stopped(text)
+        );
     }
 }
 
@@ -124,11 +148,36 @@ fn what_has_no_value_yet_is_waited_for() {
 fn errors_name_the_place_and_what_would_be_right() {
     for (text, line, column, message) in [
         ("rsj(14)", 1, 1, "unknown function rsj: did you mean rsi?"),
-        ("if close > 3 {\n  byu();\n}", 2, 3, "unknown function byu: did you mean buy?"),
-        ("let x = 3;\nif clsoe > x { buy() }", 2, 4, "unknown name clsoe: did you mean close?"),
-        ("let n = 14; rsi(n)", 1, 17, "the parameters of rsi must be numbers or constants (const N = 14)"),
-        ("rsi(1)", 1, 1, "rsi: period must be a whole number between 2.0 and 100000.0, got \"1\""),
-        ("if close > { buy() }", 1, 21, "Expecting '{' to start a statement block"),
+        (
+            "if close > 3 {\n  byu();\n}",
+            2,
+            3,
+            "unknown function byu: did you mean buy?",
+        ),
+        (
+            "let x = 3;\nif clsoe > x { buy() }",
+            2,
+            4,
+            "unknown name clsoe: did you mean close?",
+        ),
+        (
+            "let n = 14; rsi(n)",
+            1,
+            17,
+            "the parameters of rsi must be numbers or constants (const N = 14)",
+        ),
+        (
+            "rsi(1)",
+            1,
+            1,
+            "rsi: period must be a whole number between 2.0 and 100000.0, got \"1\"",
+        ),
+        (
+            "if close > { buy() }",
+            1,
+            21,
+            "Expecting '{' to start a statement block",
+        ),
         ("sleep(3)", 1, 1, "unknown function sleep"),
         ("timestamp()", 1, 1, "unknown function timestamp"),
         ("open_file(\"x\")", 1, 1, "unknown function open_file"),
@@ -151,25 +200,51 @@ fn errors_name_the_place_and_what_would_be_right() {
 #[test]
 fn a_script_that_misbehaves_is_stopped_with_the_place() {
     for (text, line, message) in [
-        ("\nloop {}", 2, "operations at one candle: does a loop not end?"),
-        ("while true { let x = close; }", 1, "operations at one candle"),
+        (
+            "\nloop {}",
+            2,
+            "operations at one candle: does a loop not end?",
+        ),
+        (
+            "while true { let x = close; }",
+            1,
+            "operations at one candle",
+        ),
         ("fn a() { a() }\na()", 2, "too deeply"),
         ("let s = \"a\"; loop { s += s; }", 1, "too large"),
         ("let a = [1];\nloop { a.push(a); }", 2, "too large"),
-        ("let m = #{};\nlet i = 0;\nloop { m[`k${i}`] = i; i += 1; }", 3, "operations at one candle"),
+        (
+            "let m = #{};\nlet i = 0;\nloop { m[`k${i}`] = i; i += 1; }",
+            3,
+            "operations at one candle",
+        ),
         ("loop { buy(); }", 1, "more than 4 orders at one candle"),
         ("1 / 0", 1, "zero"),
         ("9223372036854775807 + 1", 1, "overflow"),
         ("[1][3]", 1, "out of bounds"),
-        ("close[501]", 1, "the history of close is a whole number of candles, 0 to 500"),
+        (
+            "close[501]",
+            1,
+            "the history of close is a whole number of candles, 0 to 500",
+        ),
         ("close + \"a\" + true - 3", 1, "Function not found"),
         ("throw \"no\"", 1, "no"),
         ("rsi(14).histogram", 1, "histogram"),
-        ("try { loop {} } catch { buy() }", 1, "operations at one candle"),
+        (
+            "try { loop {} } catch { buy() }",
+            1,
+            "operations at one candle",
+        ),
         ("hour = 3;", 1, "hour"),
     ] {
         let fault = stopped(text);
-        assert!(fault.message.to_lowercase().contains(&message.to_lowercase()), "{text}: {fault}");
+        assert!(
+            fault
+                .message
+                .to_lowercase()
+                .contains(&message.to_lowercase()),
+            "{text}: {fault}"
+        );
         assert_eq!(fault.line, line, "{text}: {fault}");
     }
 }
@@ -180,7 +255,8 @@ fn what_it_prints_is_bounded() {
     let notes = run(&mut script).expect("runs").notes;
     assert_eq!(notes.len(), 8);
     assert_eq!(notes[0], "é0é13");
-    let mut script = super::Script::compile("let t = \"é\"; for i in 0..9 { t += t; } print(t);").expect("script");
+    let mut script = super::Script::compile("let t = \"é\"; for i in 0..9 { t += t; } print(t);")
+        .expect("script");
     assert!(run(&mut script).expect("runs").notes[0].len() <= 200);
 }
 
@@ -203,13 +279,33 @@ fn every_name_of_the_language_exists() {
 /// A number as text; what both languages can say.
 fn number() -> impl Strategy<Value = String> {
     let leaves = [
-        "close", "open", "high[2]", "volume", "rsi(14)", "rsi(14)[1]", "sma(5)", "macd(12, 26, 9).histogram",
-        "macd().signal[1]", "bid", "spread", "imbalance", "position", "hour", "weekday", "1.5", "0.0", "20.0",
+        "close",
+        "open",
+        "high[2]",
+        "volume",
+        "rsi(14)",
+        "rsi(14)[1]",
+        "sma(5)",
+        "macd(12, 26, 9).histogram",
+        "macd().signal[1]",
+        "bid",
+        "spread",
+        "imbalance",
+        "position",
+        "hour",
+        "weekday",
+        "1.5",
+        "0.0",
+        "20.0",
     ];
     let leaf = prop::sample::select(leaves.to_vec()).prop_map(str::to_owned);
     leaf.prop_recursive(3, 12, 2, |inner| {
         prop_oneof![
-            (inner.clone(), prop::sample::select(vec!["+", "-", "*", "/", "%"]), inner.clone())
+            (
+                inner.clone(),
+                prop::sample::select(vec!["+", "-", "*", "/", "%"]),
+                inner.clone()
+            )
                 .prop_map(|(a, op, b)| format!("({a} {op} {b})")),
             inner.clone().prop_map(|a| format!("abs({a})")),
             inner.clone().prop_map(|a| format!("-({a})")),
@@ -219,18 +315,39 @@ fn number() -> impl Strategy<Value = String> {
 }
 
 fn condition() -> impl Strategy<Value = String> {
-    let series = prop::sample::select(vec!["close", "open", "rsi(14)", "sma(5)", "20.5", "12.5", "macd().signal"]);
+    let series = prop::sample::select(vec![
+        "close",
+        "open",
+        "rsi(14)",
+        "sma(5)",
+        "20.5",
+        "12.5",
+        "macd().signal",
+    ]);
     let leaf = prop_oneof![
-        (number(), prop::sample::select(vec!["<", "<=", ">", ">=", "==", "!="]), number())
+        (
+            number(),
+            prop::sample::select(vec!["<", "<=", ">", ">=", "==", "!="]),
+            number()
+        )
             .prop_map(|(a, op, b)| format!("{a} {op} {b}")),
-        (prop::sample::select(vec!["close", "rsi(14)", "sma(5)"]), series.clone(), any::<bool>()).prop_map(|(a, b, up)| {
-            let name = if up { "crosses_above" } else { "crosses_below" };
-            format!("{name}({a}, {b})")
-        }),
+        (
+            prop::sample::select(vec!["close", "rsi(14)", "sma(5)"]),
+            series.clone(),
+            any::<bool>()
+        )
+            .prop_map(|(a, b, up)| {
+                let name = if up { "crosses_above" } else { "crosses_below" };
+                format!("{name}({a}, {b})")
+            }),
     ];
     leaf.prop_recursive(3, 16, 2, |inner| {
         prop_oneof![
-            (inner.clone(), prop::sample::select(vec!["and", "or", "&&", "||"]), inner.clone())
+            (
+                inner.clone(),
+                prop::sample::select(vec!["and", "or", "&&", "||"]),
+                inner.clone()
+            )
                 .prop_map(|(a, op, b)| format!("({a}) {op} ({b})")),
             inner.prop_map(|a| format!("not ({a})")),
         ]
@@ -250,7 +367,9 @@ fn token() -> impl Strategy<Value = String> {
 
 fn check_any(text: &str) -> Result<(), TestCaseError> {
     match Script::compile(text) {
-        Err(fault) => prop_assert!(fault.line >= 1 && fault.column >= 1 && !fault.message.is_empty()),
+        Err(fault) => {
+            prop_assert!(fault.line >= 1 && fault.column >= 1 && !fault.message.is_empty())
+        }
         Ok(mut script) => {
             let mut twin = Script::compile(text).expect("the same text");
             for _ in 0..3 {

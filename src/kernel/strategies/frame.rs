@@ -130,7 +130,7 @@ mod tests {
         for (seconds, expected) in [
             (0, [0, 0, 4]),
             (-1, [23, 59, 3]),
-            (1_704_067_200, [0, 0, 1]),  // Monday, 1 January 2024
+            (1_704_067_200, [0, 0, 1]),   // Monday, 1 January 2024
             (1_709_251_140, [23, 59, 4]), // Thursday, 29 February 2024
             (1_709_420_700, [23, 5, 6]),
         ] {
@@ -142,7 +142,10 @@ mod tests {
     fn bars_are_counted_from_the_first_close_with_a_position() {
         let at = |minute: i64| Time(minute * 60 * SECOND);
         let mut held = Held::default();
-        assert_eq!(held.bars(at(3), Interval::MINUTE).to_bits(), 0.0_f64.to_bits());
+        assert_eq!(
+            held.bars(at(3), Interval::MINUTE).to_bits(),
+            0.0_f64.to_bits()
+        );
         for (minute, standing, side, bars) in [
             (10, 5, 1, 1.0),
             (11, 5, 1, 2.0),

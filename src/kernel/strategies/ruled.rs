@@ -27,7 +27,10 @@ const fn condition(name: &'static str, what: &'static str) -> Param {
 /// The parameters of the row.
 pub(super) const PARAMS: &[Param] = &[
     condition("enter_long", "condition to enter a long position"),
-    condition("exit_long", "condition to leave it; without one its stops and targets do"),
+    condition(
+        "exit_long",
+        "condition to leave it; without one its stops and targets do",
+    ),
     condition("enter_short", "condition to enter a short position"),
     condition("exit_short", "condition to leave it"),
 ];
@@ -78,7 +81,9 @@ pub(super) fn build(config: &StrategyConfig, _: &Params) -> Result<Box<dyn Strat
         values: Vec::new(),
     };
     if ruled.enter_long.is_none() && ruled.enter_short.is_none() {
-        return Err("rules need enter_long or enter_short, as in enter_long = \"rsi(14) < 30\"".to_owned());
+        return Err(
+            "rules need enter_long or enter_short, as in enter_long = \"rsi(14) < 30\"".to_owned(),
+        );
     }
     if ruled.enter_short.is_some() && config.direction == Direction::Long {
         return Err("enter_short needs direction = \"short\" or \"both\"".to_owned());
@@ -104,9 +109,18 @@ impl Strategy for Ruled {
         fill(&mut self.frame, &self.needs, &mut self.held, view);
         shown(&self.needs, &self.frame, &mut self.values);
         let order = match self.held.side {
-            0 => [(&self.enter_long, Target::Long), (&self.enter_short, Target::Short)],
-            1 => [(&self.enter_short, Target::Short), (&self.exit_long, Target::Flat)],
-            _ => [(&self.enter_long, Target::Long), (&self.exit_short, Target::Flat)],
+            0 => [
+                (&self.enter_long, Target::Long),
+                (&self.enter_short, Target::Short),
+            ],
+            1 => [
+                (&self.enter_short, Target::Short),
+                (&self.exit_long, Target::Flat),
+            ],
+            _ => [
+                (&self.enter_long, Target::Long),
+                (&self.exit_short, Target::Flat),
+            ],
         };
         let mut ready = true;
         for (condition, target) in order {
