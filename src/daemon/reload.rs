@@ -108,6 +108,9 @@ impl Reload {
     }
 
     async fn reload(&mut self, asked: bool, told: &mut Vec<String>) {
+        if asked {
+            tracing::info!("SIGHUP: the configuration and the scripts are read anew");
+        }
         let sources = self.sources.clone();
         let loaded = tokio::task::spawn_blocking(move || load(&sources)).await;
         let (loaded, strategies) = match loaded {
@@ -131,7 +134,7 @@ impl Reload {
         let waiting = self.waiting(&loaded.settings);
         if waiting.is_empty() {
             if asked && !changed {
-                tracing::info!("reloaded: nothing has changed");
+                tracing::info!("nothing of a running strategy has changed");
             }
         } else if waiting != *told {
             tracing::warn!("these settings wait for a restart: {}", waiting.join(", "));

@@ -430,7 +430,7 @@ mod tests {
     fn the_readme_tells_every_name() {
         let text = include_str!("../../README.md");
         let (_, text) = text
-            .split_once("## Strategies of your own")
+            .split_once("### Strategies of your own")
             .expect("a section");
         let (text, _) = text.split_once("\n## ").expect("an end");
         let names = NAMES.iter().map(|n| n.name);
