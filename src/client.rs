@@ -250,6 +250,14 @@ mod tests {
     }
 
     #[test]
+    fn a_decision_is_a_line() {
+        let document =
+            br#"{"items":[{"venue":"sim","symbol":"BTCUSDT","interval":"1m","verdict":"hold",
+            "text":"ema:9 1.0: hold; signal"}],"next_cursor":null}"#;
+        assert_eq!(words(document), "sim:BTCUSDT 1m: ema:9 1.0: hold; signal");
+    }
+
+    #[test]
     fn every_refusal_has_its_exit_code() {
         for (status, code, exit) in [
             (422, "risk_refused", Exit::RefusedByRisk),

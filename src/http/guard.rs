@@ -138,7 +138,7 @@ mod tests {
         }
         let request = request.body(()).expect("request");
         let reply = guard().check(&request).err()?.into_reply();
-        let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+        let body: serde_json::Value = serde_json::from_slice(reply.whole()).expect("JSON");
         Some(match body["code"].as_str() {
             Some("bad_host") => "bad_host",
             Some("host_not_allowed") => "host_not_allowed",

@@ -4,6 +4,7 @@
 //! bounded queue. Invariants: every route passes `guard.rs` first; every size and every wait is
 //! bounded; no price or quantity becomes a float on its way out.
 
+mod access;
 mod api;
 mod body;
 mod decimal;
@@ -16,6 +17,7 @@ mod server;
 mod socket;
 mod state;
 
+pub use access::Scope;
 pub use routes::{ROUTES, Route};
 pub use server::{Server, bind};
 pub use state::{AppState, Build, HttpConfig, IndicatorFn, IndicatorSeries};

@@ -6,7 +6,7 @@
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 
-use super::reply::Reply;
+use super::reply::{Content, Reply};
 use crate::json::Json;
 use crate::kernel::risk::Refusal;
 
@@ -238,7 +238,7 @@ impl Problem {
         Reply {
             status: self.status,
             content_type: "application/problem+json",
-            body: json.into_bytes(),
+            body: Content::Whole(json.into_bytes()),
             header: self.header,
             close: self.close,
         }

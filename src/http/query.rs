@@ -159,7 +159,7 @@ mod tests {
 
     fn code(result: Result<Query, Box<Problem>>) -> String {
         let reply = result.expect_err("a problem").into_reply();
-        let body: serde_json::Value = serde_json::from_slice(&reply.body).expect("JSON");
+        let body: serde_json::Value = serde_json::from_slice(reply.whole()).expect("JSON");
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         format!("{} {}", text("code"), text("hint"))
     }

@@ -5,10 +5,11 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use hyper::Method;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, HeaderValue};
+use hyper::{Method, Request};
 
+use super::access::Scope;
 use super::api::{
     account, amend, control, feeds, health, indicators, market, orders, positions, risk,
 };
@@ -27,6 +28,8 @@ pub struct Route {
     pub about: &'static str,
     /// Query parameters.
     pub query: &'static [&'static str],
+    /// What a caller must be allowed to.
+    pub scope: Scope,
     pub(super) handler: Handler,
 }
 
@@ -50,6 +53,8 @@ pub(super) enum Handler {
     Command(fn(Call) -> Answering),
     /// By the kernel, from a JSON body.
     WithBody(fn(Call, Bytes) -> Answering),
+    /// By an answer that goes on: a socket that is taken over, or events one after the other.
+    Stream(fn(Call, Request<Incoming>) -> Answer),
 }
 
 /// One request as its handler sees it.
@@ -74,6 +79,7 @@ const fn show(
         path,
         about,
         query,
+        scope: Scope::Read,
         handler: Handler::Show(handler),
     }
 }
@@ -89,6 +95,7 @@ const fn read(
         path,
         about,
         query,
+        scope: Scope::Read,
         handler: Handler::Read(handler),
     }
 }
@@ -105,6 +112,7 @@ const fn command(
         path,
         about,
         query,
+        scope: Scope::Trade,
         handler: Handler::Command(handler),
     }
 }
@@ -121,7 +129,16 @@ const fn with_body(
         path,
         about,
         query,
+        scope: Scope::Trade,
         handler: Handler::WithBody(handler),
+    }
+}
+
+impl Route {
+    /// The same for callers of another scope than is usual for its kind.
+    const fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
     }
 }
 
@@ -132,14 +149,16 @@ pub static ROUTES: &[Route] = &[
         "Whether the daemon works at all, and its version",
         &[],
         health::health,
-    ),
-    show("/livez", "Whether its loops beat", &[], health::livez),
+    )
+    .scope(Scope::Open),
+    show("/livez", "Whether its loops beat", &[], health::livez).scope(Scope::Open),
     show(
         "/readyz",
         "Whether it can do its work: feeds, books, journal, store",
         &[],
         health::readyz,
-    ),
+    )
+    .scope(Scope::Open),
     show("/metrics", "Prometheus text", &[], health::metrics),
     read(
         "/api/v1/ticker/{symbol}",
@@ -275,7 +294,8 @@ pub static ROUTES: &[Route] = &[
         "Let new risk pass again",
         &["numbers"],
         risk::resume,
-    ),
+    )
+    .scope(Scope::Admin),
     show(
         "/api/v1/strategies",
         "Strategies and what they decided last",

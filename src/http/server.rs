@@ -10,18 +10,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Bytes, Incoming};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::problem::{Code, Problem};
-use super::reply::Reply;
+use super::reply::{Payload, Reply};
 use super::routes::{Found, Handler, find};
 use super::socket::{Deadlines, Phase, Socket};
 use super::state::{App, AppState, HttpConfig};
@@ -130,13 +131,23 @@ async fn connection(
     permit: OwnedSemaphorePermit,
     app: Arc<App>,
     metrics: Arc<HttpMetrics>,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) {
     let _permit = permit;
     let _open = metrics.connection();
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
+    serve_on(socket, app, metrics, stopped).await;
+}
+
+/// Requests and answers on an open socket, encrypted or not.
+async fn serve_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    socket: S,
+    app: Arc<App>,
+    metrics: Arc<HttpMetrics>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let config = &app.config;
     let phase = Arc::new(Phase::default());
     let deadlines = Deadlines {
@@ -157,7 +168,8 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(config.idle_timeout)
         .max_buf_size(config.head_bytes_max.max(HEAD_BYTES_MIN))
-        .serve_connection(TokioIo::new(socket), service);
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -182,7 +194,7 @@ async fn answer(
     app: Arc<App>,
     metrics: &HttpMetrics,
     request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+) -> Response<Payload> {
     let clock = app.state.clock.clone();
     let started = clock.now();
     let found = find(request.method(), request.uri().path());
@@ -213,6 +225,7 @@ async fn dispatch(
             let body = read_body(&call.app.config, request.into_body()).await?;
             handler(call, body).await
         }
+        Handler::Stream(handler) => handler(call, request),
     }
 }
 

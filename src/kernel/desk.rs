@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Kernel;
 use super::event::{Effect, Effects, Notice};
 use super::orders::{
-    Bracket, Exit, Link, Order, OrderId, OrderSpec, OrderType, Origin, Size, Trigger, TriggerBy,
+    Bracket, Exit, Link, OrderId, OrderSpec, OrderType, Origin, Size, Trigger, TriggerBy,
 };
 use super::running::own_position;
 use super::snapshot::{Stop, Verdict};
@@ -210,12 +210,12 @@ impl Kernel {
             Ok(spec) => spec,
             Err(stop) => return refuse(self, Stop::Size(stop)),
         };
-        if self.place_own(index, spec, Verdict::Enter, effects) {
-            if let Some(running) = self.strategies.get_mut(index) {
-                running.trailing = exits.trailing;
-            }
-        } else {
-            self.want_no_more(index);
+        // The last step, whatever comes of it: what is executed may be nobody's where another position nets it away.
+        self.want_no_more(index);
+        if self.place_own(index, spec, Verdict::Enter, effects)
+            && let Some(running) = self.strategies.get_mut(index)
+        {
+            running.trailing = exits.trailing;
         }
     }
 
@@ -302,8 +302,8 @@ impl Kernel {
         }
     }
 
-    /// An own order was executed or has ended: the next step. An order that ended without any execution is no reason
-    /// for another one; the next candle is.
+    /// An own order was executed or has ended: the next step. One that ended without any execution is no reason for
+    /// another one, unless it was in the way and is gone now; the next candle is.
     pub(super) fn after_own_change(&mut self, index: usize, order: OrderId, effects: &mut Effects) {
         let Some(running) = self.strategies.get(index) else {
             return;
@@ -312,20 +312,14 @@ impl Kernel {
             return;
         }
         let order = self.ledger.orders().get(order);
-        let vain = |o: &Order| !o.is_open() && o.filled == Qty::ZERO && !o.cancel_wanted;
-        if order.is_some_and(vain) {
-            self.want_no_more(index);
-        }
-        if let Some((_, _, position)) = self.position_of(index) {
-            let working = self
-                .strategies
-                .get(index)
-                .is_some_and(|r| r.wants.is_some());
-            if working {
-                self.work(index, effects);
-            } else {
-                self.trail(index, position, effects);
+        let vain = order.filter(|o| !o.is_open() && o.filled == Qty::ZERO);
+        match vain {
+            // A market order that is cancelled is one that somebody else wants gone, such as the kill switch.
+            Some(order) if !order.cancel_wanted || order.kind() == OrderType::Market => {
+                self.want_no_more(index);
             }
+            Some(_) if running.wants.is_none() => {}
+            Some(_) | None => self.work(index, effects),
         }
     }
 

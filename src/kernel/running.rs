@@ -37,6 +37,7 @@ pub(super) struct Running {
     /// How often it looks at the book, and when it may again.
     every: Option<i64>,
     look_at: Time,
+    looked: Time,
     /// Its orders that can still change.
     pub(super) open: Vec<OrderId>,
     /// The position that it wants and does not have yet.
@@ -92,6 +93,7 @@ impl Running {
             series: None,
             slots: Vec::new(),
             look_at: Time::ZERO,
+            looked: Time::ZERO,
             open: Vec::new(),
             wants: None,
             trailing: config.exits.trailing,
@@ -137,7 +139,7 @@ impl Running {
 
     pub(super) fn hash_bits(&self, state: &mut impl Hasher) {
         (&self.name, self.instrument, &self.open).hash(state);
-        (self.look_at, self.trailing, &self.failed).hash(state);
+        (self.look_at, self.looked, self.trailing, &self.failed).hash(state);
         self.wants.as_ref().map(|(target, _)| *target).hash(state);
         let why = &self.last.why;
         (self.last.time, self.last.candle, &why.said).hash(state);
@@ -373,9 +375,8 @@ impl Kernel {
             effects.push(Effect::Notice(notice));
         }
         for index in self.desk(id) {
-            let concerned =
-                |r: &&Running| closed.contains(&r.config.interval) && self.may_decide(r);
-            if self.strategies.get(index).filter(concerned).is_some()
+            let concerned = |r: &Running| closed.contains(&r.config.interval) && self.may_decide(r);
+            if self.strategies.get(index).is_some_and(concerned)
                 && let Some(decision) = self.consult(index, |s, view| Some(s.on_candle(view)))
             {
                 self.carry_out(index, decision, effects);
@@ -406,7 +407,7 @@ impl Kernel {
         };
         let next = self.now.plus(every);
         if let Some(running) = self.strategies.get_mut(index) {
-            running.look_at = next;
+            (running.looked, running.look_at) = (self.now, next);
         }
         if let Some(decision) = self.consult(index, |s, view| s.on_quote(view)) {
             self.carry_out(index, decision, effects);
@@ -489,7 +490,14 @@ impl Kernel {
         }
         if fill.is_some() {
             self.remember(index, effects);
-            self.look_now(index, effects);
+            // Once a moment: orders that execute at once must not ask for ever more of themselves.
+            if self
+                .strategies
+                .get(index)
+                .is_some_and(|r| r.looked < self.now)
+            {
+                self.look_now(index, effects);
+            }
         }
     }
 

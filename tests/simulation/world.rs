@@ -380,7 +380,8 @@ impl World {
                 return Ok(());
             }
         }
-        Err("kernel and venue talk for ever".to_owned())
+        let last: Vec<_> = self.journal.iter().rev().take(9).collect();
+        Err(format!("kernel and venue talk for ever: {last:?}"))
     }
 
     fn take(&mut self, effects: Effects, _: OrderId) -> Result<(), String> {

@@ -78,6 +78,7 @@ pub(crate) struct World {
     instrument: Instrument,
     now: i64,
     trades: u64,
+    last: i64,
     updates: u64,
     pub(crate) records: Vec<Sequenced>,
     /// Whether each trade has a book around it.
@@ -100,6 +101,7 @@ impl World {
             instrument,
             now: 1_700_000_040 * SECOND,
             trades: 0,
+            last: 0,
             updates: 0,
             records: Vec::new(),
             books: true,
@@ -177,13 +179,19 @@ impl World {
             })));
         }
         self.trades += 1;
+        let taker = if price < self.last {
+            Side::Sell
+        } else {
+            Side::Buy
+        };
+        self.last = price;
         self.market(MarketData::Trade(Trade {
             id: self.trades,
             first_id: self.trades,
             last_id: self.trades,
             price: Price(price),
             qty: Qty(1_000_000),
-            taker: Side::Buy,
+            taker,
             time: Time(self.now),
         }));
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::StatusCode;
 
-use crate::http::reply::Reply;
+use crate::http::reply::{Content, Reply};
 use crate::http::routes::Call;
 use crate::http::state::AppState;
 use crate::json::Json;
@@ -138,7 +138,7 @@ pub(in crate::http) fn metrics(call: &Call) -> Reply {
     Reply {
         status: StatusCode::OK,
         content_type: "text/plain; version=0.0.4; charset=utf-8",
-        body: text.into_bytes(),
+        body: Content::Whole(text.into_bytes()),
         header: None,
         close: false,
     }

@@ -36,8 +36,11 @@ pub struct Image<'a> {
     /// Names, and whether the operator has started or stopped them.
     strategies: Vec<(String, Option<bool>)>,
     /// What strategies remember.
-    states: Vec<((StrategyId, InstrumentId), Cow<'a, [u8]>)>,
+    states: Vec<StrategyState<'a>>,
 }
+
+/// What a strategy remembers of an instrument.
+type StrategyState<'a> = ((StrategyId, InstrumentId), Cow<'a, [u8]>);
 
 /// A holding without its sums.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

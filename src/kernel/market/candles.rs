@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 
 use super::candle_log::CandleLog;
 use crate::kernel::event::{Candle, History, Kline, Trade};
-use crate::kernel::indicators::{Kept, Spec, Values};
+use crate::kernel::indicators::{Bar, Kept, Spec, Values};
 use crate::kernel::types::{Instrument, Interval, MILLISECOND, Price, Time};
 
 /// How far past the end of a candle another stream's event must be to close it: trades and depth
@@ -112,7 +112,7 @@ impl Series {
         }
         let mut kept = Kept::new(spec);
         for candle in &self.closed {
-            kept.push(candle, instrument);
+            kept.push(Bar::new(candle, instrument));
         }
         self.indicators.push(kept);
         self.indicators.len().saturating_sub(1)
@@ -296,8 +296,9 @@ impl Series {
             kept.reset();
         }
         for candle in &self.closed {
+            let bar = Bar::new(candle, instrument);
             for kept in &mut self.indicators {
-                kept.push(candle, instrument);
+                kept.push(bar);
             }
         }
     }
@@ -351,8 +352,9 @@ impl Series {
     }
 
     fn push(&mut self, closed: Closed, instrument: &Instrument) {
+        let bar = Bar::new(&closed.candle, instrument);
         for kept in &mut self.indicators {
-            kept.push(&closed.candle, instrument);
+            kept.push(bar);
         }
         self.closed.push(closed.candle);
         self.complete.push_back(closed.complete);

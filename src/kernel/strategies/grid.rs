@@ -22,6 +22,7 @@ struct Grid {
     held: i64,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as a row of the table has it")]
 pub(super) fn build(config: &StrategyConfig, params: &Params) -> Result<Box<dyn Strategy>, String> {
     Ok(Box::new(Grid {
         step: libm::log1p(params.decimal("spacing") / 100.0),
@@ -99,7 +100,7 @@ impl Grid {
 #[expect(clippy::cast_possible_truncation, reason = "checked before")]
 pub(super) fn price_of(exact: f64) -> Option<Price> {
     let legal = exact.is_finite() && (1.0..9e18).contains(&exact);
-    legal.then(|| Price(exact as i64))
+    legal.then_some(Price(exact as i64))
 }
 
 impl Strategy for Grid {
