@@ -427,22 +427,6 @@ fn strategies_are_checked_against_those_that_exist() {
             Err("write \"1.5\" in quotes"),
         ),
         (
-            "[strategies.mine]\ntype = 'ema_crss'\n",
-            Err("unknown strategy \"ema_crss\": did you mean ema_cross?"),
-        ),
-        (
-            "[strategies.mine]\nfast = 1\n",
-            Err("unknown strategy \"mine\""),
-        ),
-        (
-            "[strategies.mine]\ntype = 'ema_cross'\nfats = 1\n",
-            Err("unknown parameter: did you mean strategies.mine.fast?"),
-        ),
-        (
-            "[run]\nstrategies = ['mine']\n[strategies.mine]\ntype = 'ema_cross'\nfast = 4\n",
-            Ok("4"),
-        ),
-        (
             "[run]\nstrategies = ['ema_cross']\n[strategies.ema_cross]\nfast = 3\n",
             Ok("3"),
         ),

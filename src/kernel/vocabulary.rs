@@ -5,6 +5,8 @@
 //! no value yet (an indicator that is warming up, a book that is not valid) is NaN in a frame, and
 //! whoever reads it is "not ready".
 
+use std::cmp::Ordering;
+
 use super::indicators::{INDICATORS, Spec, Values};
 
 /// A part of a candle. It has a history: `close[1]` is the candle before.
@@ -229,6 +231,11 @@ pub const FUNCTIONS: &[FunctionRow] = &[
         usage: "crosses_below(a, b)",
     },
 ];
+
+/// Whether two numbers are exactly the same; infinities are, what is no number is not.
+pub fn same(a: f64, b: f64) -> bool {
+    a.partial_cmp(&b).is_some_and(Ordering::is_eq)
+}
 
 /// The smaller of two; not a number if one of them is none.
 fn smaller(a: f64, b: f64) -> f64 {

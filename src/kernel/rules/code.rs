@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::vocabulary::{Field, Frame, Meaning, Word, name_of};
+use super::super::vocabulary::{Field, Frame, Meaning, Word, name_of, same};
 
 /// Values that may wait on the stack.
 pub(super) const STACK: usize = 64;
@@ -187,9 +187,8 @@ pub(super) fn binary(op: Op, a: f64, b: f64) -> Result<f64, NotReady> {
         Op::LessEqual => truth(a <= b),
         Op::Greater => truth(a > b),
         Op::GreaterEqual => truth(a >= b),
-        // Exactly equal, infinities included: neither is above the other.
-        Op::Equal => truth(!(a < b || a > b)),
-        Op::NotEqual => truth(a < b || a > b),
+        Op::Equal => truth(same(a, b)),
+        Op::NotEqual => truth(!same(a, b)),
         other => unreachable!("{other:?} is not between two operands"),
     })
 }

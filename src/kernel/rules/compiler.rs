@@ -1,11 +1,8 @@
 //! Text into instructions, in one pass: names, types, parameters and bounds are checked on the way, and
 //! what is constant is computed here.
 
-use super::super::indicators::{INDICATORS, Row, Spec};
-use super::super::vocabulary::{
-    FUNCTIONS, Fault, Function, FunctionRow, HISTORY_MAX, INDICATOR_BACK_MAX, INDICATORS_MAX,
-    Meaning, Needs, meaning, name_of, nearest,
-};
+use super::super::indicators::Row;
+use super::super::vocabulary::{Fault, HISTORY_MAX, INDICATOR_BACK_MAX, Meaning, Needs, name_of};
 use super::code::{Op, Rule, STACK, binary};
 use super::lexer::{Binary, Lexer, Place, TEXT_MAX, Token};
 
@@ -41,7 +38,7 @@ pub fn compile(text: &str, needs: &mut Needs) -> Result<Rule, Fault> {
 
 /// What an operand is.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Number,
     Truth,
     /// An indicator of which an output must be chosen.
@@ -50,18 +47,18 @@ enum Kind {
 
 /// What has been compiled last: its instructions begin at `from`.
 #[derive(Debug, Clone, Copy)]
-struct Operand {
-    kind: Kind,
-    from: usize,
-    place: Place,
+pub(super) struct Operand {
+    pub(super) kind: Kind,
+    pub(super) from: usize,
+    pub(super) place: Place,
 }
 
-struct Compiler<'a, 'n> {
-    lexer: Lexer<'a>,
-    token: Token<'a>,
-    place: Place,
-    needs: &'n mut Needs,
-    ops: Vec<Op>,
+pub(super) struct Compiler<'a, 'n> {
+    pub(super) lexer: Lexer<'a>,
+    pub(super) token: Token<'a>,
+    pub(super) place: Place,
+    pub(super) needs: &'n mut Needs,
+    pub(super) ops: Vec<Op>,
     height: isize,
     depth: usize,
 }
@@ -81,12 +78,12 @@ impl<'a, 'n> Compiler<'a, 'n> {
         })
     }
 
-    fn advance(&mut self) -> Result<(), Fault> {
+    pub(super) fn advance(&mut self) -> Result<(), Fault> {
         (self.token, self.place) = self.lexer.next()?;
         Ok(())
     }
 
-    fn expect(&mut self, wanted: Token<'_>, why: &str) -> Result<(), Fault> {
+    pub(super) fn expect(&mut self, wanted: Token<'_>, why: &str) -> Result<(), Fault> {
         if self.token == wanted {
             return self.advance();
         }
@@ -96,7 +93,7 @@ impl<'a, 'n> Compiler<'a, 'n> {
             .fault(format!("expected {wanted} {why}, found {found}")))
     }
 
-    fn emit(&mut self, op: Op, place: Place) -> Result<(), Fault> {
+    pub(super) fn emit(&mut self, op: Op, place: Place) -> Result<(), Fault> {
         self.height += op.growth();
         let high = usize::try_from(self.height).is_ok_and(|height| height > STACK);
         if self.ops.len() >= OPS_MAX || high {
@@ -107,20 +104,20 @@ impl<'a, 'n> Compiler<'a, 'n> {
     }
 
     /// The constant that an operand is.
-    fn constant(&self, operand: Operand) -> Option<f64> {
+    pub(super) fn constant(&self, operand: Operand) -> Option<f64> {
         match self.ops.get(operand.from..) {
             Some([Op::Push(value)]) => Some(*value),
             _ => None,
         }
     }
 
-    fn drop_from(&mut self, from: usize) {
+    pub(super) fn drop_from(&mut self, from: usize) {
         let dropped: isize = self.ops.drain(from..).map(Op::growth).sum();
         self.height -= dropped;
     }
 
     /// An operand and what follows it, as far as that binds tighter than `strength`.
-    fn expression(&mut self, strength: u8) -> Result<Operand, Fault> {
+    pub(super) fn expression(&mut self, strength: u8) -> Result<Operand, Fault> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
             return Err(self
@@ -334,210 +331,6 @@ impl<'a, 'n> Compiler<'a, 'n> {
         }
     }
 
-    fn name(&mut self, name: &str, place: Place) -> Result<Kind, Fault> {
-        if let "true" | "false" = name {
-            let value = if name == "true" { 1.0 } else { 0.0 };
-            self.emit(Op::Push(value), place)?;
-            return Ok(Kind::Truth);
-        }
-        let called = self.token == Token::Open;
-        if let Some(found) = meaning(name) {
-            if called {
-                return Err(place.fault(format!(
-                    "{name} is no function: write it without parentheses"
-                )));
-            }
-            match found {
-                Meaning::Field(field) => {
-                    self.needs.field(field, 0);
-                    self.emit(Op::Field(field, 0), place)?;
-                }
-                Meaning::Word(word) => {
-                    self.needs.word(word);
-                    self.emit(Op::Word(word), place)?;
-                }
-            }
-            return Ok(Kind::Number);
-        }
-        if let Some(row) = FUNCTIONS.iter().find(|f| f.name == name) {
-            if !called {
-                return Err(place.fault(format!("{name} is a function: write {}", row.usage)));
-            }
-            self.advance()?;
-            return self.call(row, place);
-        }
-        let Some(row) = INDICATORS.iter().find(|row| row.name == name) else {
-            return Err(place.fault(format!("unknown name {name}{}", nearest(name, []))));
-        };
-        let params = if called {
-            self.advance()?;
-            self.params(row)?
-        } else {
-            String::new()
-        };
-        let spec =
-            Spec::parse(&format!("{name}{params}")).map_err(|e| place.fault(e.to_string()))?;
-        let index = self.needs.indicator(spec).ok_or_else(|| {
-            place.fault(format!("more than {INDICATORS_MAX} different indicators"))
-        })?;
-        let (output, back) = (0, 0);
-        self.emit(
-            Op::Indicator {
-                index,
-                output,
-                back,
-            },
-            place,
-        )?;
-        Ok(if row.outputs.len() == 1 {
-            self.needs.output(index, output);
-            Kind::Number
-        } else {
-            Kind::Outputs(row)
-        })
-    }
-
-    /// The parameters of an indicator, up to the closing parenthesis: numbers, because it runs from the
-    /// first candle on, whatever the condition says later.
-    fn params(&mut self, row: &'static Row) -> Result<String, Fault> {
-        let mut text = String::new();
-        while self.token != Token::Close {
-            let place = self.place;
-            let from = self.ops.len();
-            let operand = self.expression(0)?;
-            let value = self
-                .constant(operand)
-                .filter(|_| matches!(operand.kind, Kind::Number));
-            let Some(value) = value else {
-                return Err(place.fault(format!(
-                    "the parameters of {} must be numbers that do not change",
-                    row.name
-                )));
-            };
-            self.drop_from(from);
-            text.push_str(&format!(":{value}"));
-            match self.token {
-                Token::Comma => self.advance()?,
-                Token::Close => {}
-                token => {
-                    let found = token.describe();
-                    let name = row.name;
-                    return Err(self.place.fault(format!(
-                        "expected \",\" or \")\" behind a parameter of {name}, found {found}"
-                    )));
-                }
-            }
-        }
-        self.advance()?;
-        Ok(text)
-    }
-
-    fn call(&mut self, row: &'static FunctionRow, place: Place) -> Result<Kind, Fault> {
-        let from = self.ops.len();
-        let first = self.argument(row)?;
-        if let Function::One(function) = row.function {
-            self.close(row)?;
-            match self.constant(first) {
-                Some(value) => {
-                    self.drop_from(from);
-                    self.folded(function(value), place)?;
-                }
-                None => self.emit(Op::One(function), place)?,
-            }
-            return Ok(Kind::Number);
-        }
-        let crosses = !matches!(row.function, Function::Two(_));
-        if crosses {
-            self.with_before(first, row)?;
-        }
-        self.expect(Token::Comma, &format!("in {}", row.usage))?;
-        let second = self.argument(row)?;
-        if crosses {
-            self.with_before(second, row)?;
-        }
-        self.close(row)?;
-        match row.function {
-            Function::Two(function) => {
-                let left = self.ops.get(first.from..second.from);
-                match (left, self.constant(second)) {
-                    (Some([Op::Push(a)]), Some(b)) => {
-                        let value = function(*a, b);
-                        self.drop_from(from);
-                        self.folded(value, place)?;
-                    }
-                    _ => self.emit(Op::Two(function), place)?,
-                }
-                Ok(Kind::Number)
-            }
-            Function::CrossesAbove => {
-                self.emit(Op::CrossesAbove, place)?;
-                Ok(Kind::Truth)
-            }
-            Function::CrossesBelow | Function::One(_) => {
-                self.emit(Op::CrossesBelow, place)?;
-                Ok(Kind::Truth)
-            }
-        }
-    }
-
-    fn folded(&mut self, value: f64, place: Place) -> Result<(), Fault> {
-        if !value.is_finite() {
-            return Err(place.fault("this has no finite value"));
-        }
-        self.emit(Op::Push(value), place)
-    }
-
-    fn argument(&mut self, row: &FunctionRow) -> Result<Operand, Fault> {
-        if self.token == Token::Close {
-            return Err(self
-                .place
-                .fault(format!("too few arguments: write {}", row.usage)));
-        }
-        let operand = self.expression(0)?;
-        number(operand, row.name)?;
-        Ok(operand)
-    }
-
-    fn close(&mut self, row: &FunctionRow) -> Result<(), Fault> {
-        if self.token == Token::Comma {
-            return Err(self
-                .place
-                .fault(format!("too many arguments: write {}", row.usage)));
-        }
-        self.expect(Token::Close, &format!("to close {}", row.usage))
-    }
-
-    /// Behind a value the same one candle before.
-    fn with_before(&mut self, operand: Operand, row: &FunctionRow) -> Result<(), Fault> {
-        let before = match self.ops.get(operand.from..) {
-            Some([Op::Push(value)]) => Op::Push(*value),
-            Some([Op::Field(field, back)]) if *back < HISTORY_MAX => {
-                self.needs.field(*field, back.saturating_add(1));
-                Op::Field(*field, back.saturating_add(1))
-            }
-            Some(
-                [
-                    Op::Indicator {
-                        index,
-                        output,
-                        back: 0,
-                    },
-                ],
-            ) => Op::Indicator {
-                index: *index,
-                output: *output,
-                back: 1,
-            },
-            _ => {
-                return Err(operand.place.fault(format!(
-                    "{} wants an indicator, a price of the candle or a number: nothing else has a value of the candle before",
-                    row.name
-                )));
-            }
-        };
-        self.emit(before, operand.place)
-    }
-
     /// `.name` behind an indicator.
     fn output(&mut self, operand: Operand) -> Result<Operand, Fault> {
         let place = self.place;
@@ -645,7 +438,7 @@ fn choose_output(row: &Row) -> String {
     )
 }
 
-fn number(operand: Operand, what: &str) -> Result<(), Fault> {
+pub(super) fn number(operand: Operand, what: &str) -> Result<(), Fault> {
     match operand.kind {
         Kind::Number => Ok(()),
         Kind::Outputs(row) => Err(operand.place.fault(choose_output(row))),

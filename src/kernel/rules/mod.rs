@@ -8,6 +8,7 @@
 //! Why no scripts instead: an expression knows its types before it runs, and is some hundred times
 //! faster, which is what a sweep over parameters consists of.
 
+mod calls;
 mod code;
 mod compiler;
 mod lexer;

@@ -202,9 +202,9 @@ fn look(
                     fault(arg.position(), message)
                 })?);
             }
-            let text: String = params.iter().map(|p| format!(":{p}")).collect();
-            let spec =
-                Spec::parse(&format!("{name}{text}")).map_err(|e| fault(*at, e.to_string()))?;
+            let text: Vec<String> = params.iter().map(ToString::to_string).collect();
+            let spec = Spec::parse(&[&[name.to_owned()], text.as_slice()].concat().join(":"))
+                .map_err(|e| fault(*at, e.to_string()))?;
             let index = found.needs.indicator(spec).ok_or_else(|| {
                 fault(
                     *at,

@@ -1,12 +1,16 @@
 //! What a script's names are: numbers that know their history, so that `close[1]` and
 //! `crosses_above(ema(9), ema(21))` mean in a script what they mean in a rule.
 
+#[expect(
+    clippy::disallowed_types,
+    reason = "one script's own, on one thread: nobody ever waits for it"
+)]
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::{Dynamic, Engine, EvalAltResult, Position};
 
 use super::super::vocabulary::{
-    FUNCTIONS, Field, Frame, Function, HISTORY_MAX, INDICATOR_BACK_MAX,
+    FUNCTIONS, Field, Frame, Function, HISTORY_MAX, INDICATOR_BACK_MAX, same,
 };
 
 /// What a script may tell in one call, in lines.
@@ -50,6 +54,10 @@ impl Desk {
 
 /// The desk, as the engine's functions reach it. A script runs on one thread, so nobody ever waits.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the engine's functions must be able to move to another thread with it"
+)]
 pub(super) struct Shared(Arc<Mutex<Desk>>);
 
 impl Shared {
@@ -64,10 +72,18 @@ pub(super) const NOT_READY: &str = "not ready: ";
 
 pub(super) type Failed = Box<EvalAltResult>;
 
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "the engine's errors are boxed"
+)]
 pub(super) fn not_ready(what: &str) -> Failed {
     EvalAltResult::ErrorRuntime(format!("{NOT_READY}{what}").into(), Position::NONE).into()
 }
 
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "the engine's errors are boxed"
+)]
 fn wrong(what: String) -> Failed {
     EvalAltResult::ErrorRuntime(what.into(), Position::NONE).into()
 }
@@ -258,8 +274,8 @@ fn comparisons<A: Amount, B: Amount>(engine: &mut Engine) {
     compare::<A, B>(engine, "<=", |a, b| a <= b);
     compare::<A, B>(engine, ">", |a, b| a > b);
     compare::<A, B>(engine, ">=", |a, b| a >= b);
-    compare::<A, B>(engine, "==", |a, b| !(a < b || a > b));
-    compare::<A, B>(engine, "!=", |a, b| a < b || a > b);
+    compare::<A, B>(engine, "==", same);
+    compare::<A, B>(engine, "!=", |a, b| !same(a, b));
 }
 
 fn two<A: Amount, B: Amount>(engine: &mut Engine, name: &str, function: fn(f64, f64) -> f64) {

@@ -377,7 +377,7 @@ fn token() -> impl Strategy<Value = String> {
 fn check_any(text: &str) -> Result<(), TestCaseError> {
     match Script::compile(text) {
         Err(fault) => {
-            prop_assert!(fault.line >= 1 && fault.column >= 1 && !fault.message.is_empty())
+            prop_assert!(fault.line >= 1 && fault.column >= 1 && !fault.message.is_empty());
         }
         Ok(mut script) => {
             let mut twin = Script::compile(text).expect("the same text");
