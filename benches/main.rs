@@ -15,6 +15,7 @@ mod orders;
 mod queue;
 mod record;
 mod recordings;
+mod rules;
 mod sorted_vector;
 mod step;
 mod store;
@@ -109,6 +110,7 @@ fn main() {
         ),
         ("book", &|| book::bench(&bench, &recordings)),
         ("indicators", &|| indicators::bench(&bench)),
+        ("rules", &|| rules::bench(&bench)),
         ("step", &|| step::bench(&bench, &recordings[0])),
         ("tick", &|| tick::bench(&bench, &recordings)),
         ("baseline", &|| baseline::bench(measure)),

@@ -14,13 +14,14 @@ use hean::cli::{
 };
 use hean::client::show::{Manner, Show, ShowError, show};
 use hean::client::{self, Ask, Client, ClientError};
-use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
+use hean::config::{self, ConfigError, Loaded, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
 use hean::doctor::{self, Verdict};
 use hean::indicator_text;
 use hean::journal;
 use hean::journal_tool::{self, JournalToolError};
 use hean::json::Json;
+use hean::kernel::KernelConfig;
 use hean::kernel::event::Seq;
 use hean::kernel::indicators::{IndicatorError, Spec};
 use hean::kernel::types::VenueId;
@@ -243,8 +244,11 @@ fn run_daemon(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    // Here the places of errors are known; the daemon has the settings alone.
+    checked(&loaded)?;
     let runtime = runtime()?;
-    let ended = runtime.block_on(daemon::run(loaded.settings));
+    let sources = args.sources(json);
+    let ended = runtime.block_on(daemon::run(loaded, sources));
     // A disk that hangs must not keep the process.
     runtime.shutdown_background();
     Ok(ended?)
@@ -265,6 +269,11 @@ fn run_doctor(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
         Verdict::Ok | Verdict::Warn => Exit::Ok,
         Verdict::Fail => Exit::Failure,
     })
+}
+
+/// The kernel's configuration; an error in it is told with its place in the file.
+fn checked(loaded: &Loaded) -> Result<KernelConfig, SetupError> {
+    setup::kernel_config(&loaded.settings, Vec::new()).map_err(|e| setup::placed(e, loaded))
 }
 
 /// The recorder, until a signal or its time is over.
@@ -401,7 +410,7 @@ fn run_config(command: &ConfigCommand, json: bool) -> anyhow::Result<()> {
         ConfigCommand::Strategies => return print(strategy_text::table_text().as_bytes()),
     };
     let loaded = config::load(&args.sources(false))?;
-    setup::kernel_config(&loaded.settings, Vec::new())?;
+    checked(&loaded)?;
     for warning in &loaded.warnings {
         drop(writeln!(std::io::stderr(), "warning: {warning}"));
     }

@@ -12,7 +12,7 @@ use hean::kernel::indicators::Bar;
 use hean::kernel::orders::OrderState::{self, Cancelled, Filled};
 use hean::kernel::orders::{OrderType, Origin, PositionSide};
 use hean::kernel::snapshot::{Stop, Verdict};
-use hean::kernel::strategies::{STRATEGIES, StrategyConfig, build};
+use hean::kernel::strategies::{Kind, STRATEGIES, StrategyConfig, build};
 use hean::kernel::types::{Contract, Money, Price, Side};
 use recordings::recordings;
 use world::{ID, World, strategy};
@@ -81,7 +81,8 @@ fn each_strategy_trades_the_same_on_every_run_and_both_ways() {
 fn the_table_is_sound() {
     for row in STRATEGIES {
         assert!(!row.what.is_empty());
-        for param in row.params {
+        // Text has a grammar of its own.
+        for param in row.params.iter().filter(|p| p.kind != Kind::Text) {
             let read = |text: &str| {
                 param
                     .read(text)

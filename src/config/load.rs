@@ -2,7 +2,7 @@
 //! I/O; the environment and the flags are handed in.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Origin, Problem};
 use super::file::{self, DEFAULT_FILE};
@@ -295,6 +295,11 @@ fn apply(
             done
         }
         Some(Slot::Param(strategy, param)) => param_text(&entry.raw).map(|value| {
+            let value = match &entry.origin {
+                // As everywhere: relative to the file that names it.
+                Origin::File { path, .. } if param == "file" => beside(path, &value),
+                _ => value,
+            };
             settings
                 .strategies
                 .entry(strategy)
@@ -310,6 +315,11 @@ fn apply(
         Err(Wrong(why)) if secret => problems.push(entry.problem(why)),
         Err(Wrong(why)) => problems.push(entry.problem(format!("{}: {why}", entry.raw))),
     }
+}
+
+fn beside(file: &Path, named: &str) -> String {
+    let dir = file.parent().unwrap_or(Path::new(""));
+    dir.join(named).display().to_string()
 }
 
 fn param_text(raw: &Raw) -> Result<String, Wrong> {

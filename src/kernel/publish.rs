@@ -218,6 +218,7 @@ impl Kernel {
             strategies.push(StrategyView {
                 name: config.name.clone(),
                 kind: config.kind.clone(),
+                version: config.version(),
                 running: self.ledger.strategy_runs(&config.name) != Some(false)
                     && (failed == 0 || failed < decisions.len()),
                 decisions,

@@ -202,6 +202,8 @@ pub struct StrategyView {
     pub name: String,
     /// Its kind: a row of the table.
     pub kind: String,
+    /// Which version of its configuration and program runs.
+    pub version: u64,
     /// Whether it may trade.
     pub running: bool,
     /// What it decided last, on each of its instruments.

@@ -348,6 +348,7 @@ fn published() -> Arc<Published> {
         strategies: vec![StrategyView {
             name: "grid".to_owned(),
             kind: "grid".to_owned(),
+            version: 7,
             running: true,
             decisions: Vec::new(),
         }]
@@ -502,6 +503,7 @@ impl Harness {
             indicator,
             limits: RiskLimits::default(),
             halt_flattens: true,
+            reload: Arc::default(),
         });
         let config = HttpConfig {
             listen: "127.0.0.1:0".parse().expect("address"),

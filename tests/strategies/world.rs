@@ -1,5 +1,7 @@
 //! An engine over a market of one instrument that is told prices.
 
+use std::sync::Arc;
+
 use hean::engine::Engine;
 use hean::kernel::event::{
     Command, CommandKind, Correlation, DepthSnapshot, Effect, Effects, Input, Level, MarketData,
@@ -9,7 +11,7 @@ use hean::kernel::indicators::Bar;
 use hean::kernel::ledger::Ledger;
 use hean::kernel::orders::{Order, OrderState, OrderType, PositionSide};
 use hean::kernel::snapshot::{Published, Stop, Verdict};
-use hean::kernel::strategies::StrategyConfig;
+use hean::kernel::strategies::{Source, StrategyConfig};
 use hean::kernel::types::{
     Contract, Instrument, InstrumentId, InstrumentName, Interval, MINUTE, Money, Price, Qty,
     SECOND, Scale, Side, Time, VenueId,
@@ -38,6 +40,31 @@ fn instrument(contract: Contract) -> Instrument {
 
 pub(crate) fn strategy(kind: &str, params: &[(&str, &str)]) -> StrategyConfig {
     let mut config = StrategyConfig::new(kind, Interval::MINUTE);
+    let both = params.contains(&("direction", "both"));
+    match kind {
+        // What a table row has in its program, users write themselves.
+        "rules" => {
+            let sides = [
+                ("enter_long", "<"),
+                ("exit_long", ">"),
+                ("enter_short", ">"),
+                ("exit_short", "<"),
+            ];
+            for (name, sign) in sides.into_iter().take(if both { 4 } else { 2 }) {
+                let limit = if sign == "<" { 35 } else { 65 };
+                let text = format!("rsi(14) {sign} {limit} and close[1] > 0");
+                config.set(name, &text).expect("a condition");
+            }
+        }
+        "script" => {
+            let text = "if rsi(14) < 35 { state.n = (state.n ?? 0) + 1; buy(); }\nif rsi(14) > 65 { sell(); }\n";
+            config.source = Some(Arc::new(Source {
+                name: "test.rhai".to_owned(),
+                text: text.to_owned(),
+            }));
+        }
+        _ => {}
+    }
     for (name, value) in params {
         config.set(name, value).expect("a legal parameter");
     }

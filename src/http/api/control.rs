@@ -7,12 +7,13 @@ use super::market::time;
 use super::orders::{Told, impossible, tell};
 use super::page;
 use crate::http::params::SYMBOL;
+use crate::http::AppState;
 use crate::http::problem::{Code, Problem, either, nearest};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Answering, Call};
 use crate::json::Json;
 use crate::kernel::event::{CommandKind, Outcome};
-use crate::kernel::snapshot::{DecisionView, Published, Stop, StrategyView};
+use crate::kernel::snapshot::{DecisionView, Stop, StrategyView};
 use crate::kernel::types::{InstrumentName, SECOND};
 use crate::status::{JournalStatus, RecoveryStatus};
 
@@ -25,14 +26,15 @@ pub(in crate::http) fn strategies(call: &Call) -> Reply {
         usize::MAX,
         kernel.strategies.iter(),
         |j, view| {
-            strategy(j, view, &call.app.state.published);
+            strategy(j, view, &call.app.state);
             view.name.clone()
         },
     );
     Reply::json(json)
 }
 
-fn strategy(json: &mut Json, view: &StrategyView, published: &Published) {
+fn strategy(json: &mut Json, view: &StrategyView, state: &AppState) {
+    let published = &state.published;
     let symbol = |d: &DecisionView| {
         let slot = published.instruments.get(d.instrument.index());
         slot.map_or_else(String::new, |s| s.instrument.load().name.symbol.clone())
@@ -42,11 +44,15 @@ fn strategy(json: &mut Json, view: &StrategyView, published: &Published) {
     json.object(|j| {
         j.key("name").text(&view.name);
         j.key("type").text(&view.kind);
+        j.key("version").text(&format!("{:016x}", view.version));
         j.key("running").bool(view.running);
         j.key("last_decision")
             .text_or_null(Some(lines.join("\n").as_str()).filter(|d| !d.is_empty()));
         j.key("decided_at");
         time(j, view.decided_at());
+        let errors = state.reload.errors();
+        j.key("reload_error")
+            .text_or_null(errors.get(&view.name).map(String::as_str));
     });
 }
 
@@ -70,7 +76,9 @@ pub(in crate::http) fn why(call: &Call) -> Answer {
             let slot = published.instruments.get(decision.instrument.index());
             let name = slot.map(|s| s.instrument.load().name.clone());
             let symbol = name.as_ref().map_or("", |n| n.symbol.as_str());
-            decided(j, view, decision, name.as_ref());
+            let errors = call.app.state.reload.errors();
+            let error = errors.get(&view.name).map(String::as_str);
+            decided(j, view, decision, name.as_ref(), error);
             symbol.to_owned()
         },
     );
@@ -82,10 +90,13 @@ fn decided(
     view: &StrategyView,
     decision: &DecisionView,
     name: Option<&InstrumentName>,
+    reload_error: Option<&str>,
 ) {
     json.object(|j| {
         j.key("strategy").text(&view.name);
         j.key("type").text(&view.kind);
+        j.key("version").text(&format!("{:016x}", view.version));
+        j.key("reload_error").text_or_null(reload_error);
         j.key("symbol")
             .text_or_null(name.map(|n| n.symbol.as_str()));
         j.key("venue").text_or_null(name.map(|n| n.venue.name()));
@@ -139,7 +150,7 @@ fn switch(call: Call, run: bool) -> Answering {
                 match kernel.strategies.iter().find(|s| s.name == call.arg) {
                     Some(view) => {
                         let mut json = Json::new(call.strings);
-                        strategy(&mut json, view, &call.app.state.published);
+                        strategy(&mut json, view, &call.app.state);
                         Ok(Reply::json(json))
                     }
                     None => Err(unknown(&call.arg, &kernel.strategies)),

@@ -1,6 +1,9 @@
 //! How a strategy is to run: its kind, its candles and instruments, its terms, its parameters.
 
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
 
 use super::params::{Kind, Param};
 use super::sizing::{Exits, Sizing, parse_trailing};
@@ -200,6 +203,30 @@ impl StrategyConfig {
             }
         }
         Ok(())
+    }
+
+    /// A parameter of its row as it is written; empty where there is none.
+    pub fn text(&self, param: &str) -> &str {
+        let given = self.params.iter().find(|(name, _)| name == param);
+        given.map_or("", |(_, value)| value.as_str())
+    }
+
+    /// Tells versions of it apart: a hash of everything that says how it runs, its program included.
+    pub fn version(&self) -> u64 {
+        let mut state = Xxh3::new();
+        (&self.name, &self.kind, self.interval, &self.symbols).hash(&mut state);
+        (self.size, self.exits, self.direction, self.cooldown).hash(&mut state);
+        let mut params: Vec<_> = self.params.iter().collect();
+        params.sort_unstable();
+        params.hash(&mut state);
+        // Where the text lies is no part of it.
+        self.source.as_ref().map(|s| &s.text).hash(&mut state);
+        state.finish()
+    }
+
+    /// The version as it is shown.
+    pub fn version_text(&self) -> String {
+        format!("{:016x}", self.version())
     }
 
     /// Whether it trades an instrument.

@@ -10,9 +10,12 @@ mod bands;
 mod config;
 mod crossing;
 mod decision;
+mod frame;
 mod grid;
 mod market_maker;
 mod params;
+mod ruled;
+mod scripted;
 mod sizing;
 mod table;
 mod view;
@@ -29,6 +32,7 @@ pub use decision::{
     Action, Decision, INPUTS_MAX, Orders, QUOTES_MAX, Quote, Said, Target, Terms, Why, Wish,
 };
 pub use params::{Kind, Param, Params, Value};
+pub use ruled::is_condition;
 pub use sizing::{Distance, Exits, NoSize, Sizing, Tally};
 pub use table::{Row, STRATEGIES, StrategyError, build};
 pub use view::{OwnPosition, View};

@@ -85,6 +85,8 @@ pub enum Value {
     Flag(bool),
     /// Which of the words.
     Choice(usize),
+    /// Text, which stands in [`super::StrategyConfig::text`].
+    Text,
 }
 
 impl Param {
@@ -126,7 +128,7 @@ impl Param {
                 .map(Value::Choice)
                 .ok_or_else(|| format!("one of {}", words.join(", "))),
             // Read by whoever knows its grammar.
-            Kind::Text => Err("no value of a table row".to_owned()),
+            Kind::Text => Ok(Value::Text),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::config::StrategyConfig;
 use super::params::{Kind, Param, Params, candles, decimal};
-use super::{Strategy, bands, crossing, grid, market_maker};
+use super::{Strategy, bands, crossing, grid, market_maker, ruled, scripted};
 
 /// Builds a strategy from its configuration and parameters, or says what is not legal.
 type Build = fn(&StrategyConfig, &Params) -> Result<Box<dyn Strategy>, String>;
@@ -34,6 +34,18 @@ const EVERY_MS: Param = Param {
 
 /// Every strategy. `RULES.md` has the rules.
 pub const STRATEGIES: &[Row] = &[
+    Row {
+        name: "rules",
+        params: ruled::PARAMS,
+        what: "conditions over indicators, prices, position and time say when to enter and when to leave",
+        build: ruled::build,
+    },
+    Row {
+        name: "script",
+        params: scripted::PARAMS,
+        what: "a script says at each closed candle what to do",
+        build: scripted::build,
+    },
     Row {
         name: "ema_cross",
         params: &[
