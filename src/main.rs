@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use hean::backtest::command::{CommandError, backtest};
 use hean::candle_csv;
 use hean::cli::{
     Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, RecordArgs,
@@ -85,6 +86,9 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if let Some(error) = error.downcast_ref::<ToolError>() {
         return error.exit();
     }
+    if let Some(error) = error.downcast_ref::<CommandError>() {
+        return error.exit();
+    }
     if error.is::<IndicatorError>() {
         return Exit::Usage;
     }
@@ -97,6 +101,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sim(args) => run_sim(args, cli.json)?,
         Command::Record(args) => run_record(&args, cli.json)?,
         Command::Replay(args) => run_replay(&args, cli.json)?,
+        Command::Backtest(args) => print(&backtest(&args, cli.json)?)?,
         Command::Indicators(args) => run_indicators(&args, cli.json)?,
         Command::Buy(args) => talk(args.at, &args.ask(SideArg::Buy), cli.json)?,
         Command::Sell(args) => talk(args.at, &args.ask(SideArg::Sell), cli.json)?,

@@ -3,12 +3,14 @@
 //! Flags that set a configuration key become [`Override`]s and are checked by `config` like every
 //! other layer. Data goes to stdout, logs to stderr; see [`Exit`] for exit codes.
 
+mod backtest;
 mod exit;
 mod journal;
 mod keydb;
 mod trade;
 mod values;
 
+pub use backtest::BacktestArgs;
 pub use exit::Exit;
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, QuarantineArgs, TailArgs};
 pub use keydb::{BenchArgs, KeydbCommand, MigrateArgs, PairArgs, Place, VerifyArgs};
@@ -92,6 +94,8 @@ pub enum Command {
     Record(RecordArgs),
     /// Recordings through the kernel, as fast as it goes; prints the result
     Replay(ReplayArgs),
+    /// Strategies over recordings or candle files; prints what they would have come to
+    Backtest(Box<BacktestArgs>),
     /// An indicator over a file of candles, or a list of all
     Indicators(IndicatorsArgs),
     /// Buy: at the market unless told otherwise
