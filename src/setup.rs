@@ -6,15 +6,10 @@ use std::collections::BTreeMap;
 use crate::config::{KnownStrategy, Settings};
 use crate::kernel::KernelConfig;
 use crate::kernel::indicators::Spec;
-use crate::kernel::strategies::{self, STRATEGIES, StrategyConfig, StrategyError};
-use crate::kernel::types::{FixedError, Instrument, Interval, IntervalError, Money};
+use crate::kernel::strategies::{self, COMMON_PARAMS, STRATEGIES, StrategyConfig, StrategyError};
+use crate::kernel::types::{Instrument, Interval};
 use crate::status::Mode;
 use crate::venue::sim::paper::PaperConfig;
-
-/// Parameters that every strategy has beside those of its table row.
-const COMMON_PARAMS: [&str; 2] = ["interval", "order_notional"];
-/// Value of a strategy's entry unless configured, in the quote asset.
-const ORDER_NOTIONAL: Money = Money::whole(1_000);
 
 /// A strategy's settings do not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,18 +17,6 @@ pub enum SetupError {
     /// Name or parameters.
     #[error(transparent)]
     Strategy(#[from] StrategyError),
-    /// A parameter's text.
-    #[error("strategies.{strategy}.{param} = {value:?}: {why}")]
-    Param {
-        /// Strategy.
-        strategy: String,
-        /// Parameter.
-        param: String,
-        /// What was given.
-        value: String,
-        /// What is wrong and what is legal.
-        why: String,
-    },
     /// The strategy decides on candles that nobody keeps.
     #[error(
         "strategy {strategy} wants candles of {interval}, which are not kept: add it to run.intervals \
@@ -50,10 +33,8 @@ pub enum SetupError {
 /// The strategies of this build, for the checks of the configuration.
 pub fn known_strategies() -> Vec<KnownStrategy> {
     let params = |row: &strategies::Row| {
-        COMMON_PARAMS
-            .into_iter()
-            .chain(row.params.iter().map(|p| p.name))
-            .collect()
+        let all = COMMON_PARAMS.iter().chain(row.params);
+        all.map(|p| p.name).collect()
     };
     STRATEGIES
         .iter()
@@ -111,53 +92,15 @@ fn strategy(
     name: &str,
     params: &BTreeMap<String, String>,
 ) -> Result<StrategyConfig, SetupError> {
-    let wrong = |param: &str, value: &str, why: String| SetupError::Param {
-        strategy: name.to_owned(),
-        param: param.to_owned(),
-        value: value.to_owned(),
-        why,
-    };
-    let first = settings
-        .run
-        .intervals
-        .first()
-        .copied()
-        .unwrap_or(Interval::MINUTE);
-    let mut config = StrategyConfig {
-        name: name.to_owned(),
-        interval: first,
-        order_notional: ORDER_NOTIONAL,
-        params: Vec::new(),
-    };
+    let first = settings.run.intervals.first().copied();
+    let mut config = StrategyConfig::new(name, first.unwrap_or(Interval::MINUTE));
     if settings.run.demo && params.is_empty() {
         // Short averages, so that a first look sees it trade.
-        config.params = vec![("fast".to_owned(), 2), ("slow".to_owned(), 5)];
+        config.set("fast", "2")?;
+        config.set("slow", "5")?;
     }
     for (param, value) in params {
-        match param.as_str() {
-            "interval" => {
-                config.interval = value
-                    .parse()
-                    .map_err(|e: IntervalError| wrong(param, value, e.to_string()))?;
-            }
-            "order_notional" => {
-                config.order_notional = Money::parse(value)
-                    .and_then(|m| {
-                        if m > Money::ZERO {
-                            Ok(m)
-                        } else {
-                            Err(FixedError::NotPositive)
-                        }
-                    })
-                    .map_err(|e| wrong(param, value, e.to_string()))?;
-            }
-            _ => {
-                let number = value
-                    .parse()
-                    .map_err(|_| wrong(param, value, "must be a whole number".to_owned()))?;
-                config.params.push((param.clone(), number));
-            }
-        }
+        config.set(param, value)?;
     }
     strategies::build(&config)?;
     if !settings.run.intervals.contains(&config.interval) {

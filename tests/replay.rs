@@ -290,12 +290,10 @@ fn a_strategy_trades_the_same_on_every_run() {
     let files = [data.join("hftbacktest/binance_spot_btcusdt_20240808.txt.gz")];
     let mut config = config(VenueId::Binance, &files);
     config.kernel.intervals = vec![Interval::SECOND];
-    config.kernel.strategies = vec![StrategyConfig {
-        name: "ema_cross".to_owned(),
-        interval: Interval::SECOND,
-        order_notional: Money::parse("1000").expect("amount"),
-        params: vec![("fast".to_owned(), 5), ("slow".to_owned(), 20)],
-    }];
+    let mut strategy = StrategyConfig::new("ema_cross", Interval::SECOND);
+    strategy.set("fast", "5").expect("a parameter");
+    strategy.set("slow", "20").expect("a parameter");
+    config.kernel.strategies = vec![strategy];
     let first = run(&config);
     let second = run(&config);
     assert!(first.orders >= 10, "{} orders", first.orders);

@@ -202,8 +202,8 @@ pub(crate) fn read(bytes: &[u8], orders_kept: usize) -> Result<(Header, Ledger),
     let wrong = |why: &str| SnapshotFault::State(why.to_owned());
     // The checksums hold, so this cannot fail but by a mistake of ours; then older ones may serve.
     let restored = catch_unwind(AssertUnwindSafe(|| {
-        let image: Image<'_> =
-            postcard::from_bytes(image).map_err(|e| SnapshotFault::State(e.to_string()))?;
+        let image: Image<'_> = Image::read(u32_at(bytes, 8), image)
+            .map_err(|e| SnapshotFault::State(e.to_string()))?;
         Ledger::restore(image, orders_kept).map_err(|e| SnapshotFault::State(e.to_string()))
     }));
     let ledger = restored.map_err(|_| wrong("reading it panicked"))??;
@@ -225,7 +225,7 @@ fn decode(bytes: &[u8]) -> Result<(Header, &[u8]), SnapshotFault> {
         return Err(SnapshotFault::Header);
     }
     let found = u32_at(header, 8);
-    if found != Image::VERSION {
+    if !(Image::OLDEST..=Image::VERSION).contains(&found) {
         let known = Image::VERSION;
         return Err(SnapshotFault::Version { found, known });
     }

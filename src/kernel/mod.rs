@@ -17,6 +17,7 @@ pub mod strategies;
 pub mod risk;
 pub mod snapshot;
 mod commands;
+mod desk;
 mod exits;
 mod feed;
 mod guard;
@@ -24,9 +25,11 @@ mod publish;
 mod running;
 mod valuation;
 mod waiters;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
+use std::ops::Range;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
@@ -122,7 +125,9 @@ pub struct Kernel {
     config: KernelConfig,
     ledger: Ledger,
     markets: Vec<Market>,
+    /// Instrument by instrument; `desks` says where each begins and ends.
     strategies: Vec<Running>,
+    desks: Vec<Range<usize>>,
     /// Names of all strategies that the ledger knows, shared with readers.
     strategy_names: Arc<[String]>,
     /// What readers see of the strategies, unless one has decided since.
@@ -181,6 +186,7 @@ impl Kernel {
             ledger,
             markets: Vec::new(),
             strategies: Vec::new(),
+            desks: Vec::new(),
             strategy_names: Arc::from([]),
             strategy_views: None,
             valuation: Valuation::default(),
@@ -365,13 +371,7 @@ impl Kernel {
         self.ledger.durable_hash().hash(&mut state);
         self.markets.hash(&mut state);
         for running in &self.strategies {
-            (
-                &running.name,
-                running.instrument,
-                &running.last_decision,
-                running.decided_at,
-            )
-                .hash(&mut state);
+            running.hash_bits(&mut state);
         }
         (self.journal_full, self.now, self.rate, self.streak).hash(&mut state);
         (&self.undurable, &self.awaited, &self.closing).hash(&mut state);
@@ -426,6 +426,9 @@ impl Kernel {
         };
         let was_unknown = order.state == OrderState::Unknown;
         let was_cancelled = order.state == OrderState::CancelPending;
+        let own = order.origin.strategy();
+        let own = own.and_then(|s| self.running_of(s, order.instrument));
+        let realized = own.map(|index| self.realized_by(index));
         let effect = match self.commit(Record::Report(report.clone()), effects) {
             Ok(effect) => effect,
             Err(LedgerError::Range { .. }) => {
@@ -437,6 +440,9 @@ impl Kernel {
             }
             Err(bug) => panic!("a report of a known order cannot fail otherwise: {bug}"),
         };
+        if let Some(index) = own.filter(|_| effect.ended) {
+            self.forget_own(index, id);
+        }
         if let Some((correlation, _)) = self.waiters.remove(id) {
             self.reply(correlation, Outcome::Placed(id), effects);
         }
@@ -490,6 +496,19 @@ impl Kernel {
         }
         if effect.ended {
             self.go_on(effects);
+        }
+        if let (Some(index), Some(realized)) = (own, realized) {
+            let fill = match &report.kind {
+                ReportKind::Fill(fill) if effect.filled => Some(fill),
+                _ => None,
+            };
+            self.own_changed(
+                index,
+                id,
+                fill.map(|f| (f, realized)),
+                effect.ended,
+                effects,
+            );
         }
     }
 

@@ -196,6 +196,7 @@ fn kind(record: &Record) -> &'static str {
         },
         Record::Equity { .. } => "equity",
         Record::Strategy { .. } => "strategy",
+        Record::StrategyState { .. } => "strategy_state",
     }
 }
 
@@ -242,6 +243,7 @@ fn readable(record: &Sequenced, ledger: &Ledger) -> BTreeMap<&'static str, Strin
         }
         Record::RunStarted { .. }
         | Record::Strategy { .. }
+        | Record::StrategyState { .. }
         | Record::StrategyDefined { .. }
         | Record::AccountDefined { .. }
         | Record::Risk(_) => {}

@@ -347,9 +347,9 @@ fn published() -> Arc<Published> {
         durable: Seq(9),
         strategies: vec![StrategyView {
             name: "grid".to_owned(),
+            kind: "grid".to_owned(),
             running: true,
-            last_decision: String::new(),
-            decided_at: Time::ZERO,
+            decisions: Vec::new(),
         }]
         .into(),
         strategy_names: vec!["ema_cross".to_owned(), "grid".to_owned()].into(),

@@ -459,7 +459,7 @@ async fn status_and_strategies() {
     assert_eq!(
         json,
         json!({
-            "items": [{"name": "grid", "running": true, "last_decision": null, "decided_at": null}],
+            "items": [{"name": "grid", "type": "grid", "running": true, "last_decision": null, "decided_at": null}],
             "next_cursor": null,
         })
     );

@@ -11,7 +11,7 @@ use crate::http::reply::Reply;
 use crate::http::routes::{Answering, Call};
 use crate::json::Json;
 use crate::kernel::event::{CommandKind, Outcome};
-use crate::kernel::snapshot::StrategyView;
+use crate::kernel::snapshot::{DecisionView, Published, StrategyView};
 use crate::kernel::types::SECOND;
 use crate::status::{JournalStatus, RecoveryStatus};
 
@@ -24,21 +24,28 @@ pub(in crate::http) fn strategies(call: &Call) -> Reply {
         usize::MAX,
         kernel.strategies.iter(),
         |j, view| {
-            strategy(j, view);
+            strategy(j, view, &call.app.state.published);
             view.name.clone()
         },
     );
     Reply::json(json)
 }
 
-fn strategy(json: &mut Json, view: &StrategyView) {
+fn strategy(json: &mut Json, view: &StrategyView, published: &Published) {
+    let symbol = |d: &DecisionView| {
+        let slot = published.instruments.get(d.instrument.index());
+        slot.map_or_else(String::new, |s| s.instrument.load().name.symbol.clone())
+    };
+    let lines = view.decisions.iter();
+    let lines: Vec<String> = lines.map(|d| format!("{}: {d}", symbol(d))).collect();
     json.object(|j| {
         j.key("name").text(&view.name);
+        j.key("type").text(&view.kind);
         j.key("running").bool(view.running);
         j.key("last_decision")
-            .text_or_null(Some(view.last_decision.as_str()).filter(|d| !d.is_empty()));
+            .text_or_null(Some(lines.join("\n").as_str()).filter(|d| !d.is_empty()));
         j.key("decided_at");
-        time(j, view.decided_at);
+        time(j, view.decided_at());
     });
 }
 
@@ -62,7 +69,7 @@ fn switch(call: Call, run: bool) -> Answering {
                 match kernel.strategies.iter().find(|s| s.name == call.arg) {
                     Some(view) => {
                         let mut json = Json::new(call.strings);
-                        strategy(&mut json, view);
+                        strategy(&mut json, view, &call.app.state.published);
                         Ok(Reply::json(json))
                     }
                     None => Err(unknown(&call.arg, &kernel.strategies)),
@@ -76,6 +83,7 @@ fn switch(call: Call, run: bool) -> Answering {
                 | Outcome::Conflict(_)
                 | Outcome::Amending(_)
                 | Outcome::NotAmendable(..)
+                | Outcome::Unfit(_)
                 | Outcome::AlreadyDone(_)),
             ) => Err(impossible(&outcome)),
             Told::Nothing(why) => Err(Problem::new(Code::NoAnswer, why)

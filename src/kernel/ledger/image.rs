@@ -35,6 +35,8 @@ pub struct Image<'a> {
     risk: RiskState,
     /// Names, and whether the operator has started or stopped them.
     strategies: Vec<(String, Option<bool>)>,
+    /// What strategies remember.
+    states: Vec<((StrategyId, InstrumentId), Cow<'a, [u8]>)>,
 }
 
 /// A holding without its sums.
@@ -52,11 +54,22 @@ pub struct BadImage;
 
 impl Image<'_> {
     /// The layout that is written.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
+    /// The oldest layout that is still read.
+    pub const OLDEST: u32 = 1;
 
     /// The last record of which the state knows.
     pub fn seq(&self) -> Seq {
         self.seq
+    }
+
+    /// Reads a layout from [`Image::OLDEST`] to [`Image::VERSION`].
+    pub fn read(version: u32, bytes: &[u8]) -> Result<Self, postcard::Error> {
+        match version {
+            // It ended before the states of strategies: there are none.
+            1 => postcard::from_bytes(&[bytes, &[0]].concat()),
+            _ => postcard::from_bytes(bytes),
+        }
     }
 }
 
@@ -83,6 +96,11 @@ impl Ledger {
                 .iter()
                 .map(|s| (s.name.clone(), s.runs))
                 .collect(),
+            states: self
+                .states
+                .iter()
+                .map(|(of, state)| (*of, Cow::Borrowed(&**state)))
+                .collect(),
         }
     }
 
@@ -91,7 +109,8 @@ impl Ledger {
         let known = |id: InstrumentId| id.index() < image.instruments.len();
         let whole = image.holdings.len() == image.instruments.len()
             && image.orders.orders().all(|o| known(o.instrument))
-            && image.attributed.iter().all(|((_, id, _), _)| known(*id));
+            && image.attributed.iter().all(|((_, id, _), _)| known(*id))
+            && image.states.iter().all(|((_, id), _)| known(*id));
         if !whole {
             return Err(BadImage);
         }
@@ -116,6 +135,11 @@ impl Ledger {
                 .strategies
                 .into_iter()
                 .map(|(name, runs)| KnownStrategy { name, runs })
+                .collect(),
+            states: image
+                .states
+                .into_iter()
+                .map(|(of, state)| (of, state.into_owned().into_boxed_slice()))
                 .collect(),
             held: Money::ZERO,
             bound: Money::ZERO,

@@ -167,6 +167,16 @@ impl Market {
         self.series.iter().find(|s| s.interval() == interval)
     }
 
+    /// Where the series of an interval stands among [`Market::series`].
+    pub fn place_of(&self, interval: Interval) -> Option<usize> {
+        self.series.iter().position(|s| s.interval() == interval)
+    }
+
+    /// The same, to keep more indicators on it.
+    pub fn series_mut(&mut self, place: usize) -> Option<&mut Series> {
+        self.series.get_mut(place)
+    }
+
     /// When, by our clock, a candle is to be closed although nothing comes.
     pub fn deadline(&self) -> Option<Time> {
         let due = self.series.iter().filter_map(Series::due).min()?;
