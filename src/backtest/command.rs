@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::candles::Play;
 use super::market::{MarketError, MarketRules, markets};
-use super::report::{Made, Report, equity_csv, to_json, to_text, trades_csv};
+use super::report::{Made, Report, equity_csv, to_html, to_json, to_text, trades_csv};
 use super::{BacktestError, Setup, Source, run};
 use crate::cli::{BacktestArgs, Exit};
 use crate::config::{self, ConfigError, Settings};
@@ -59,6 +59,9 @@ pub fn backtest(args: &BacktestArgs, json: bool) -> Result<Vec<u8>, CommandError
     let report = Report::new(&run, &job.made);
     if let Some(path) = &args.trades {
         write(path, trades_csv(&report).as_bytes())?;
+    }
+    if let Some(path) = &args.html {
+        write(path, to_html(&report).as_bytes())?;
     }
     if let Some(path) = &args.equity {
         write(path, equity_csv(&report).as_bytes())?;
@@ -204,8 +207,8 @@ fn made(
     candles: Option<Interval>,
 ) -> Made {
     let rate = |rate: Rate| format_fixed(i128::from(rate.0), Rate::SCALE).to_string();
-    let strategies = settings.running_strategies().into_iter();
-    let strategies = strategies.map(|(name, params)| (name, params.into_iter().collect()));
+    let strategies = setup.kernel.strategies.iter();
+    let strategies = strategies.map(|s| (s.name.clone(), params(s)));
     let latency = setup.paper.order_latency.to_string();
     let fills = if candles.is_some() {
         let fill = if args.fill { "touch" } else { "through" };
@@ -240,6 +243,45 @@ fn made(
         currency: settings.paper.currency.clone(),
         seed: settings.paper.venue.seed,
     }
+}
+
+/// Every parameter that counts, as a user would write it: candles and size, others where they are not the
+/// default, and all of its kind.
+pub(super) fn params(strategy: &StrategyConfig) -> Vec<(String, String)> {
+    let mut out = vec![
+        ("interval".to_owned(), strategy.interval.to_string()),
+        ("size".to_owned(), strategy.size.to_string()),
+    ];
+    let plain = StrategyConfig::new(&strategy.kind, strategy.interval);
+    let mut set = |name: &str, differs: bool, value: String| {
+        if differs {
+            out.push((name.to_owned(), value));
+        }
+    };
+    let exits = &strategy.exits;
+    set("type", strategy.kind != strategy.name, strategy.kind.clone());
+    set("symbols", !strategy.symbols.is_empty(), strategy.symbols.join(","));
+    set(
+        "direction",
+        strategy.direction != plain.direction,
+        strategy.direction.name().to_owned(),
+    );
+    set("cooldown", strategy.cooldown > 0, strategy.cooldown.to_string());
+    let text = |distance: Option<String>| distance.unwrap_or_default();
+    set("stop_loss", exits.stop_loss.is_some(), text(exits.stop_loss.map(|d| d.to_string())));
+    set(
+        "take_profit",
+        exits.take_profit.is_some(),
+        text(exits.take_profit.map(|d| d.to_string())),
+    );
+    let percent = |share: Rate| format!("{}%", format_fixed(i128::from(share.0), 6));
+    set("trailing", exits.trailing.is_some(), text(exits.trailing.map(percent)));
+    for param in strategy.row().map(|row| row.params).unwrap_or_default() {
+        let given = strategy.params.iter().rev().find(|(name, _)| name == param.name);
+        let value = given.map_or(param.default, |(_, value)| value);
+        out.push((param.name.to_owned(), value.to_owned()));
+    }
+    out
 }
 
 fn is_csv(path: &PathBuf) -> bool {

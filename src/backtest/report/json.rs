@@ -9,12 +9,16 @@ use crate::kernel::types::{Instrument, Money, Qty};
 /// The report as one JSON object.
 pub fn to_json(report: &Report<'_>) -> Vec<u8> {
     let mut json = Json::new(false);
-    json.object(|j| fields(j, report));
+    json.object(|j| {
+        head(j, report);
+        lists(j, report);
+        months(j, report);
+    });
     json.into_bytes()
 }
 
-/// The fields of [`to_json`], for a document that holds more.
-pub(super) fn fields(j: &mut Json, report: &Report<'_>) {
+/// What a run was, and its sums.
+pub(super) fn head(j: &mut Json, report: &Report<'_>) {
     let (run, made) = (report.run, report.made);
     j.key("version").text(env!("CARGO_PKG_VERSION"));
     j.key("from").int(run.span.0.millis());
@@ -76,6 +80,10 @@ pub(super) fn fields(j: &mut Json, report: &Report<'_>) {
             j.key(reason).int(*count);
         }
     });
+}
+
+fn lists(j: &mut Json, report: &Report<'_>) {
+    let run = report.run;
     j.key("trades").array(|j| {
         let open = run.trades.open().map(|(trip, _)| trip);
         for trip in run.trades.done.iter().chain(open) {
@@ -109,8 +117,12 @@ pub(super) fn fields(j: &mut Json, report: &Report<'_>) {
             });
         }
     });
+}
+
+/// Equity by months.
+pub(super) fn months(j: &mut Json, report: &Report<'_>) {
     j.key("months").array(|j| {
-        for (year, month, before, after) in &run.months.ends {
+        for (year, month, before, after) in &report.run.months.ends {
             let change = after.minus(*before).unwrap_or_default();
             j.object(|j| {
                 j.key("month").id(format_args!("{year:04}-{month:02}"));
@@ -154,7 +166,8 @@ fn totals(j: &mut Json, report: &Report<'_>) {
     j.key("fills").count(run.trades.marks.len());
 }
 
-fn one(j: &mut Json, trip: &Trip, report: &Report<'_>, instrument: &Instrument) {
+/// The fields of a trade.
+pub(super) fn one(j: &mut Json, trip: &Trip, report: &Report<'_>, instrument: &Instrument) {
     let name = trip.strategy.and_then(|s| {
         let names = &report.run.strategies;
         names.get(usize::from(s.0)).map(String::as_str)

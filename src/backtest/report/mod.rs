@@ -1,11 +1,13 @@
 //! What a backtest says: terminal, JSON, CSV, one HTML file. All of them say the same, from [`Report`].
 
 mod csv;
+mod html;
 mod json;
 mod text;
 mod totals;
 
 pub use csv::{equity_csv, trades_csv};
+pub use html::to_html;
 pub use json::to_json;
 pub use text::to_text;
 pub use totals::Totals;

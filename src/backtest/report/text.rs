@@ -5,6 +5,8 @@ use super::{Report, duration, short, span};
 use crate::backtest::stamp;
 use crate::kernel::types::Money;
 
+/// Changes of the risk state in words.
+const RISK_SHOWN: usize = 5;
 /// Months that fit a screen; of more, the newest.
 const MONTHS_SHOWN: usize = 24;
 
@@ -145,30 +147,38 @@ fn months(report: &Report<'_>, out: &mut String) {
 
 /// What a reader must know before he believes the numbers.
 fn warnings(report: &Report<'_>, out: &mut String) {
-    let trades = &report.run.trades;
-    let mut lines = Vec::new();
-    for (rule, count) in &trades.refused {
-        lines.push(format!("risk refused orders by {rule}: {count} times"));
-    }
-    if let Some(first) = &trades.first_refusal {
-        lines.push(format!("the first refusal: {first}"));
-    }
-    for (reason, count) in &trades.ended {
-        lines.push(format!("{count} orders ended: {reason}"));
-    }
-    for (time, event) in report.run.risk.iter().take(5) {
-        lines.push(format!("{} risk: {event}", stamp(*time)));
-    }
-    for fault in &report.run.counts.faults {
-        lines.push(fault.clone());
-    }
-    if report.totals.trades + report.totals.open == 0 {
-        lines.push("no trade: is there enough data for the strategy to warm up?".to_owned());
-    }
-    if !lines.is_empty() {
+    let notes = notes(report);
+    if !notes.is_empty() {
         out.push('\n');
     }
-    for line in lines {
-        out.push_str(&format!("note: {line}\n"));
+    for note in notes {
+        out.push_str(&format!("note: {note}\n"));
     }
+}
+
+/// The same, a sentence each.
+pub(super) fn notes(report: &Report<'_>) -> Vec<String> {
+    let trades = &report.run.trades;
+    let mut notes = Vec::new();
+    for (rule, count) in &trades.refused {
+        notes.push(format!("risk refused orders by {rule}: {count} times"));
+    }
+    if let Some(first) = &trades.first_refusal {
+        notes.push(format!("the first refusal: {first}"));
+    }
+    for (reason, count) in &trades.ended {
+        notes.push(format!("{count} orders ended: {reason}"));
+    }
+    let (shown, more) = report.run.risk.split_at(report.run.risk.len().min(RISK_SHOWN));
+    for (time, event) in shown {
+        notes.push(format!("{} risk: {event}", stamp(*time)));
+    }
+    if !more.is_empty() {
+        notes.push(format!("{} more changes of the risk state", more.len()));
+    }
+    notes.extend(report.run.counts.faults.iter().cloned());
+    if report.totals.trades + report.totals.open == 0 {
+        notes.push("no trade: is there enough data for the strategy to warm up?".to_owned());
+    }
+    notes
 }
