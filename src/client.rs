@@ -172,6 +172,20 @@ pub fn words(document: &[u8]) -> String {
     if json["order_id"].is_string() {
         return order_words(&json);
     }
+    let items = json["items"].as_array().map_or(&[][..], Vec::as_slice);
+    if items.iter().any(|item| item["verdict"].is_string()) {
+        let line = |item: &Value| {
+            let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
+            format!(
+                "{}:{} {}: {}",
+                text("venue"),
+                text("symbol"),
+                text("interval"),
+                text("text")
+            )
+        };
+        return items.iter().map(line).collect::<Vec<_>>().join("\n");
+    }
     let mut lines = Vec::new();
     flatten("", &json, &mut lines);
     lines.join("\n")

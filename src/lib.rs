@@ -20,6 +20,7 @@ pub mod backtest;
 pub mod record;
 pub mod candle_csv;
 pub mod indicator_text;
+pub mod strategy_text;
 pub mod json;
 pub mod logging;
 pub mod config;

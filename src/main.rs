@@ -31,6 +31,7 @@ use hean::runtime::supervise::{End, Supervisor};
 use hean::setup::{self, SetupError};
 use hean::store::bench;
 use hean::store::migrate::{self, Progress, ToolError};
+use hean::strategy_text;
 use hean::venue::sim::{self, MarketKind, SimConfig, Source, Speed};
 
 fn main() -> ExitCode {
@@ -103,6 +104,8 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Replay(args) => run_replay(&args, cli.json)?,
         Command::Backtest(args) => print(&backtest(&args, cli.json)?)?,
         Command::Indicators(args) => run_indicators(&args, cli.json)?,
+        Command::Strategies if cli.json => print(&strategy_text::table_json())?,
+        Command::Strategies => print(strategy_text::table_text().as_bytes())?,
         Command::Buy(args) => talk(args.at, &args.ask(SideArg::Buy), cli.json)?,
         Command::Sell(args) => talk(args.at, &args.ask(SideArg::Sell), cli.json)?,
         Command::Cancel(args) => talk(args.at, &args.ask(), cli.json)?,
@@ -112,6 +115,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Halt(args) => talk(args.at, &args.ask(), cli.json)?,
         Command::Resume(at) => talk(at, &Ask::plain("POST", "/api/v1/resume"), cli.json)?,
         Command::Risk(at) => talk(at, &Ask::plain("GET", "/api/v1/risk"), cli.json)?,
+        Command::Why(args) => talk(args.at, &args.ask(), cli.json)?,
         Command::Keydb(command) => return run_keydb(&command, cli.json),
         Command::Config(command) => run_config(&command, cli.json)?,
         Command::Journal(command) => run_journal(&command, cli.json)?,

@@ -94,7 +94,7 @@ fn strategy(
 ) -> Result<StrategyConfig, SetupError> {
     let first = settings.run.intervals.first().copied();
     let mut config = StrategyConfig::new(name, first.unwrap_or(Interval::MINUTE));
-    if settings.run.demo && params.is_empty() {
+    if settings.run.demo && params.is_empty() && config.kind == "ema_cross" {
         // Short averages, so that a first look sees it trade.
         config.set("fast", "2")?;
         config.set("slow", "5")?;
@@ -113,4 +113,75 @@ fn strategy(
 /// How the paper venue behaves.
 pub fn paper(settings: &Settings) -> PaperConfig {
     settings.paper.venue.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+    use crate::kernel::strategies::{Direction, Exits, Sizing};
+
+    fn configured(text: &str) -> Result<Vec<StrategyConfig>, String> {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("hean.toml");
+        std::fs::write(&path, text).expect("write");
+        let sources = Sources {
+            config: Some(path),
+            stateless: true,
+            strategies: known_strategies(),
+            ..Sources::default()
+        };
+        let loaded = load(&sources).map_err(|e| e.to_string())?;
+        let config = kernel_config(&loaded.settings, Vec::new());
+        config.map(|c| c.strategies).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_strategy_runs_under_a_name_of_its_own() {
+        let text = "[run]\nstrategies = ['macd', 'slow']\n[strategies.slow]\ntype = 'ema_cross'\nfast = 50\n\
+                    slow = 200\nsymbols = ['btc-usdt', 'binance:ETHUSDT']\nsize = 'equity_percent 2.5'\n\
+                    direction = 'both'\ncooldown = 3\nstop_loss = '1.5atr:7'\n";
+        let strategies = configured(text).expect("legal");
+        let [macd, slow] = &strategies[..] else {
+            panic!("{strategies:?}");
+        };
+        assert_eq!(*macd, StrategyConfig::new("macd", Interval::MINUTE));
+        assert_eq!(
+            (slow.name.as_str(), slow.kind.as_str()),
+            ("slow", "ema_cross")
+        );
+        assert_eq!(slow.symbols, ["BTCUSDT", "binance:ETHUSDT"]);
+        assert_eq!((slow.direction, slow.cooldown), (Direction::Both, 3));
+        assert_eq!(
+            slow.size,
+            "equity_percent 2.5".parse::<Sizing>().expect("legal")
+        );
+        let stop_loss = Some("1.5atr:7".parse().expect("legal"));
+        let exits = Exits {
+            stop_loss,
+            ..Exits::default()
+        };
+        assert_eq!(slow.exits, exits);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_strategy_is_told() {
+        let run = "[run]\nstrategies = ['ema_cross']\n[strategies.ema_cross]\n";
+        for (line, told) in [
+            ("fast = 0", "must be a whole number from 1 to 10000"),
+            ("fast = 30", "fast must be smaller than slow"),
+            ("size = 'lots 5'", "equity_percent P"),
+            ("size = 'kelly 2'", "kelly FRACTION"),
+            ("stop_loss = '3'", "a multiple of the average true range"),
+            ("direction = 'up'", "long, short or both"),
+            ("interval = '7m'", "7m"),
+            ("interval = '1h'", "not kept"),
+            ("quick = 3", "unknown parameter"),
+            ("type = 'ema_crss'", "unknown strategy"),
+            ("trailing = '1%'\nstop_loss = '1%'", "stands alone"),
+        ] {
+            let error = configured(&format!("{run}{line}\n")).expect_err(line);
+            assert!(error.contains(told), "{line}: {error}");
+        }
+    }
 }

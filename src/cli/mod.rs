@@ -16,7 +16,7 @@ pub use journal::{DumpArgs, JournalArgs, JournalCommand, QuarantineArgs, TailArg
 pub use keydb::{BenchArgs, KeydbCommand, MigrateArgs, PairArgs, Place, VerifyArgs};
 pub use trade::{
     AmendArgs, CancelAllArgs, CancelArgs, CloseArgs, HaltArgs, OrderArgs, PositionSideArg,
-    ServerArgs, SideArg, TriggerByArg,
+    ServerArgs, SideArg, TriggerByArg, WhyArgs,
 };
 pub use values::{BaseUrl, Endpoint};
 
@@ -98,6 +98,8 @@ pub enum Command {
     Backtest(Box<BacktestArgs>),
     /// An indicator over a file of candles, or a list of all
     Indicators(IndicatorsArgs),
+    /// The strategies with their parameters
+    Strategies,
     /// Buy: at the market unless told otherwise
     Buy(OrderArgs),
     /// Sell: at the market unless told otherwise
@@ -116,6 +118,8 @@ pub enum Command {
     Resume(ServerArgs),
     /// Limits, their use, and the kill switch
     Risk(ServerArgs),
+    /// What a strategy decided last, its inputs, and the rule that said no
+    Why(WhyArgs),
     /// Tools for KeyDB, Redis and Valkey: migrate, verify, bench
     #[command(subcommand)]
     Keydb(KeydbCommand),

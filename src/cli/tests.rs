@@ -186,6 +186,7 @@ fn asked(line: &str) -> (&'static str, String, String) {
         Ok(Command::Amend(args)) => args.ask(),
         Ok(Command::Close(args)) => args.ask(),
         Ok(Command::Halt(args)) => args.ask(),
+        Ok(Command::Why(args)) => args.ask(),
         other => panic!("{line}: {other:?}"),
     };
     let body = String::from_utf8(ask.body.unwrap_or_default()).expect("text");
@@ -243,6 +244,13 @@ fn other_commands_are_the_requests_that_they_mean() {
     for (line, method, target, body) in [
         ("hean cancel 7", "DELETE", "/api/v1/orders/7", ""),
         ("hean cancel-all", "DELETE", "/api/v1/orders", ""),
+        ("hean why grid", "GET", "/api/v1/strategies/grid/why", ""),
+        (
+            "hean why grid btc/usdt",
+            "GET",
+            "/api/v1/strategies/grid/why?symbol=btc%2Fusdt",
+            "",
+        ),
         (
             "hean cancel-all btc/usdt --side sell --strategy x",
             "DELETE",

@@ -174,6 +174,20 @@ pub struct CloseArgs {
     pub at: ServerArgs,
 }
 
+/// Flags of `why`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct WhyArgs {
+    /// Which strategy
+    #[arg(value_name = "NAME")]
+    pub strategy: String,
+    /// On this instrument [default: all]
+    #[arg(value_name = "SYMBOL")]
+    pub symbol: Option<String>,
+    /// Where the daemon is.
+    #[command(flatten)]
+    pub at: ServerArgs,
+}
+
 /// Flags of `halt`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 pub struct HaltArgs {
@@ -323,6 +337,16 @@ impl CloseArgs {
         let query = side.map_or_else(String::new, |side| format!("?position_side={side}"));
         let symbol = encoded(&self.symbol);
         Ask::plain("POST", format!("/api/v1/positions/{symbol}/close{query}"))
+    }
+}
+
+impl WhyArgs {
+    /// The request.
+    pub fn ask(&self) -> Ask {
+        let symbol = self.symbol.as_deref();
+        let query = symbol.map_or_else(String::new, |s| format!("?symbol={}", encoded(s)));
+        let name = encoded(&self.strategy);
+        Ask::plain("GET", format!("/api/v1/strategies/{name}/why{query}"))
     }
 }
 

@@ -8,7 +8,7 @@ use super::error::{ConfigError, Origin, Problem};
 use super::file::{self, DEFAULT_FILE};
 use super::keys::keys;
 use super::names::{Slot, check_table, resolve, slot};
-use super::raw::{Raw, Wrong, decimal};
+use super::raw::{Raw, Wrong, decimal, list};
 use super::settings::{DataDir, Settings};
 use super::url::StoreUrl;
 use crate::kernel::types::{Interval, VenueId};
@@ -317,6 +317,7 @@ fn apply(
 fn param_text(raw: &Raw) -> Result<String, Wrong> {
     match raw {
         Raw::Bool(value) => Ok(value.to_string()),
+        Raw::List(_) => list(raw).map(|items| items.join(",")),
         _ => decimal(raw),
     }
 }

@@ -282,6 +282,12 @@ pub static ROUTES: &[Route] = &[
         &["numbers"],
         control::strategies,
     ),
+    read(
+        "/api/v1/strategies/{name}/why",
+        "The last decision of a strategy on each instrument, its inputs, and the rule that said no",
+        &["symbol", "numbers"],
+        control::why,
+    ),
     command(
         Method::POST,
         "/api/v1/strategies/{name}/start",

@@ -43,8 +43,9 @@ pub(super) struct Running {
     pub(super) wants: Option<(Target, Option<Box<Terms>>)>,
     /// The trailing stop of the position that it has.
     pub(super) trailing: Option<Rate>,
-    /// What the ledger keeps for it.
+    /// What it remembers, and what the ledger has of that.
     pub(super) kept: Kept,
+    saved: Kept,
     /// Why it cannot go on.
     pub(super) failed: Option<Arc<str>>,
     /// The rule that refused its last order: a repeated refusal is not journaled again.
@@ -95,6 +96,7 @@ impl Running {
             wants: None,
             trailing: config.exits.trailing,
             kept: Kept::default(),
+            saved: Kept::default(),
             failed: None,
             refused_by: None,
             last: Last::default(),
@@ -108,11 +110,15 @@ impl Running {
         self.strategy.needs().into_iter().chain(terms).collect()
     }
 
-    /// What it remembers, as bytes for the ledger.
+    /// What it remembers, as bytes for the ledger, if that has changed.
     fn remembered(&mut self) -> Option<Box<[u8]>> {
         let mut own = self.strategy.state();
         own.truncate(STATE_MAX);
         self.kept.own = own;
+        if self.kept == self.saved {
+            return None;
+        }
+        self.saved.clone_from(&self.kept);
         postcard::to_allocvec(&self.kept).ok().map(Into::into)
     }
 
@@ -234,6 +240,7 @@ impl Kernel {
                 let state = self.ledger.strategy_state(own, id);
                 if let Some(kept) = state.and_then(|s| postcard::from_bytes::<Kept>(s).ok()) {
                     running.strategy.restore(&kept.own);
+                    running.saved.clone_from(&kept);
                     running.kept = kept;
                 }
                 self.strategies.push(running);
@@ -315,6 +322,7 @@ impl Kernel {
             let mut fresh = Running::new(&config, strategy, old.id, old.instrument);
             fresh.strategy.restore(&old.strategy.state());
             fresh.kept = std::mem::take(&mut old.kept);
+            fresh.saved = std::mem::take(&mut old.saved);
             fresh.open = std::mem::take(&mut old.open);
             fresh.last = Last {
                 time: self.now,
@@ -521,6 +529,9 @@ impl Kernel {
 
     /// Has the ledger keep what a strategy remembers, if that has changed.
     pub(super) fn remember(&mut self, index: usize, effects: &mut Effects) {
+        if self.journal_full {
+            return;
+        }
         let Some(running) = self.strategies.get_mut(index) else {
             return;
         };
@@ -528,11 +539,6 @@ impl Kernel {
         let Some(state) = running.remembered() else {
             return;
         };
-        let known = self.ledger.strategy_state(id, instrument);
-        let blank = known.is_none() && running.kept == Kept::default();
-        if blank || known == Some(&state) || self.journal_full {
-            return;
-        }
         let record = Record::StrategyState {
             id,
             instrument,

@@ -8,11 +8,11 @@ use super::orders::{Told, impossible, tell};
 use super::page;
 use crate::http::problem::{Code, Problem, either, nearest};
 use crate::http::reply::Reply;
-use crate::http::routes::{Answering, Call};
+use crate::http::routes::{Answer, Answering, Call};
 use crate::json::Json;
 use crate::kernel::event::{CommandKind, Outcome};
-use crate::kernel::snapshot::{DecisionView, Published, StrategyView};
-use crate::kernel::types::SECOND;
+use crate::kernel::snapshot::{DecisionView, Published, Stop, StrategyView};
+use crate::kernel::types::{InstrumentName, SECOND};
 use crate::status::{JournalStatus, RecoveryStatus};
 
 /// `GET /api/v1/strategies`.
@@ -46,6 +46,75 @@ fn strategy(json: &mut Json, view: &StrategyView, published: &Published) {
             .text_or_null(Some(lines.join("\n").as_str()).filter(|d| !d.is_empty()));
         j.key("decided_at");
         time(j, view.decided_at());
+    });
+}
+
+/// `GET /api/v1/strategies/{name}/why`.
+pub(in crate::http) fn why(call: &Call) -> Answer {
+    let published = &call.app.state.published;
+    let kernel = published.kernel.load();
+    let view = kernel.strategies.iter().find(|s| s.name == call.arg);
+    let view = view.ok_or_else(|| unknown(&call.arg, &kernel.strategies))?;
+    let wanted = match call.query.get("symbol") {
+        Some(symbol) => Some(call.app.instrument(symbol)?.0),
+        None => None,
+    };
+    let shown = |d: &&DecisionView| wanted.is_none_or(|id| d.instrument == id);
+    let mut json = Json::new(call.strings);
+    page(
+        &mut json,
+        usize::MAX,
+        view.decisions.iter().filter(shown),
+        |j, decision| {
+            let slot = published.instruments.get(decision.instrument.index());
+            let name = slot.map(|s| s.instrument.load().name.clone());
+            let symbol = name.as_ref().map_or("", |n| n.symbol.as_str());
+            decided(j, view, decision, name.as_ref());
+            symbol.to_owned()
+        },
+    );
+    Ok(Reply::json(json))
+}
+
+fn decided(
+    json: &mut Json,
+    view: &StrategyView,
+    decision: &DecisionView,
+    name: Option<&InstrumentName>,
+) {
+    json.object(|j| {
+        j.key("strategy").text(&view.name);
+        j.key("type").text(&view.kind);
+        j.key("symbol")
+            .text_or_null(name.map(|n| n.symbol.as_str()));
+        j.key("venue").text_or_null(name.map(|n| n.venue.name()));
+        j.key("interval").id(decision.interval);
+        j.key("running").bool(view.running);
+        j.key("time");
+        time(j, decision.time);
+        j.key("candle");
+        time(j, decision.candle.unwrap_or_default());
+        j.key("verdict").text(decision.verdict.name());
+        j.key("said").text(decision.why.said.name());
+        j.key("inputs").object(|j| {
+            for (name, value) in decision.named() {
+                j.key(name).float(value);
+            }
+        });
+        j.key("stopped_by");
+        match &decision.stop {
+            None => j.null(),
+            Some(stop) => j.object(|j| {
+                j.key("rule").text(stop.name());
+                j.key("text").text(&stop.to_string());
+                if let Stop::Risk(refusal) = stop {
+                    j.key("limit").text(&refusal.limit);
+                    j.key("value").text(&refusal.value);
+                    j.key("hint").text(&refusal.hint);
+                }
+            }),
+        }
+        j.key("text").text(&decision.to_string());
     });
 }
 

@@ -49,6 +49,10 @@ pub(in crate::http) const QUERY: &[&str] = &[
     "short",
     "medium",
     "long",
+    "atr",
+    "base",
+    "conversion",
+    "span",
 ];
 
 /// Parameters of indicators.

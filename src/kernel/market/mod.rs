@@ -4,6 +4,7 @@ mod book;
 mod candles;
 mod levels;
 mod candle_log;
+mod signals;
 mod sync;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use std::hash::{Hash, Hasher};
 pub use book::Book;
 pub use candle_log::{CandleLog, Candles};
 pub use candles::{Progress, Series};
+pub use signals::{BOOK_SIGNALS, BookSignal, BookSpec, MICROPRICE};
 pub use sync::{Step, SyncedBook};
 
 use super::event::{
@@ -108,6 +110,11 @@ impl Market {
     /// The last trades, oldest first.
     pub fn recent(&self) -> impl Iterator<Item = &Trade> {
         self.recent.iter()
+    }
+
+    /// The last trades, newest first.
+    pub fn newest(&self) -> impl Iterator<Item = &Trade> {
+        self.recent.iter().rev()
     }
 
     /// 24-hour figures.

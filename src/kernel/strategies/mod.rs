@@ -6,9 +6,12 @@
 //! closed candles, indicators, the book, its own position and orders; what it must remember beyond that is the small
 //! [`Strategy::state`], which the ledger keeps.
 
+mod bands;
 mod config;
+mod crossing;
 mod decision;
-mod ema_cross;
+mod grid;
+mod market_maker;
 mod params;
 mod sizing;
 mod table;

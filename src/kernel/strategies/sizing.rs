@@ -457,3 +457,7 @@ pub(super) fn parse_trailing(text: &str) -> Result<Rate, &'static str> {
     let share = share.and_then(|p| parse_percent(p.trim_end(), "50"));
     share.filter(|s| s.0 >= 100_000).ok_or(LEGAL)
 }
+
+#[cfg(test)]
+#[path = "sizing_tests.rs"]
+mod tests;

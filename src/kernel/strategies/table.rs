@@ -1,8 +1,8 @@
 //! The table of strategies, and how one is built from its configuration.
 
 use super::config::StrategyConfig;
-use super::params::{Param, Params, candles};
-use super::{Strategy, ema_cross};
+use super::params::{Kind, Param, Params, candles, decimal};
+use super::{Strategy, bands, crossing, grid, market_maker};
 
 /// Builds a strategy from its configuration and parameters, or says what is not legal.
 type Build = fn(&StrategyConfig, &Params) -> Result<Box<dyn Strategy>, String>;
@@ -19,16 +19,177 @@ pub struct Row {
     build: Build,
 }
 
-/// Every strategy.
-pub const STRATEGIES: &[Row] = &[Row {
-    name: "ema_cross",
-    params: &[
-        candles("fast", ("1", "9"), "candles of the fast average"),
-        candles("slow", ("2", "21"), "candles of the slow average"),
-    ],
-    what: "long while the fast exponential average is above the slow one, else flat or short",
-    build: ema_cross::build,
-}];
+const PER_CENT: &str = "%";
+
+/// How often a strategy looks at the book.
+const EVERY_MS: Param = Param {
+    name: "every_ms",
+    kind: Kind::Whole,
+    min: "10",
+    max: "3600000",
+    default: "1000",
+    unit: "milliseconds",
+    what: "time between two looks at the book, at least",
+};
+
+/// Every strategy. `RULES.md` has the rules.
+pub const STRATEGIES: &[Row] = &[
+    Row {
+        name: "ema_cross",
+        params: &[
+            candles("fast", ("1", "9"), "candles of the fast average"),
+            candles("slow", ("2", "21"), "candles of the slow average"),
+        ],
+        what: "long while the fast exponential average is above the slow one, else flat or short",
+        build: crossing::ema,
+    },
+    Row {
+        name: "macd",
+        params: &[
+            candles("fast", ("2", "12"), "candles of the fast average"),
+            candles("slow", ("3", "26"), "candles of the slow average"),
+            candles("signal", ("1", "9"), "candles of the signal line"),
+        ],
+        what: "long while MACD is above its signal line, else flat or short",
+        build: crossing::macd,
+    },
+    Row {
+        name: "supertrend",
+        params: &[
+            candles("period", ("1", "10"), "candles of the average true range"),
+            decimal(
+                "factor",
+                ("0.1", "100", "3"),
+                "average true ranges",
+                "how far the line is",
+            ),
+        ],
+        what: "long while Supertrend points up, else flat or short",
+        build: crossing::supertrend,
+    },
+    Row {
+        name: "donchian_trend",
+        params: &[
+            candles(
+                "entry",
+                ("2", "20"),
+                "candles of the channel that is entered on",
+            ),
+            candles(
+                "exit",
+                ("2", "10"),
+                "candles of the channel that is left on",
+            ),
+        ],
+        what: "enters when a close leaves the channel of highs and lows before it, leaves at a shorter one",
+        build: bands::donchian_trend,
+    },
+    Row {
+        name: "bollinger_breakout",
+        params: &[
+            candles("period", ("2", "20"), "candles of the bands"),
+            decimal(
+                "deviations",
+                ("0.1", "10", "2"),
+                "standard deviations",
+                "width of the bands",
+            ),
+        ],
+        what: "enters with a close outside of the Bollinger bands, leaves at the middle",
+        build: bands::bollinger_breakout,
+    },
+    Row {
+        name: "bollinger_reversion",
+        params: &[
+            candles("period", ("2", "20"), "candles of the bands"),
+            decimal(
+                "deviations",
+                ("0.1", "10", "2"),
+                "standard deviations",
+                "width of the bands",
+            ),
+        ],
+        what: "enters against a close outside of the Bollinger bands, leaves at the middle",
+        build: bands::bollinger_reversion,
+    },
+    Row {
+        name: "rsi_reversion",
+        params: &[
+            candles("period", ("2", "14"), "candles of the index"),
+            decimal("oversold", ("0", "100", "30"), "", "long below"),
+            decimal("exit", ("0", "100", "50"), "", "a position is left here"),
+            decimal(
+                "overbought",
+                ("0", "100", "70"),
+                "",
+                "short, or flat, above",
+            ),
+        ],
+        what: "enters against an extreme relative strength index, leaves at its middle",
+        build: bands::rsi_reversion,
+    },
+    Row {
+        name: "grid",
+        params: &[
+            decimal(
+                "spacing",
+                ("0.01", "50", "0.5"),
+                PER_CENT,
+                "from one level to the next",
+            ),
+            Param {
+                name: "levels",
+                kind: Kind::Whole,
+                min: "1",
+                max: "50",
+                default: "5",
+                unit: "levels",
+                what: "orders on a side, and levels' worth that is held at most",
+            },
+            EVERY_MS,
+        ],
+        what: "orders on levels a per cent apart: what one level buys the next one above sells",
+        build: grid::build,
+    },
+    Row {
+        name: "market_maker",
+        params: &[
+            decimal(
+                "gamma",
+                ("0.001", "100000", "100"),
+                "",
+                "risk aversion: skew and spread",
+            ),
+            decimal(
+                "kappa",
+                ("0.1", "1000000", "2000"),
+                "",
+                "how fast fills get rare with the distance, a whole price away",
+            ),
+            candles("horizon", ("1", "30"), "candles that inventory is at risk"),
+            candles(
+                "volatility",
+                ("2", "60"),
+                "candles of the realised volatility",
+            ),
+            decimal(
+                "position_max",
+                ("0.01", "1000", "10"),
+                "% of equity",
+                "largest position",
+            ),
+            decimal(
+                "tolerance",
+                ("0", "10", "0.01"),
+                PER_CENT,
+                "an order that rests so near stays where it is",
+            ),
+            EVERY_MS,
+        ],
+        what: "quotes both sides around a price that inventory moves (Avellaneda and Stoikov, rolling horizon)",
+        build: market_maker::build,
+    },
+];
 
 /// The configuration of a strategy is not legal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

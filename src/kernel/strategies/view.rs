@@ -3,7 +3,7 @@
 use crate::kernel::event::{Candle, Level};
 use crate::kernel::indicators::Values;
 use crate::kernel::ledger::Ledger;
-use crate::kernel::market::{Book, Market, Series};
+use crate::kernel::market::{Book, BookSpec, MICROPRICE, Market, Series};
 use crate::kernel::orders::{Order, OrderId};
 use crate::kernel::types::{Contract, Instrument, InstrumentId, Interval, Money, Price, Qty, Time};
 use crate::kernel::valuation::Valuation;
@@ -133,6 +133,16 @@ impl<'a> View<'a> {
     pub fn best(&self) -> Option<(Level, Level)> {
         let book = self.book()?;
         Some((book.best_bid()?, book.best_ask()?))
+    }
+
+    /// Best bid and ask of the valid book, each weighed by the quantity at the other.
+    pub fn microprice(&self) -> Option<f64> {
+        self.signal(MICROPRICE)
+    }
+
+    /// A signal of book and trades, [`crate::kernel::market::BOOK_SIGNALS`].
+    pub fn signal(&self, signal: BookSpec) -> Option<f64> {
+        signal.value(self.market, self.instrument)
     }
 
     /// The price that positions are valued at: the venue's mark, else the middle of the book, else the last trade.
