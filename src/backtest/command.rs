@@ -4,14 +4,18 @@ use std::path::{Path, PathBuf};
 
 use super::candles::Play;
 use super::market::{MarketError, MarketRules, markets};
-use super::report::{Made, Report, equity_csv, to_html, to_json, to_text, trades_csv};
-use super::{BacktestError, Setup, Source, run};
+use super::report::{Made, Report, Search, equity_csv, to_html, to_json, to_text, trades_csv};
+use super::sweep::{self, sweep};
+use super::walk::walk;
+use super::{BacktestError, Run, Setup, Source, run};
 use crate::cli::{BacktestArgs, Exit};
 use crate::config::{self, ConfigError, Settings};
+use crate::kernel::strategies::{COMMON_PARAMS, StrategyConfig};
 use crate::kernel::types::{
     InstrumentName, Interval, NameError, Rate, Time, VenueId, format_fixed,
 };
 use crate::setup::{self, SetupError};
+use crate::store::migrate::Progress;
 use crate::tape::Tape;
 use crate::venue::sim::paper::queue::QueueModel;
 
@@ -45,26 +49,25 @@ pub enum CommandError {
 
 /// What a backtest was asked to be, with everything read that it needs.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) source: Source,
-    pub(super) settings: Settings,
-    pub(super) setup: Setup,
-    pub(super) made: Made,
+struct Job {
+    source: Source,
+    setup: Setup,
+    made: Made,
 }
 
 /// Runs a backtest; returns what belongs on stdout.
 pub fn backtest(args: &BacktestArgs, json: bool) -> Result<Vec<u8>, CommandError> {
-    let job = Job::new(args)?;
-    let run = run(&job.source, &job.setup)?;
-    let report = Report::new(&run, &job.made);
+    let mut job = Job::new(args)?;
+    let (run, search) = job.run(args)?;
+    let report = Report::new(&run, &job.made, search.as_ref());
     if let Some(path) = &args.trades {
         write(path, trades_csv(&report).as_bytes())?;
     }
-    if let Some(path) = &args.html {
-        write(path, to_html(&report).as_bytes())?;
-    }
     if let Some(path) = &args.equity {
         write(path, equity_csv(&report).as_bytes())?;
+    }
+    if let Some(path) = &args.html {
+        write(path, to_html(&report).as_bytes())?;
     }
     Ok(if json {
         to_json(&report)
@@ -73,7 +76,7 @@ pub fn backtest(args: &BacktestArgs, json: bool) -> Result<Vec<u8>, CommandError
     })
 }
 
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     std::fs::write(path, bytes).map_err(|error| CommandError::Write {
         path: path.display().to_string(),
         error,
@@ -81,7 +84,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
 }
 
 impl Job {
-    pub(super) fn new(args: &BacktestArgs) -> Result<Self, CommandError> {
+    fn new(args: &BacktestArgs) -> Result<Self, CommandError> {
         let candles = args.files.iter().filter(|f| is_csv(f)).count();
         if candles > 0 && candles < args.files.len() {
             let why =
@@ -129,10 +132,95 @@ impl Job {
         );
         Ok(Self {
             source,
-            settings,
             setup,
             made,
         })
+    }
+}
+
+impl Job {
+    /// One run, the best of a sweep, or the tests of a walk-forward.
+    fn run(&mut self, args: &BacktestArgs) -> Result<(Run, Option<Search>), CommandError> {
+        let usage = |why: String| Err(CommandError::Usage(why));
+        if args.sweep.is_empty() {
+            return match args.walk_forward {
+                Some(_) => {
+                    usage("--walk-forward chooses from a grid: name it by --sweep".to_owned())
+                }
+                None => Ok((run(&self.source, &self.setup)?, None)),
+            };
+        }
+        for axis in &args.sweep {
+            let known = &self.setup.kernel.strategies;
+            if !known.iter().any(|s| s.name == axis.strategy) {
+                let name = &axis.strategy;
+                return usage(format!(
+                    "--sweep {name}.{}: --strategy does not name it",
+                    axis.key
+                ));
+            }
+        }
+        if sweep::size(&args.sweep).is_none() {
+            return usage(format!(
+                "--sweep: more than {} combinations",
+                sweep::POINTS_MAX
+            ));
+        }
+        // A wrong name must not look like combinations that no strategy takes.
+        let firsts: Vec<String> = args
+            .sweep
+            .iter()
+            .filter_map(|a| a.values.last().cloned())
+            .collect();
+        for axis in &args.sweep {
+            let known = self
+                .setup
+                .kernel
+                .strategies
+                .iter()
+                .find(|s| s.name == axis.strategy);
+            let row = known.and_then(|s| s.row().ok());
+            let rows = COMMON_PARAMS
+                .iter()
+                .chain(row.map_or(&[][..], |r| r.params));
+            if rows.clone().all(|p| p.name != axis.key) {
+                let names: Vec<&str> = rows.map(|p| p.name).collect();
+                let (name, key) = (&axis.strategy, &axis.key);
+                let names = names.join(", ");
+                return usage(format!(
+                    "--sweep {name}.{key}: it has no such parameter, but {names}"
+                ));
+            }
+        }
+        let tape = std::mem::replace(&mut self.source, Source::Candles(Vec::new()));
+        (self.source, _) = tape.decoded().map_err(BacktestError::from)?;
+        let mut progress = Progress::counting("runs");
+        let choice = (args.objective, args.jobs);
+        let (source, setup) = (&self.source, &self.setup);
+        if let Some(spans) = args.walk_forward {
+            let (run, windows) = walk(source, setup, &args.sweep, choice, spans, &mut progress)?;
+            let names = args
+                .sweep
+                .iter()
+                .map(|a| format!("{}.{}", a.strategy, a.key));
+            let search = Search::Walk(args.objective, names.collect(), windows);
+            return Ok((run, Some(search)));
+        }
+        let swept = sweep(source, setup, &args.sweep, choice, &mut progress, "sweep")?;
+        let Some(best) = swept.best() else {
+            // Say why: what the last corner of the grid is told.
+            let refused = sweep::with(&setup.kernel.strategies, &args.sweep, &firsts);
+            let why = refused
+                .err()
+                .map_or("no combination runs".to_owned(), |e| e.to_string());
+            return usage(format!("--sweep: {why}"));
+        };
+        let chosen = sweep::with(&setup.kernel.strategies, &args.sweep, &best.values);
+        self.setup.kernel.strategies = chosen.map_err(SetupError::from)?;
+        let strategies = self.setup.kernel.strategies.iter();
+        self.made.strategies = strategies.map(|s| (s.name.clone(), params(s))).collect();
+        let run = run(&self.source, &self.setup)?;
+        Ok((run, Some(Search::Sweep(args.objective, swept))))
     }
 }
 
@@ -170,7 +258,7 @@ fn recordings_only(args: &BacktestArgs) -> Result<(), CommandError> {
 }
 
 /// The kernel and its venue as the settings want them.
-pub(super) fn setup(
+fn setup(
     args: &BacktestArgs,
     settings: &Settings,
     candles: bool,
@@ -247,7 +335,7 @@ fn made(
 
 /// Every parameter that counts, as a user would write it: candles and size, others where they are not the
 /// default, and all of its kind.
-pub(super) fn params(strategy: &StrategyConfig) -> Vec<(String, String)> {
+fn params(strategy: &StrategyConfig) -> Vec<(String, String)> {
     let mut out = vec![
         ("interval".to_owned(), strategy.interval.to_string()),
         ("size".to_owned(), strategy.size.to_string()),
@@ -259,25 +347,49 @@ pub(super) fn params(strategy: &StrategyConfig) -> Vec<(String, String)> {
         }
     };
     let exits = &strategy.exits;
-    set("type", strategy.kind != strategy.name, strategy.kind.clone());
-    set("symbols", !strategy.symbols.is_empty(), strategy.symbols.join(","));
+    set(
+        "type",
+        strategy.kind != strategy.name,
+        strategy.kind.clone(),
+    );
+    set(
+        "symbols",
+        !strategy.symbols.is_empty(),
+        strategy.symbols.join(","),
+    );
     set(
         "direction",
         strategy.direction != plain.direction,
         strategy.direction.name().to_owned(),
     );
-    set("cooldown", strategy.cooldown > 0, strategy.cooldown.to_string());
+    set(
+        "cooldown",
+        strategy.cooldown > 0,
+        strategy.cooldown.to_string(),
+    );
     let text = |distance: Option<String>| distance.unwrap_or_default();
-    set("stop_loss", exits.stop_loss.is_some(), text(exits.stop_loss.map(|d| d.to_string())));
+    set(
+        "stop_loss",
+        exits.stop_loss.is_some(),
+        text(exits.stop_loss.map(|d| d.to_string())),
+    );
     set(
         "take_profit",
         exits.take_profit.is_some(),
         text(exits.take_profit.map(|d| d.to_string())),
     );
     let percent = |share: Rate| format!("{}%", format_fixed(i128::from(share.0), 6));
-    set("trailing", exits.trailing.is_some(), text(exits.trailing.map(percent)));
+    set(
+        "trailing",
+        exits.trailing.is_some(),
+        text(exits.trailing.map(percent)),
+    );
     for param in strategy.row().map(|row| row.params).unwrap_or_default() {
-        let given = strategy.params.iter().rev().find(|(name, _)| name == param.name);
+        let given = strategy
+            .params
+            .iter()
+            .rev()
+            .find(|(name, _)| name == param.name);
         let value = given.map_or(param.default, |(_, value)| value);
         out.push((param.name.to_owned(), value.to_owned()));
     }

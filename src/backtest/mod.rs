@@ -9,7 +9,9 @@ pub mod command;
 mod curve;
 pub mod market;
 pub mod report;
+pub mod sweep;
 mod trades;
+pub mod walk;
 
 use candles::{Play, Player};
 pub use curve::{Bars, Curve, Months, Point, date, stamp};
@@ -175,6 +177,17 @@ impl Source {
 
 /// Runs strategies over a source.
 pub fn run(source: &Source, setup: &Setup) -> Result<Run, BacktestError> {
+    let mut listener = Listener::new(setup, source.instruments().len());
+    let (offline, counts) = play(source, setup, &mut listener)?;
+    Ok(listener.finish(&offline, counts))
+}
+
+/// Plays a source to an engine of its own, and what that does to a listener.
+fn play(
+    source: &Source,
+    setup: &Setup,
+    listener: &mut Listener,
+) -> Result<(Offline, Counts), BacktestError> {
     let (first, last) = source.span();
     let begin = setup.from.max(first);
     if begin >= setup.to || begin > last {
@@ -186,20 +199,19 @@ pub fn run(source: &Source, setup: &Setup) -> Result<Run, BacktestError> {
         taker_fee,
         ..i
     };
-    let instruments: Vec<Instrument> = source.instruments().into_iter().map(with_fees).collect();
     let start = Start {
         time: first.max(setup.warm_from),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        instruments: instruments.clone(),
+        instruments: source.instruments().into_iter().map(with_fees).collect(),
         cash: setup.cash.clone(),
     };
+    listener.begin(begin);
     let mut offline = Offline::start(&setup.kernel, &setup.paper, start)?;
     let names = || setup.kernel.strategies.iter().map(|s| s.name.clone());
     if begin > first.max(setup.warm_from) {
         offline.hold(names().collect(), begin);
     }
     let ids = offline.instruments.clone();
-    let mut listener = Listener::new(setup, begin, instruments.len());
     listener.hear(&mut offline);
     let mut counts = Counts::default();
     match source {
@@ -225,39 +237,51 @@ pub fn run(source: &Source, setup: &Setup) -> Result<Run, BacktestError> {
             player.run(&mut offline, &mut |offline| listener.hear(offline));
         }
     }
-    Ok(listener.finish(&offline, instruments, counts, begin))
+    Ok((offline, counts))
 }
 
-/// What hears the records of a run.
+/// What hears the records of a run, or of several that follow each other.
 #[derive(Debug)]
 struct Listener {
+    /// When the first run began, and when this one did.
+    began: Option<Time>,
     begin: Time,
     cash: Money,
     chart: Option<Interval>,
     trades: Trades,
     curve: Curve,
     months: Months,
-    /// Of its own where a warm-up must not count.
     statistics: Statistics,
     bars: Vec<Bars>,
     risk: Vec<(Time, &'static str)>,
+    fees: Money,
+    funding: Money,
     inputs: u64,
 }
 
 impl Listener {
-    fn new(setup: &Setup, begin: Time, instruments: usize) -> Self {
+    fn new(setup: &Setup, instruments: usize) -> Self {
         Self {
-            begin,
+            began: None,
+            begin: Time::ZERO,
             cash: setup.cash.1,
             chart: setup.chart,
             trades: Trades::default(),
             curve: Curve::default(),
             months: Months::default(),
+            // Of its own: a warm-up must not count.
             statistics: Statistics::default(),
             bars: vec![Bars::default(); instruments],
             risk: Vec::new(),
+            fees: Money::ZERO,
+            funding: Money::ZERO,
             inputs: 0,
         }
+    }
+
+    fn begin(&mut self, time: Time) {
+        self.begin = time;
+        self.began.get_or_insert(time);
     }
 
     fn hear(&mut self, offline: &mut Offline) {
@@ -309,37 +333,40 @@ impl Listener {
         self.months.push(time, equity, self.cash);
     }
 
-    fn finish(
-        mut self,
-        offline: &Offline,
-        instruments: Vec<Instrument>,
-        counts: Counts,
-        begin: Time,
-    ) -> Run {
+    /// A run has ended: its last equity and what its positions cost.
+    fn end(&mut self, offline: &Offline) -> Money {
         let kernel = offline.engine.kernel();
-        let (ledger, end) = (kernel.ledger(), offline.now());
-        let equity = kernel.equity();
+        let (end, equity) = (offline.now(), kernel.equity());
         if self.curve.points().last().is_none_or(|p| p.time < end) {
             self.sample(end, equity, 0);
         }
-        let sum = |of: &dyn Fn(&crate::kernel::portfolio::Position) -> Money| {
-            let positions = ledger.holdings().flat_map(|(_, _, h)| h.positions());
-            let add = |sum: Money, p| sum.plus(of(p)).unwrap_or(sum);
-            positions.fold(Money::ZERO, add)
-        };
+        for (_, _, holding) in kernel.ledger().holdings() {
+            for position in holding.positions() {
+                self.fees = self.fees.plus(position.fees).unwrap_or(self.fees);
+                let funding = self.funding.plus(position.funding);
+                self.funding = funding.unwrap_or(self.funding);
+            }
+        }
+        equity
+    }
+
+    fn finish(mut self, offline: &Offline, counts: Counts) -> Run {
+        let equity = self.end(offline);
+        let kernel = offline.engine.kernel();
+        let ledger = kernel.ledger();
         let marks = offline.instruments.iter().map(|id| {
             let market = kernel.market_of(*id)?;
             market.mark(ledger.instrument(*id)?)
         });
         Run {
-            span: (begin, end),
+            span: (self.began.unwrap_or(self.begin), offline.now()),
             strategies: ledger.strategy_names().map(str::to_owned).collect(),
+            instruments: ledger.instruments().to_vec(),
             cash: self.cash,
             equity,
             marks: marks.collect(),
-            fees: sum(&|p| p.fees),
-            funding: sum(&|p| p.funding),
-            instruments,
+            fees: self.fees,
+            funding: self.funding,
             trades: self.trades,
             curve: self.curve,
             months: self.months,

@@ -12,6 +12,7 @@ use crate::kernel::ledger::Ledger;
 use crate::kernel::orders::{OrderId, PositionSide, StrategyId};
 use crate::kernel::portfolio::{Execution, Position};
 use crate::kernel::types::{InstrumentId, Money, MoneyError, Price, Qty, Side, Time};
+use crate::offline::Offline;
 
 /// A trade.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -328,6 +329,37 @@ impl Trades {
         let open = self.open.iter().filter(of);
         open.map(|(key, (position, _))| (*key, Qty(position.qty.saturating_abs())))
             .collect()
+    }
+
+    /// What is held counts at the last price and ends here, as far as trades go.
+    pub(super) fn carry_no_further(&mut self, offline: &Offline) {
+        let kernel = offline.engine.kernel();
+        let now = offline.now();
+        for ((_, id, _), (position, mut trip)) in std::mem::take(&mut self.open) {
+            let (Some(instrument), Some(market)) =
+                (kernel.ledger().instrument(id), kernel.market_of(id))
+            else {
+                continue;
+            };
+            let value = market
+                .mark(instrument)
+                .and_then(|m| position.value(m, instrument).ok());
+            let value = value.unwrap_or(position.cost);
+            let left = Qty(position.qty.saturating_abs());
+            let sum = |a: Money, b: Money| a.plus(b).unwrap_or(a);
+            let won = value.minus(position.cost).unwrap_or_default();
+            trip.realized = sum(trip.realized, won);
+            let exit = trip.exit.0.checked_add(left).unwrap_or(left);
+            trip.exit = (
+                exit,
+                sum(trip.exit.1, value.magnitude().unwrap_or_default()),
+            );
+            (trip.closed, trip.ended) = (now, true);
+            self.done.push(trip);
+        }
+        if let Some(since) = self.held_since.take() {
+            self.held_ns += now.since(since);
+        }
     }
 
     /// Trades that have not ended, with what is left of them.

@@ -1,12 +1,14 @@
 //! Flags of `hean backtest`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{RunArgs, values};
 use crate::backtest::candles::Path;
-use crate::config::{Override, Sources};
+use crate::backtest::sweep::{Axis, Objective};
+use crate::config::{Override, Sources, parse_duration};
 use crate::kernel::types::{Interval, Rate, Time, VenueId};
 
 /// Flags of `backtest`.
@@ -108,6 +110,24 @@ pub struct BacktestArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX.unsigned_abs()), help_heading = "Fills")]
     pub seed: Option<u64>,
 
+    /// Try every value of a parameter, such as ema_cross.fast=5..20:5; several make a grid
+    #[arg(long, value_name = "NAME.KEY=FROM..TO[:STEP]", help_heading = "Search")]
+    pub sweep: Vec<Axis>,
+    /// What the best run is best at: sharpe, sortino, pnl, drawdown, profit_factor, win_rate
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "sharpe",
+        help_heading = "Search"
+    )]
+    pub objective: Objective,
+    /// Choose from the grid on one stretch, try it on the next, and so on; report the tests alone: 10d:5d
+    #[arg(long, value_name = "TRAIN:TEST", value_parser = stretches, help_heading = "Search")]
+    pub walk_forward: Option<(i64, i64)>,
+    /// Runs at a time [default: one for each core]
+    #[arg(long, value_name = "N", help_heading = "Search")]
+    pub jobs: Option<NonZeroUsize>,
+
     /// Write a report with charts, one file that needs no other
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub html: Option<PathBuf>,
@@ -177,6 +197,18 @@ fn bps(text: &str) -> Result<Rate, String> {
         return Err("expected 0 to 1000".to_owned());
     }
     Ok(Rate(hundredths.0 / 10_000))
+}
+
+/// `10d:5d` in nanoseconds.
+fn stretches(text: &str) -> Result<(i64, i64), String> {
+    let (train, test) = text
+        .split_once(':')
+        .ok_or("expected TRAIN:TEST, such as 10d:5d")?;
+    let ns = |text: &str| {
+        let duration = parse_duration(text)?;
+        i64::try_from(duration.as_nanos()).map_err(|_| format!("{text:?} is too long"))
+    };
+    Ok((ns(train)?, ns(test)?))
 }
 
 fn touch(text: &str) -> Result<bool, String> {

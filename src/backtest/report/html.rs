@@ -43,7 +43,20 @@ fn data(j: &mut Json, report: &Report<'_>) {
     let run = report.run;
     head(j, report);
     months(j, report);
-    j.key("notes").array(|j| notes(report).iter().for_each(|note| j.text(note)));
+    j.key("notes")
+        .array(|j| notes(report).iter().for_each(|note| j.text(note)));
+    j.key("search");
+    match report.search {
+        None => j.null(),
+        Some(search) => j.object(|j| {
+            j.key("title").text(&search.title());
+            j.key("rows").array(|j| {
+                for row in search.table() {
+                    j.array(|j| row.iter().for_each(|cell| j.text(cell)));
+                }
+            });
+        }),
+    }
     let step = run.bars.iter().filter_map(|b| width(b)).min();
     j.key("step").int(step.unwrap_or(60_000));
     j.key("curve").array(|j| {
@@ -83,7 +96,8 @@ fn data(j: &mut Json, report: &Report<'_>) {
 fn chart(j: &mut Json, report: &Report<'_>, at: usize, instrument: &Instrument) {
     let run = report.run;
     let bars = run.bars.get(at).map_or(&[][..], Bars::bars);
-    j.key("step").int(run.bars.get(at).and_then(width).unwrap_or(60_000));
+    j.key("step")
+        .int(run.bars.get(at).and_then(width).unwrap_or(60_000));
     j.key("bars").array(|j| {
         for bar in bars {
             j.array(|j| {
@@ -94,7 +108,11 @@ fn chart(j: &mut Json, report: &Report<'_>, at: usize, instrument: &Instrument) 
             });
         }
     });
-    let marks = run.trades.marks.iter().filter(|m| m.instrument.index() == at);
+    let marks = run
+        .trades
+        .marks
+        .iter()
+        .filter(|m| m.instrument.index() == at);
     let marks: Vec<&Mark> = marks.collect();
     j.key("marks").array(|j| {
         for mark in marks.iter().skip(marks.len().saturating_sub(MARKS_MAX)) {
@@ -111,5 +129,7 @@ fn chart(j: &mut Json, report: &Report<'_>, at: usize, instrument: &Instrument) 
 /// The time between two candles of a chart, in milliseconds.
 fn width(bars: &Bars) -> Option<i64> {
     let pairs = bars.bars().iter().zip(bars.bars().iter().skip(1));
-    pairs.map(|(a, b)| b.open_time.millis() - a.open_time.millis()).min()
+    pairs
+        .map(|(a, b)| b.open_time.millis() - a.open_time.millis())
+        .min()
 }

@@ -13,6 +13,9 @@ pub fn to_json(report: &Report<'_>) -> Vec<u8> {
         head(j, report);
         lists(j, report);
         months(j, report);
+        if let Some(search) = report.search {
+            search.json(j);
+        }
     });
     json.into_bytes()
 }

@@ -3,12 +3,14 @@
 mod csv;
 mod html;
 mod json;
+mod search;
 mod text;
 mod totals;
 
 pub use csv::{equity_csv, trades_csv};
 pub use html::to_html;
 pub use json::to_json;
+pub use search::Search;
 pub use text::to_text;
 pub use totals::Totals;
 
@@ -24,6 +26,8 @@ pub struct Report<'a> {
     pub totals: Totals,
     /// What it was made with.
     pub made: &'a Made,
+    /// How its parameters were found, if they were searched for.
+    pub search: Option<&'a Search>,
 }
 
 /// What a run was made with, in words.
@@ -49,11 +53,12 @@ pub struct Made {
 
 impl<'a> Report<'a> {
     /// Sums a run up.
-    pub fn new(run: &'a Run, made: &'a Made) -> Self {
+    pub fn new(run: &'a Run, made: &'a Made, search: Option<&'a Search>) -> Self {
         Self {
             run,
             totals: Totals::of(run),
             made,
+            search,
         }
     }
 

@@ -113,6 +113,10 @@ pub fn to_text(report: &Report<'_>) -> String {
         out.push_str(&format!("{left:<18} {a:<26} {right:<18} {b}\n"));
     }
     months(report, &mut out);
+    if let Some(search) = report.search {
+        out.push('\n');
+        out.push_str(&search.to_text());
+    }
     warnings(report, &mut out);
     out
 }
@@ -169,7 +173,10 @@ pub(super) fn notes(report: &Report<'_>) -> Vec<String> {
     for (reason, count) in &trades.ended {
         notes.push(format!("{count} orders ended: {reason}"));
     }
-    let (shown, more) = report.run.risk.split_at(report.run.risk.len().min(RISK_SHOWN));
+    let (shown, more) = report
+        .run
+        .risk
+        .split_at(report.run.risk.len().min(RISK_SHOWN));
     for (time, event) in shown {
         notes.push(format!("{} risk: {event}", stamp(*time)));
     }

@@ -2,7 +2,7 @@
 //! those of trades count what a trade came to after fees and funding.
 
 use crate::backtest::{Run, Trip};
-use crate::kernel::types::Money;
+use crate::kernel::types::{Money, Qty};
 
 /// Sums of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -53,7 +53,7 @@ pub struct Totals {
 
 impl Totals {
     /// Sums a run up.
-    pub(super) fn of(run: &Run) -> Self {
+    pub fn of(run: &Run) -> Self {
         let done = &run.trades.done;
         let net = run.equity.minus(run.cash).unwrap_or_default();
         let nets: Vec<Money> = done.iter().map(Trip::net).collect();
@@ -107,7 +107,6 @@ pub(super) fn percent(part: Money, whole: Money) -> Option<f64> {
 
 fn mean(sum: Money, count: usize) -> Option<Money> {
     let count = i64::try_from(count).ok()?;
-    use crate::kernel::types::Qty;
     sum.share(Qty(1), Qty(count)).ok()
 }
 

@@ -394,6 +394,14 @@ else {
   if (D.trades_left_out) { $("more").hidden = false; $("more").textContent = "The newest " + fixed(D.trades.length, 0) + " of " + fixed(D.trades.length + D.trades_left_out, 0) + " trades; --trades writes all of them."; }
 }
 
+// --- search -----------------------------------------------------------------------------------
+if (D.search) {
+  $("search-panel").hidden = false; $("search-title").textContent = D.search.title + ".";
+  const thead = node("thead"), body = node("tbody");
+  D.search.rows.forEach((row, i) => { const tr = node("tr"); for (const cell of row) tr.append(node(i ? "td" : "th", cell)); (i ? body : thead).append(tr); });
+  $("search").append(thead, body);
+}
+
 // --- facts ------------------------------------------------------------------------------------
 const fact = (name, value, code) => { const dd = node("dd"); dd.append(code ? node("code", value) : value); $("facts").append(node("dt", name), dd); };
 fact("Data", when(D.from) + " to " + when(D.to) + " UTC, " + (D.source.kind === "candles" ? "candles of " + D.source.interval : "recording, " + fixed(D.source.frames, 0) + " frames"));
