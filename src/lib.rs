@@ -18,6 +18,7 @@ pub mod tape;
 pub mod replay;
 pub mod backtest;
 pub mod record;
+pub mod history;
 pub mod candle_csv;
 pub mod indicator_text;
 pub mod strategy_text;

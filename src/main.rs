@@ -10,19 +10,20 @@ use clap::Parser as _;
 use hean::backtest::command::{CommandError, backtest};
 use hean::candle_csv;
 use hean::cli::{
-    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, RecordArgs,
-    ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs,
+    Cli, Command, ConfigCommand, DownloadArgs, Exit, HistoryCommand, IndicatorsArgs,
+    JournalCommand, KeydbCommand, RecordArgs, ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs,
 };
 use hean::client::{self, Ask, ClientError};
 use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
+use hean::history::{self, Download, HistoryError};
 use hean::indicator_text;
 use hean::journal;
 use hean::journal_tool::{self, JournalToolError};
 use hean::json::Json;
 use hean::kernel::event::Seq;
 use hean::kernel::indicators::{IndicatorError, Spec};
-use hean::kernel::types::VenueId;
+use hean::kernel::types::{Time, VenueId};
 use hean::logging;
 use hean::record;
 use hean::replay::{ReplayConfig, replay};
@@ -87,6 +88,13 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if let Some(error) = error.downcast_ref::<ToolError>() {
         return error.exit();
     }
+    if let Some(HistoryError::Start(error)) = error.downcast_ref::<HistoryError>() {
+        return if error.is_unreachable() {
+            Exit::Unreachable
+        } else {
+            Exit::Failure
+        };
+    }
     if let Some(error) = error.downcast_ref::<CommandError>() {
         return error.exit();
     }
@@ -103,6 +111,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Record(args) => run_record(&args, cli.json)?,
         Command::Replay(args) => run_replay(&args, cli.json)?,
         Command::Backtest(args) => print(&backtest(&args, cli.json)?)?,
+        Command::History(HistoryCommand::Download(args)) => run_download(&args, cli.json)?,
         Command::Indicators(args) => run_indicators(&args, cli.json)?,
         Command::Strategies if cli.json => print(&strategy_text::table_json())?,
         Command::Strategies => print(strategy_text::table_text().as_bytes())?,
@@ -231,6 +240,21 @@ fn run_record(args: &RecordArgs, json: bool) -> anyhow::Result<()> {
         "{frames} frames in {files} files in {dir}: {raw} bytes, {written} compressed; {dropped} frames dropped"
     );
     print(text.as_bytes())
+}
+
+/// Candles of the past into files.
+fn run_download(args: &DownloadArgs, json: bool) -> anyhow::Result<()> {
+    let loaded = config::load(&args.sources(json))?;
+    logging::init(&loaded.settings.log)?;
+    let wanted = Download {
+        venue: args.exchange,
+        interval: args.interval,
+        from: args.from,
+        to: args.to.unwrap_or(Time(i64::MAX)),
+        dir: args.dir.clone(),
+    };
+    let all = runtime()?.block_on(history::download(&loaded.settings, &wanted))?;
+    print(&history::summary(&all, json))
 }
 
 /// The simulated venue, until a signal.

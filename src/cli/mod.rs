@@ -5,6 +5,7 @@
 
 mod backtest;
 mod exit;
+mod history;
 mod journal;
 mod keydb;
 mod trade;
@@ -12,6 +13,7 @@ mod values;
 
 pub use backtest::BacktestArgs;
 pub use exit::Exit;
+pub use history::{DownloadArgs, HistoryCommand};
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, QuarantineArgs, TailArgs};
 pub use keydb::{BenchArgs, KeydbCommand, MigrateArgs, PairArgs, Place, VerifyArgs};
 pub use trade::{
@@ -96,6 +98,9 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Strategies over recordings or candle files; prints what they would have come to
     Backtest(Box<BacktestArgs>),
+    /// Candles of the past
+    #[command(subcommand)]
+    History(HistoryCommand),
     /// An indicator over a file of candles, or a list of all
     Indicators(IndicatorsArgs),
     /// The strategies with their parameters

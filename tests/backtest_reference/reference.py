@@ -90,6 +90,27 @@ class EmaCross:
         return fast > slow
 
 
+class RsiReversion:
+    """Long below `oversold`; flat at `exit` or above, or where it would be short."""
+
+    def __init__(self, period, oversold, exit, overbought):
+        self.rsi, self.oversold, self.exit, self.overbought = Rsi(period), oversold, exit, overbought
+
+    def wants(self, close, held):
+        x = self.rsi.push(close)
+        if x is None:
+            return held
+        if x < self.oversold:
+            return True
+        if x > self.overbought or (held and x >= self.exit):
+            return False
+        return held
+
+
+def text(number):
+    return format(number.normalize(), "f")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("file")
@@ -101,7 +122,7 @@ def main():
     parser.add_argument("--bps", type=Decimal, default=Decimal(0))
     args = parser.parse_args()
     params = {name: int(value) for name, value in (p.split("=") for p in args.param)}
-    strategy = {"ema_cross": EmaCross}[args.strategy](**params)
+    strategy = {"ema_cross": EmaCross, "rsi_reversion": RsiReversion}[args.strategy](**params)
 
     candles = list(rows(args.file))
     # Scales and steps, from the digits of the file.
@@ -135,7 +156,7 @@ def main():
                 realized += value - cost
                 cash += value - fee
                 position, cost = Decimal(0), Decimal(0)
-            fills.append({"side": side, "price": str(price.normalize()), "quantity": str(qty.normalize()), "fee": str(fee)})
+            fills.append({"side": side, "price": text(price), "quantity": text(qty), "fee": text(fee)})
         order = None
         wants = strategy.wants(float(close), position > 0)
         if wants and position == 0:
@@ -148,11 +169,11 @@ def main():
         json.dumps(
             {
                 "fills": fills,
-                "equity": str(equity),
-                "net_pnl": str(equity - args.cash),
-                "realized_pnl": str(realized),
-                "fees": str(fees),
-                "turnover": str(turnover),
+                "equity": text(equity),
+                "net_pnl": text(equity - args.cash),
+                "realized_pnl": text(realized),
+                "fees": text(fees),
+                "turnover": text(turnover),
             }
         )
     )

@@ -16,7 +16,7 @@ const price = (x) => (x == null ? "\u2013" : x.toLocaleString("en-US", { maximum
 const two = (n) => String(n).padStart(2, "0");
 const day = (d) => d.getUTCFullYear() + "-" + two(d.getUTCMonth() + 1) + "-" + two(d.getUTCDate());
 const clock = (d) => two(d.getUTCHours()) + ":" + two(d.getUTCMinutes());
-const when = (t) => { const d = new Date(t); return day(d) + " " + clock(d) + (t % 60000 ? ":" + two(d.getUTCSeconds()) : ""); };
+const when = (t) => { const d = new Date(t); return day(d) + " " + clock(d) + (d.getUTCSeconds() ? ":" + two(d.getUTCSeconds()) : ""); };
 const span = (ms) => {
   const s = Math.round(ms / 1000), d = Math.floor(s / 86400), h = Math.floor(s / 3600) % 24, m = Math.floor(s / 60) % 60;
   return d ? d + "d " + h + "h" : h ? h + "h " + two(m) + "m" : m ? m + "m " + two(s % 60) + "s" : s + "s";
@@ -42,7 +42,7 @@ for (const [label, value, note, cls] of [
   ["Trades", fixed(T.trades, 0), T.trades_open ? T.trades_open + " still open" : fixed(T.fills, 0) + " fills"],
   ["Average trade", signed(T.average_trade), "win " + money(T.average_win) + ", loss " + money(T.average_loss), tone(T.average_trade)],
   ["Best, worst", T.best_trade == null ? "\u2013" : signed(T.best_trade), "worst " + signed(T.worst_trade)],
-  ["Fees", money(T.fees), D.fees.maker === D.fees.taker ? "rate " + D.fees.taker : "maker " + D.fees.maker + ", taker " + D.fees.taker],
+  ["Fees", money(T.fees), "maker/taker " + [D.fees.maker, D.fees.taker].map((r) => +(r * 100).toFixed(6)).join("/") + "\u00a0%"],
   ["Funding", signed(T.funding), "received less paid", tone(T.funding)],
   ["Time in market", percent(T.exposure_percent), "a trade lasts " + span(T.average_duration_ms)],
 ]) {
@@ -151,7 +151,7 @@ class Chart {
     if (!(high > low)) { const pad = Math.abs(high) * .001 || 1; low -= pad; high += pad; }
     const inset = pane.flush ? 0 : 12;
     const y = (v) => top + inset + ((high - v) / (high - low)) * (height - 2 * inset);
-    const [marks, step] = ticks(low, high, Math.max(2, height / 56));
+    const [marks, step] = ticks(low, high, Math.max(3, height / 52));
     g.textAlign = "left";
     for (const v of marks) {
       const at = Math.round(y(v)) + .5;
