@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use hean::backtest::command::{CommandError, backtest};
 use hean::candle_csv;
 use hean::cli::{
-    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, LookArgs,
-    ManArgs, RecordArgs, ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs, TokenCommand,
+    Cli, Command, ConfigCommand, DownloadArgs, Exit, HistoryCommand, IndicatorsArgs,
+    JournalCommand, KeydbCommand, LookArgs, ManArgs, RecordArgs, ReplayArgs, RunArgs, ServerArgs,
+    SideArg, SimArgs, TokenCommand,
 };
 use hean::client::show::{Manner, Show, ShowError, show};
 use hean::client::{self, Ask, Client, ClientError};
 use hean::config::{self, ConfigError, Loaded, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
 use hean::doctor::{self, Verdict};
+use hean::history::{self, Download, HistoryError};
 use hean::indicator_text;
 use hean::journal;
 use hean::journal_tool::{self, JournalToolError};
@@ -24,7 +27,7 @@ use hean::json::Json;
 use hean::kernel::KernelConfig;
 use hean::kernel::event::Seq;
 use hean::kernel::indicators::{IndicatorError, Spec};
-use hean::kernel::types::VenueId;
+use hean::kernel::types::{Time, VenueId};
 use hean::logging;
 use hean::record;
 use hean::replay::{ReplayConfig, replay};
@@ -97,6 +100,16 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if let Some(error) = error.downcast_ref::<ToolError>() {
         return error.exit();
     }
+    if let Some(HistoryError::Start(error)) = error.downcast_ref::<HistoryError>() {
+        return if error.is_unreachable() {
+            Exit::Unreachable
+        } else {
+            Exit::Failure
+        };
+    }
+    if let Some(error) = error.downcast_ref::<CommandError>() {
+        return error.exit();
+    }
     if error.is::<IndicatorError>() {
         return Exit::Usage;
     }
@@ -109,6 +122,8 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sim(args) => run_sim(args, cli.json)?,
         Command::Record(args) => run_record(&args, cli.json)?,
         Command::Replay(args) => run_replay(&args, cli.json)?,
+        Command::Backtest(args) => print(&backtest(&args, cli.json)?)?,
+        Command::History(HistoryCommand::Download(args)) => run_download(&args, cli.json)?,
         Command::Show(command) => return run_show(&command.show(), command.look(), cli.json),
         Command::Top(args) => return run_top(&args.look),
         Command::Indicators(args) => match args.show() {
@@ -314,6 +329,21 @@ fn run_record(args: &RecordArgs, json: bool) -> anyhow::Result<()> {
         "{frames} frames in {files} files in {dir}: {raw} bytes, {written} compressed; {dropped} frames dropped"
     );
     print(text.as_bytes())
+}
+
+/// Candles of the past into files.
+fn run_download(args: &DownloadArgs, json: bool) -> anyhow::Result<()> {
+    let loaded = config::load(&args.sources(json))?;
+    logging::init(&loaded.settings.log)?;
+    let wanted = Download {
+        venue: args.exchange,
+        interval: args.interval,
+        from: args.from,
+        to: args.to.unwrap_or(Time(i64::MAX)),
+        dir: args.dir.clone(),
+    };
+    let all = runtime()?.block_on(history::download(&loaded.settings, &wanted))?;
+    print(&history::summary(&all, json))
 }
 
 /// The simulated venue, until a signal.
