@@ -323,11 +323,12 @@ pub async fn run(loaded: Loaded, sources: Sources) -> Result<(), DaemonError> {
         .await
         .map_err(io(format!("cannot listen on {listen}")))?;
     let stop = front.stopping();
-    let hangups = signal(SignalKind::hangup()).map_err(io("cannot listen to SIGHUP"))?;
+    // Each of those who read something anew hears the signal for itself.
+    let renewals = signal(SignalKind::hangup()).map_err(io("cannot listen to SIGHUP"))?;
     if let Some(writer) = access.audit_writer() {
         front.spawn("audit log", writer.run());
     }
-    front.spawn("access", until(stop, access.upkeep(hangups)));
+    front.spawn("access", until(stop, access.upkeep(renewals)));
     announce(&server, &settings, &data);
     let mut stop = front.stopping();
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
