@@ -133,11 +133,7 @@ fn a_size_is_of_the_close_and_on_the_lot() {
         let first = (Side::Buy, OrderType::Market, want, OrderState::Filled);
         assert_eq!(orders, [first], "{size}");
         let (verdict, stop, text) = world.why();
-        assert_eq!(
-            (verdict, stop),
-            (Verdict::Hold, Some(Stop::Position)),
-            "{text}"
-        );
+        assert_eq!((verdict, stop), (Verdict::Enter, None), "{text}");
     }
 }
 

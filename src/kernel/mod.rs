@@ -39,7 +39,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use event::{
     Correlation, Effect, Effects, Input, Notice, OrderChange, Outcome, Record, Reply, ReportKind,
-    Seq, Sequenced, Stamped, VenueReport, Wait,
+    Seq, Sequenced, Stamped, VenueReport,
 };
 use indicators::Spec;
 use ledger::{Changes, Ledger, LedgerError};
@@ -517,36 +517,6 @@ impl Kernel {
                 effect.ended,
                 effects,
             );
-        }
-    }
-
-    fn on_journaled(&mut self, through: Seq, effects: &mut Effects) {
-        self.durable = self.durable.max(through);
-        while let Some((_, id)) = self
-            .undurable
-            .front()
-            .copied()
-            .filter(|(seq, _)| *seq <= through)
-        {
-            self.undurable.pop_front();
-            self.ledger.sent(id);
-            self.await_answer(id);
-            if let Some((correlation, Wait::Journal)) = self.waiters.get(id) {
-                self.waiters.remove(id);
-                self.reply(correlation, Outcome::Placed(id), effects);
-            }
-        }
-    }
-
-    /// Notes that an order was sent, and forgets those in front that were answered.
-    pub(super) fn await_answer(&mut self, id: OrderId) {
-        self.awaited.push_back((self.now, id));
-        while let Some((_, first)) = self.awaited.front() {
-            let order = self.ledger.orders().get(*first);
-            if order.is_some_and(|o| guard::is_asked(o.state)) {
-                return;
-            }
-            self.awaited.pop_front();
         }
     }
 
