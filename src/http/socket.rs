@@ -265,7 +265,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         ready!(this.poll_drain(cx))?;
         match Pin::new(&mut this.inner).poll_shutdown(cx) {
             Poll::Pending => this.wait(cx),
-            ended => ended,
+            ended @ Poll::Ready(_) => ended,
         }
     }
 }
