@@ -1,220 +1,200 @@
-//! Clients that mean harm: each has its end, and the others are served meanwhile.
+//! Clients of streams that want to do harm: each is shown out, and nobody else notices.
 
 use std::time::Duration;
 
 use hean::http::HttpConfig;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::client::Client;
-use super::harness::{Harness, PATIENCE};
+use super::harness::Harness;
+use super::metrics::resident_bytes;
+use super::ws::{Frame, Ws, frame};
 
-const SHORT: Duration = Duration::from_millis(50);
-const HOUR: Duration = Duration::from_hours(1);
-/// Between two bytes of a client that wants to be slow.
-const PACE: Duration = Duration::from_millis(5);
+/// Growth that many of them may cause.
+const GROWTH_MAX: u64 = 16 << 20;
 
-/// Nothing ends a connection but what a test makes short.
-fn patient() -> HttpConfig {
-    HttpConfig {
-        header_timeout: HOUR,
-        body_timeout: HOUR,
-        idle_timeout: HOUR,
-        write_timeout: HOUR,
+async fn server(ping: Duration) -> Harness {
+    let server = Harness::reading(HttpConfig {
+        stream_interval: Duration::from_millis(10),
+        stream_ping: ping,
+        write_timeout: Duration::from_millis(500),
         ..HttpConfig::default()
+    })
+    .await;
+    server.durable.send_replace(hean::kernel::event::Seq(10));
+    server
+}
+
+#[tokio::test]
+async fn what_breaks_the_protocol_is_closed_with_its_code() {
+    let server = server(Duration::from_secs(20)).await;
+    let endless = frame(0x00, &[b'x'; 8_000], true);
+    let cases: Vec<(&str, Vec<u8>, u16)> = vec![
+        ("an unmasked frame", frame(0x81, b"{}", false), 1002),
+        ("a ping of 200 bytes", frame(0x89, &[0; 200], true), 1002),
+        ("a pong of 200 bytes", frame(0x8a, &[0; 200], true), 1002),
+        ("a fragmented ping", frame(0x09, b"a", true), 1002),
+        ("a reserved bit", frame(0xc1, b"{}", true), 1002),
+        ("a reserved opcode", frame(0x83, b"{}", true), 1002),
+        ("a continuation of nothing", frame(0x80, b"a", true), 1002),
+        (
+            "a start within a message",
+            [frame(0x01, b"a", true), frame(0x01, b"b", true)].concat(),
+            1002,
+        ),
+        ("a close of one byte", frame(0x88, b"a", true), 1002),
+        (
+            "a close code that none may send",
+            frame(0x88, &1005_u16.to_be_bytes(), true),
+            1002,
+        ),
+        (
+            "a close whose words are no text",
+            frame(0x88, &[3, 0xe8, 0xff], true),
+            1007,
+        ),
+        (
+            "text that is no UTF-8",
+            frame(0x81, &[0xc3, 0x28], true),
+            1007,
+        ),
+        (
+            "a fragment that can become no UTF-8",
+            frame(0x01, &[b'a', 0xff], true),
+            1007,
+        ),
+        ("a binary message", frame(0x82, b"{}", true), 1003),
+        (
+            "a frame beyond the limit",
+            frame(0x81, &[b' '; (16 << 10) + 1], true),
+            1009,
+        ),
+        (
+            "a claim of 2^62 bytes",
+            vec![0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
+            1009,
+        ),
+        (
+            "fragments without end",
+            [frame(0x01, b"{", true), endless.repeat(3)].concat(),
+            1009,
+        ),
+        (
+            "empty fragments without end",
+            [
+                frame(0x01, b"{", true),
+                frame(0x00, b"", true).repeat(1_500),
+            ]
+            .concat(),
+            1008,
+        ),
+        (
+            "pings without end",
+            frame(0x89, b"", true).repeat(1_500),
+            1008,
+        ),
+        (
+            "requests without end",
+            frame(0x81, br#"{"method":"PING"}"#, true).repeat(1_200),
+            1008,
+        ),
+        (
+            "subscriptions without end",
+            [
+                frame(
+                    0x81,
+                    br#"{"method":"SUBSCRIBE","params":["BTCUSDT@book_100","orders"]}"#,
+                    true,
+                ),
+                frame(
+                    0x81,
+                    br#"{"method":"UNSUBSCRIBE","params":["BTCUSDT@book_100","orders"]}"#,
+                    true,
+                ),
+            ]
+            .concat()
+            .repeat(250),
+            1008,
+        ),
+    ];
+    for (what, bytes, wanted) in cases {
+        let mut ws = Ws::open(&server).await;
+        let (reading, writing) = ws.split();
+        // Some answers are longer than the sockets hold: they are read while the rest is sent.
+        let (closed, ()) = tokio::join!(reading.closed(), writing.raw(&bytes));
+        assert_eq!(closed.0, wanted, "{what}: {closed:?}");
+        assert!(!closed.1.is_empty(), "{what} is given no reason");
     }
 }
 
-/// Sends `bytes` over and over, one at a time, until the server has had enough.
-async fn trickle(client: &mut Client, bytes: &[u8]) {
-    let sending = async {
-        let mut every = tokio::time::interval(PACE);
-        for byte in bytes.iter().cycle() {
-            every.tick().await;
-            if client.socket.write_all(&[*byte]).await.is_err() {
-                return;
-            }
+#[tokio::test]
+async fn who_says_nothing_is_given_up() {
+    let server = server(Duration::from_millis(100)).await;
+    let mut mute = Ws::open(&server).await;
+    // Half a frame is no sign of life.
+    mute.raw(&frame(0x89, b"ping", true)[..3]).await;
+    assert_eq!(
+        mute.closed().await,
+        (1008, "silent for too long".to_owned())
+    );
+    // Who answers pings stays: longer than the other one could.
+    let mut alive = Ws::open(&server).await;
+    for _ in 0..8 {
+        while alive.frame().await != Frame::Ping {}
+        alive.raw(&frame(0x8a, b"hean", true)).await;
+    }
+    assert!(alive.ask(r#"{"method":"PING"}"#).await["result"].is_object());
+}
+
+#[tokio::test]
+async fn heavy_hundreds_of_them_cost_little_and_disturb_nobody() {
+    const EACH: usize = 40;
+    let server = server(Duration::from_secs(2)).await;
+    let mut good = Ws::open(&server).await;
+    good.follow(&["BTCUSDT@ticker"]).await;
+    let before = resident_bytes();
+    let mut all = Vec::new();
+    let subscribe = br#"{"method":"SUBSCRIBE","params":["BTCUSDT@book_100","ETHUSDT@book_100","BTCUSDT@kline_1m","positions","status"]}"#;
+    let kinds: [Vec<u8>; 5] = [
+        // Half-open: nothing, not even an end.
+        Vec::new(),
+        // A message that never ends.
+        [
+            frame(0x01, &[b' '; 12_000], true),
+            frame(0x00, &[b' '; 4_000], true),
+        ]
+        .concat(),
+        // A frame that never ends.
+        frame(0x81, &[b' '; 16_000], true)[..15_000].to_vec(),
+        // Asks for much and reads nothing.
+        frame(0x81, subscribe, true),
+        frame(0x81, subscribe, true).repeat(100),
+    ];
+    for kind in &kinds {
+        for _ in 0..EACH {
+            let mut ws = Ws::open(&server).await;
+            ws.raw(kind).await;
+            all.push(ws);
         }
-    };
-    let ended = tokio::time::timeout(PATIENCE, sending).await;
-    ended.expect("the server goes on listening");
-}
-
-#[tokio::test]
-async fn silence_trickling_lines_headers_and_bodies_end() {
-    let server = Harness::reading(HttpConfig {
-        header_timeout: SHORT,
-        body_timeout: SHORT,
-        ..patient()
-    })
-    .await;
-    server.connect().await.ended().await;
-    trickle(&mut server.connect().await, b"A").await;
-    let mut client = server.connect().await;
-    client.send("GET /health HTTP/1.1\r\n").await;
-    trickle(&mut client, b"X-Y: z\r\n").await;
-    let mut client = server.connect().await;
-    client
-        .send("POST /api/v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000\r\n\r\n")
-        .await;
-    trickle(&mut client, b" ").await;
-    let mut client = server.connect().await;
-    client
-        .send(
-            "POST /api/v1/orders HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
-        )
-        .await;
-    trickle(&mut client, b"1\r\n \r\n").await;
-}
-
-#[tokio::test]
-async fn a_client_that_takes_a_byte_at_a_time_ends() {
-    let server = Harness::reading(HttpConfig {
-        connections_max: 1,
-        write_timeout: SHORT,
-        ..patient()
-    })
-    .await;
-    let mut slow = server.connect().await;
-    let request = "GET /api/v1/klines/BTCUSDT?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    slow.send(&request.repeat(200)).await;
-    let reading = async {
-        let mut every = tokio::time::interval(PACE);
-        let mut byte = [0];
+    }
+    // Those who are served are served while it goes on.
+    for n in 0..20 {
+        super::streams::tick(&server, 7_000_000 + n);
         loop {
-            every.tick().await;
-            slow.socket.read_exact(&mut byte).await.expect("buffered");
-        }
-    };
-    tokio::select! {
-        () = reading => {}
-        () = server.healthy_again() => {}
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_says_no_more_but_listens_is_answered_and_ends() {
-    let server = Harness::reading(patient()).await;
-    let mut half = server.connect().await;
-    half.request("GET", "/health", "").await;
-    half.socket.shutdown().await.expect("half closed");
-    assert_eq!(half.answer().await.status, 200);
-    half.ended().await;
-    let mut half = server.connect().await;
-    half.send("GET /health HTTP/1.1\r\nHo").await;
-    half.socket.shutdown().await.expect("half closed");
-    // Whether it is told that this was no request does not matter; that it ends does.
-    let mut rest = Vec::new();
-    let read = half.socket.read_to_end(&mut rest);
-    drop(tokio::time::timeout(PATIENCE, read).await.expect("it ends"));
-}
-
-#[tokio::test]
-async fn nothing_is_smuggled_behind_a_body() {
-    let server = Harness::reading(patient()).await;
-    let smuggled = "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let post = "POST /api/v1/orders HTTP/1.1\r\nHost: localhost\r\n";
-    for (head, body) in [
-        // Both lengths, in either order: by the one the smuggled request is a body, by the other none.
-        (
-            "Content-Length: 60\r\nTransfer-Encoding: chunked\r\n",
-            "0\r\n\r\n",
-        ),
-        (
-            "Transfer-Encoding: chunked\r\nContent-Length: 60\r\n",
-            "0\r\n\r\n",
-        ),
-        ("Content-Length: 2\r\nContent-Length: 3\r\n", "{}"),
-        ("Content-Length: 2, 3\r\n", "{}"),
-        ("Content-Length: +2\r\n", "{}"),
-        ("Content-Length: 0x2\r\n", "{}"),
-        ("Content-Length : 2\r\n", "{}"),
-        ("Content-Length: 99999999999999999999\r\n", "{}"),
-        ("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"),
-        ("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"),
-        ("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"),
-        ("Transfer-Encoding: \u{b}chunked\r\n", "0\r\n\r\n"),
-        (" Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
-        // Chunks that are none.
-        ("Transfer-Encoding: chunked\r\n", "x\r\n\r\n"),
-        ("Transfer-Encoding: chunked\r\n", "-1\r\n\r\n"),
-        ("Transfer-Encoding: chunked\r\n", "fffffffffffffffff\r\n"),
-        ("Transfer-Encoding: chunked\r\n", "2\r\n{}XX0\r\n\r\n"),
-        (
-            "Transfer-Encoding: chunked\r\n",
-            "1;a=\"\r\n\"\r\n{\r\n0\r\n\r\n",
-        ),
-    ] {
-        let mut client = server.connect().await;
-        let text = format!("{post}{head}\r\n{body}{smuggled}");
-        // It may be refused before all of it is sent.
-        drop(client.socket.write_all(text.as_bytes()).await);
-        let mut told = Vec::new();
-        let read = client.socket.read_to_end(&mut told);
-        drop(tokio::time::timeout(PATIENCE, read).await.expect("it ends"));
-        let told = String::from_utf8(told).expect("UTF-8");
-        assert!(told.matches("HTTP/1.1 ").count() <= 1, "{text}{told}");
-        assert!(!told.contains("HTTP/1.1 2"), "{text}{told}");
-    }
-}
-
-#[tokio::test]
-async fn heads_have_an_end() {
-    let server = Harness::reading(patient()).await;
-    let many = "A: b\r\n".repeat(200);
-    let long = format!("A: {}\r\n", "b".repeat(20_000));
-    let name = format!("{}: b\r\n", "a".repeat(20_000));
-    for lines in [many, long, name] {
-        let mut client = server.connect().await;
-        let text = format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
-        drop(client.socket.write_all(text.as_bytes()).await);
-        let mut told = Vec::new();
-        let read = client.socket.read_to_end(&mut told);
-        drop(tokio::time::timeout(PATIENCE, read).await.expect("it ends"));
-        let told = String::from_utf8_lossy(&told);
-        assert!(!told.contains("HTTP/1.1 2"), "{told}");
-    }
-}
-
-#[tokio::test]
-async fn floods_of_bodies_and_requests_leave_the_others_alone() {
-    let server = Harness::reading(patient()).await;
-    let mut other = server.connect().await;
-    let mut floods = Vec::new();
-    for head in [
-        "Content-Length: 10485760\r\n",
-        "Transfer-Encoding: chunked\r\n",
-    ] {
-        let mut client = server.connect().await;
-        let head = format!("POST /api/v1/orders HTTP/1.1\r\nHost: localhost\r\n{head}\r\n");
-        floods.push(tokio::spawn(async move {
-            client.send(&head).await;
-            let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x1_0000));
-            for _ in 0..160 {
-                if client.socket.write_all(chunk.as_bytes()).await.is_err() {
-                    return true;
-                }
+            match good.frame().await {
+                Frame::Text(_) => break,
+                Frame::Ping => good.raw(&frame(0x8a, b"hean", true)).await,
+                other => panic!("{other:?}"),
             }
-            false
-        }));
-    }
-    let mut client = server.connect().await;
-    floods.push(tokio::spawn(async move {
-        let request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(10_000);
-        client.send(&request).await;
-        for _ in 0..10_000 {
-            assert_eq!(client.answer().await.status, 200);
         }
-        true
-    }));
-    for _ in 0..20 {
-        other.request("GET", "/livez", "").await;
-        assert_eq!(other.answer().await.status, 200);
+        assert_eq!(server.get("/api/v1/ticker/BTCUSDT").await.status, 200);
     }
-    for flood in floods {
-        let ended = tokio::time::timeout(PATIENCE, flood).await;
-        assert!(
-            ended.expect("it ends").expect("no panic"),
-            "all of it was taken"
-        );
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(
+        grown <= GROWTH_MAX,
+        "{} clients took {grown} bytes",
+        all.len()
+    );
+    // All of them are gone without having said a word.
+    for mut ws in all {
+        while ws.frame().await != Frame::End {}
     }
 }
