@@ -203,7 +203,7 @@ fn swinging(rows: i64) -> String {
         let kick = (n * 7_919 + n * n * 31).rem_euclid(101) - 50;
         let close = open + pull + kick;
         let (high, low) = (open.max(close) + n % 13 * 3, open.min(close) - n % 7 * 4);
-        let time = 1_700_000_040_000 + n * 60_000;
+        let time = 1_700_000_040_000_i64 + n * 60_000;
         let number = |n: i64| format!("{}.{:02}", n / 100, n % 100);
         let [o, h, l, c] = [open, high, low, close].map(number);
         writeln!(text, "{time},{o},{h},{l},{c},{}", 50 + n % 40).expect("text");
@@ -290,7 +290,7 @@ fn every_strategy_trades_on_real_minutes_and_twice_the_same() {
 fn entered(then: &str) -> String {
     let mut text = String::from("timestamp,open,high,low,close,volume\n");
     let mut row = |n: i64, prices: &str| {
-        let time = 1_700_000_040_000 + n * 60_000;
+        let time = 1_700_000_040_000_i64 + n * 60_000;
         writeln!(text, "{time},{prices},100").expect("text");
     };
     for n in 0..30 {
@@ -343,7 +343,7 @@ fn a_limit_is_filled_by_a_price_beyond_it() {
     // The grid of one per cent has levels at 99.0115… and 98.0312…: the lows lie at one exactly, then below it.
     let mut text = String::from("timestamp,open,high,low,close,volume\n");
     for n in 0..6 {
-        let time = 1_700_000_040_000 + n * 60_000;
+        let time = 1_700_000_040_000_i64 + n * 60_000;
         let low = if n == 3 { "99.00" } else { "100.00" };
         writeln!(text, "{time},100.00,100.00,{low},100.00,1000000").expect("text");
     }
@@ -380,7 +380,7 @@ fn funding_is_paid_by_what_is_held() {
     let mut text = String::from("timestamp,open,high,low,close,volume\n");
     // 2023-11-14 22:14 UTC; funding at midnight.
     for n in 0..200_i64 {
-        let time = 1_700_000_040_000 + n * 60_000;
+        let time = 1_700_000_040_000_i64 + n * 60_000;
         let price = format!("{}.00", 100 + n.min(40));
         writeln!(text, "{time},{price},{price},{price},{price},100").expect("text");
     }

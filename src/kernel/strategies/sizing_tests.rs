@@ -121,9 +121,9 @@ fn kelly_by_hand() {
     let lost = qty("kelly 1 25 30", 10_000, None, tally(12, 18, 12, 18));
     assert!(matches!(lost, Err(NoSize::Edge(..))), "{lost:?}");
     let mut tally = Tally::default();
-    [3, -1, 0, 5]
-        .map(Money::whole)
-        .map(|profit| tally.count(profit));
+    for profit in [3, -1, 0, 5].map(Money::whole) {
+        tally.count(profit);
+    }
     assert_eq!((tally.wins, tally.losses), (2, 1));
     assert_eq!(tally.edge(), Some((2.0 / 3.0, 4.0)));
 }
