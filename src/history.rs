@@ -229,9 +229,11 @@ async fn ask(
 }
 
 fn row(out: &mut String, candle: &Candle, instrument: &Instrument) {
+    use std::fmt::Write as _;
     let (price, qty) = (instrument.price_scale, instrument.qty_scale);
     let wide = |value, digits| format_fixed(value, digits);
-    out.push_str(&format!(
+    drop(write!(
+        out,
         "{},{},{},{},{},{},{},{}\n",
         candle.open_time.millis(),
         candle.open.display(price),

@@ -83,7 +83,8 @@ async fn every_venue_gives_candles_without_a_hole() {
         assert_eq!(all.len(), 2);
         for one in &all {
             assert_eq!(one.rows, (0, 1_200), "{}", one.symbol);
-            let read = markets(&[one.path.clone()], &MarketRules::default()).expect("a market");
+            let read = markets(std::slice::from_ref(&one.path), &MarketRules::default())
+                .expect("a market");
             assert_eq!(read[0].instrument.name.to_string(), one.symbol);
             let times: Vec<Time> = read[0].rows.iter().map(|r| r.time).collect();
             let expected: Vec<Time> = (0..1_200).map(|n| span.0.plus(n * MINUTE)).collect();

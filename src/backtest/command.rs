@@ -396,9 +396,16 @@ fn params(strategy: &StrategyConfig) -> Vec<(String, String)> {
     out
 }
 
-fn is_csv(path: &PathBuf) -> bool {
-    let name = path.to_string_lossy().to_ascii_lowercase();
-    name.ends_with(".csv") || name.ends_with(".csv.gz")
+fn is_csv(path: &Path) -> bool {
+    let ends = |path: &Path, extension: &str| {
+        let found = path.extension();
+        found.is_some_and(|found| found.eq_ignore_ascii_case(extension))
+    };
+    ends(path, "csv")
+        || (ends(path, "gz")
+            && path
+                .file_stem()
+                .is_some_and(|stem| ends(stem.as_ref(), "csv")))
 }
 
 impl From<MarketError> for CommandError {

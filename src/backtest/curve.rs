@@ -109,7 +109,7 @@ impl Months {
 /// Candles of a chart.
 #[derive(Debug, Clone)]
 pub struct Bars {
-    bars: Vec<Candle>,
+    merged: Vec<Candle>,
     stride: u32,
     filled: u32,
 }
@@ -117,7 +117,7 @@ pub struct Bars {
 impl Default for Bars {
     fn default() -> Self {
         Self {
-            bars: Vec::new(),
+            merged: Vec::new(),
             stride: 1,
             filled: 1,
         }
@@ -127,29 +127,29 @@ impl Default for Bars {
 impl Bars {
     /// The candles, oldest first.
     pub fn bars(&self) -> &[Candle] {
-        &self.bars
+        &self.merged
     }
 
     /// Adds a candle.
     pub fn push(&mut self, candle: &Candle) {
         if self.filled < self.stride
-            && let Some(last) = self.bars.last_mut()
+            && let Some(last) = self.merged.last_mut()
         {
             self.filled += 1;
             *last = merged(last, candle);
             return;
         }
-        if self.bars.len() == BARS_MAX {
+        if self.merged.len() == BARS_MAX {
             let join = |pair: &[Candle]| match pair {
                 [a, b] => Some(merged(a, b)),
                 [a] => Some(*a),
                 _ => None,
             };
-            self.bars = self.bars.chunks(2).filter_map(join).collect();
+            self.merged = self.merged.chunks(2).filter_map(join).collect();
             self.stride = self.stride.saturating_mul(2);
         }
         self.filled = 1;
-        self.bars.push(*candle);
+        self.merged.push(*candle);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Trades and equity for spreadsheets.
 
+use std::fmt::Write as _;
+
 use super::Report;
 use super::json::average;
 use crate::kernel::types::Money;
@@ -20,7 +22,8 @@ pub fn trades_csv(report: &Report<'_>) -> String {
             .and_then(|s| run.strategies.get(usize::from(s.0)));
         let text = |amount: Option<Money>| amount.map_or(String::new(), |a| a.to_string());
         let closed = trip.ended.then(|| trip.closed.millis().to_string());
-        out.push_str(&format!(
+        drop(write!(
+            out,
             "{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
             trip.opened.millis(),
             closed.unwrap_or_default(),
@@ -44,7 +47,7 @@ pub fn trades_csv(report: &Report<'_>) -> String {
 pub fn equity_csv(report: &Report<'_>) -> String {
     let mut out = String::from("timestamp,equity\n");
     for point in report.run.curve.points() {
-        out.push_str(&format!("{},{}\n", point.time.millis(), point.equity));
+        drop(write!(out, "{},{}\n", point.time.millis(), point.equity));
     }
     out
 }

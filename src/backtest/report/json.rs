@@ -52,9 +52,9 @@ pub(super) fn head(j: &mut Json, report: &Report<'_>) {
             j.object(|j| {
                 j.key("name").text(name);
                 j.key("params").object(|j| {
-                    params
-                        .iter()
-                        .for_each(|(key, value)| j.key(key).text(value));
+                    for (key, value) in params {
+                        j.key(key).text(value);
+                    }
                 });
             });
         }

@@ -151,7 +151,7 @@ fn ends(bars: &[Bar]) -> Vec<f64> {
         highest(bars.iter().map(|b| b.high)),
         lowest(bars.iter().map(|b| b.low)),
     );
-    vec![high, (high + low) / 2.0, low]
+    vec![high, f64::midpoint(high, low), low]
 }
 
 /// Wilder's average of true ranges up to `i`.
@@ -169,7 +169,7 @@ fn supertrend(bars: &[Bar], n: usize, factor: f64, i: usize) -> Option<Vec<f64>>
     let mut known: Option<(f64, f64, bool)> = None;
     for at in n..=i {
         let width = factor * true_range_average(bars, n, at)?;
-        let middle = (bars[at].high + bars[at].low) / 2.0;
+        let middle = f64::midpoint(bars[at].high, bars[at].low);
         let (basic_upper, basic_lower) = (middle + width, middle - width);
         let (upper, lower, was_up) = match known {
             None => (basic_upper, basic_lower, false),
@@ -184,9 +184,10 @@ fn supertrend(bars: &[Bar], n: usize, factor: f64, i: usize) -> Option<Vec<f64>>
                 )
             }
         };
-        let up = match was_up {
-            true => bars[at].close >= lower,
-            false => bars[at].close > upper,
+        let up = if was_up {
+            bars[at].close >= lower
+        } else {
+            bars[at].close > upper
         };
         known = Some((upper, lower, up));
     }
@@ -339,11 +340,17 @@ fn value(name: &str, p: &[usize], bars: &[Bar], i: usize) -> Option<Vec<f64>> {
             // What a chart draws here was known so many candles before.
             let then = i.checked_sub(p[1])?;
             let middle = |n: usize| Some(ends(last(bars, then, n)?)[1]);
-            Some(vec![(middle(n)? + middle(p[1])?) / 2.0, middle(p[2])?])
+            Some(vec![
+                f64::midpoint(middle(n)?, middle(p[1])?),
+                middle(p[2])?,
+            ])
         }
         "rvol" => {
             let w = last(&closes, i, n + 1)?;
-            let squares = w.windows(2).map(|w| libm::log(w[1] / w[0]).powi(2));
+            let squares = w.windows(2).map(|w| {
+                let step = libm::log(w[1] / w[0]);
+                step * step
+            });
             one((sum(squares) / n as f64).sqrt())
         }
         "vwap" if n == 0 => {
