@@ -104,7 +104,7 @@ impl Cost {
 fn own_cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").expect("proc");
     let (_, fields) = text.rsplit_once(") ").expect("a name");
-    let ticks = fields.split(' ').skip(11).take(2).map(|n| n.parse::<f64>());
+    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<f64>);
     ticks.map(|n| n.expect("a number")).sum::<f64>() / 100.0
 }
 

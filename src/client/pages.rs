@@ -59,7 +59,7 @@ pub(crate) async fn list(
     document.extend_from_slice(b"],\"next_cursor\":");
     match &cursor {
         Some(cursor) => {
-            document.extend_from_slice(serde_json::json!(cursor).to_string().as_bytes())
+            document.extend_from_slice(serde_json::json!(cursor).to_string().as_bytes());
         }
         None => document.extend_from_slice(b"null"),
     }

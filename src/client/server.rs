@@ -48,8 +48,8 @@ impl FromStr for ServerUrl {
         let mut url: BaseUrl = format!("http://{authority}").parse().map_err(|_| wrong())?;
         // A daemon that listens everywhere is asked here.
         match url.host.as_str() {
-            "0.0.0.0" => url.host = "127.0.0.1".to_owned(),
-            "::" => url.host = "::1".to_owned(),
+            "0.0.0.0" => "127.0.0.1".clone_into(&mut url.host),
+            "::" => "::1".clone_into(&mut url.host),
             _ => {}
         }
         if !is_local(&url.host) {

@@ -337,8 +337,12 @@ impl Access {
 
     /// Reads the file if it is another one than before. On an error the tokens of before stay.
     fn reload(&self) -> Result<bool, TokenError> {
+        let first = *self.changes.borrow() == 0;
         let Some(path) = &self.file else {
-            return self.replace(None);
+            if first {
+                self.replace(None);
+            }
+            return Ok(first);
         };
         let mut last = self.seen.lock();
         let now = match std::fs::metadata(path) {
@@ -346,16 +350,16 @@ impl Access {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(TokenError::io("read", path)(error)),
         };
-        let first = *self.changes.borrow() == 0;
         if !first && *last == now {
             return Ok(false);
         }
         // Before the read: a file that changes in between is read again. A bad one is told of once.
         *last = now;
-        self.replace(tokens::read(path)?)
+        self.replace(tokens::read(path)?);
+        Ok(true)
     }
 
-    fn replace(&self, read: Option<Vec<Token>>) -> Result<bool, TokenError> {
+    fn replace(&self, read: Option<Vec<Token>>) {
         let before = self.tokens.load();
         let needed = before.needed || read.is_some();
         let list = read.into_iter().flatten().map(Arc::new);
@@ -367,7 +371,6 @@ impl Access {
         let list = list.chain(self.fixed.clone()).collect();
         self.tokens.store(Arc::new(Tokens { needed, list }));
         self.changes.send_modify(|count| *count += 1);
-        Ok(true)
     }
 
     async fn reload_tls(&self) {

@@ -291,18 +291,15 @@ const EVERYWHERE: &[Code] = &[
     Code::InvalidParameter,
     Code::NotAcceptable,
     Code::TokenInUrl,
+    Code::TokenInvalid,
+    Code::TokenExpired,
+    Code::TooManyAttempts,
     Code::RateLimited,
     Code::Internal,
 ];
 
 /// What every route can say that needs a token.
-const ABOUT_TOKENS: &[Code] = &[
-    Code::TokenMissing,
-    Code::TokenInvalid,
-    Code::TokenExpired,
-    Code::ScopeMissing,
-    Code::TooManyAttempts,
-];
+const ABOUT_TOKENS: &[Code] = &[Code::TokenMissing, Code::ScopeMissing];
 
 /// What every route with a body can say.
 const ABOUT_BODIES: &[Code] = &[

@@ -129,7 +129,7 @@ impl Server {
                             ));
                         }
                         Err(why) => {
-                            self.metrics.turned_away(why);
+                            HttpMetrics::turned_away(why);
                             if self.tls.is_none() && farewells.len() < FAREWELLS_MAX {
                                 farewells.spawn(turn_away(socket));
                             }

@@ -18,6 +18,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Most bytes gathered before they are written.
 const GATHERED_MAX: usize = 64 * 1024;
+/// Most room for them that a connection keeps while it has nothing to write.
+const GATHERED_KEPT: usize = 16 * 1024;
 /// What a client must take within the write deadline, unless there is less: one that takes a byte
 /// now and then has its end, too.
 const TAKEN_MIN: usize = 16 * 1024;
@@ -164,6 +166,9 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
             self.unflushed = true;
             self.took(count, false);
         }
+        if self.gathered.capacity() > GATHERED_KEPT {
+            self.gathered = Vec::new();
+        }
         self.gathered.clear();
         self.written = 0;
         if self.unflushed {
@@ -260,7 +265,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         ready!(this.poll_drain(cx))?;
         match Pin::new(&mut this.inner).poll_shutdown(cx) {
             Poll::Pending => this.wait(cx),
-            ended => ended,
+            ended @ Poll::Ready(_) => ended,
         }
     }
 }

@@ -80,7 +80,7 @@ impl HttpMetrics {
     }
 
     /// Counts a connection that finds no place.
-    pub(crate) fn turned_away(&self, why: &'static str) {
+    pub(crate) fn turned_away(why: &'static str) {
         counter!("hean_http_turned_away_total", "reason" => why).increment(1);
     }
 

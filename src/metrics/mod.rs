@@ -467,6 +467,10 @@ pub const METRICS: &[Metric] = &[
         "From the headers of a request to its answer.",
     ),
     metric(Gauge, "hean_http_connections", &[], "Open connections."),
+];
+
+/// Metrics of things that happen, recorded where they do and absent before the first time.
+pub const EVENTS: &[Metric] = &[
     metric(
         Gauge,
         "hean_http_stream_clients",
@@ -497,10 +501,6 @@ pub const METRICS: &[Metric] = &[
         &["reason"],
         "Connections closed at once because there were too many, in all or of one address.",
     ),
-];
-
-/// Metrics of things that happen, recorded where they do and absent before the first time.
-pub const EVENTS: &[Metric] = &[
     metric(
         Counter,
         "hean_orders_total",

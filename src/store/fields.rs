@@ -11,7 +11,7 @@ use crate::kernel::ledger::Ledger;
 use crate::kernel::orders::{Link, Order, OrderId, OrderSpec, PositionSide, Size};
 use crate::kernel::portfolio::Position;
 use crate::kernel::snapshot::average_price;
-use crate::kernel::types::{Instrument, InstrumentId, Price, Qty, format_fixed};
+use crate::kernel::types::{Instrument, InstrumentId, Price, Qty, Time, format_fixed};
 
 /// Takes the fields of a hash. The names of one kind of hash are always the same and in the same order, so that
 /// they are said once, and writing all of them leaves nothing old behind; what does not apply is empty.
@@ -35,7 +35,7 @@ pub(crate) fn order(order: &Order, instrument: &Instrument, ledger: &Ledger, to:
     to.put("client_order_id", known(order.client_order_id()));
     to.put("venue_order_ids", list(|| order.venue_order_ids(), "\""));
     to.put("symbol", &instrument.name.symbol);
-    to.put("venue", &instrument.name.venue);
+    to.put("venue", instrument.name.venue);
     to.put("side", order.side.name());
     to.put("position_side", order.position_side.name());
     to.put("type", kind.name());
@@ -62,7 +62,7 @@ pub(crate) fn order(order: &Order, instrument: &Instrument, ledger: &Ledger, to:
     to.put("disputed", order.disputed);
     to.put("created_at", order.created.millis());
     to.put("updated_at", order.updated.millis());
-    to.put("answered_at", known(order.answered().map(|t| t.millis())));
+    to.put("answered_at", known(order.answered().map(Time::millis)));
 }
 
 /// A position.
@@ -75,7 +75,7 @@ pub(crate) fn position(
     let scale = instrument.qty_scale.digits();
     let average = average_price(position.cost, position.qty, instrument);
     to.put("symbol", &instrument.name.symbol);
-    to.put("venue", &instrument.name.venue);
+    to.put("venue", instrument.name.venue);
     to.put("position_side", side.name());
     to.put("quantity", format_fixed(i128::from(position.qty), scale));
     to.put("cost", position.cost);
@@ -190,6 +190,7 @@ fn kind(record: &Record) -> &'static str {
         },
         Record::Equity { .. } => "equity",
         Record::Strategy { .. } => "strategy",
+        Record::StrategyState { .. } => "strategy_state",
     }
 }
 
@@ -264,6 +265,7 @@ impl<M: SerializeMap> Text<'_, M> {
             Record::InstrumentDefined { instrument, .. } => self.put("symbol", &instrument.name),
             Record::RunStarted { .. }
             | Record::Strategy { .. }
+            | Record::StrategyState { .. }
             | Record::StrategyDefined { .. }
             | Record::AccountDefined { .. }
             | Record::Risk(_) => Ok(()),

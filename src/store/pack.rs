@@ -108,6 +108,8 @@ impl Pack {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::Pack;
 
     /// What is packed, in words; the other half of the format, written from its description.
@@ -120,10 +122,10 @@ mod tests {
         let number = |bytes: Vec<u8>| bytes.iter().fold(0, |n, b| n << 8 | usize::from(*b));
         let head = take(1)[0];
         let length = match head {
-            0..=0x7f => return to.push_str(&format!("{head} ")),
+            0..=0x7f => return write!(to, "{head} ").expect("memory"),
             0xce => {
                 let n = number(take(4));
-                return to.push_str(&format!("{n} "));
+                return write!(to, "{n} ").expect("memory");
             }
             0xdd => {
                 let n = number(take(4));
@@ -140,7 +142,7 @@ mod tests {
             _ => panic!("{head:x}"),
         };
         let text = String::from_utf8(take(length)).expect("UTF-8");
-        to.push_str(&format!("'{text}' "));
+        write!(to, "'{text}' ").expect("memory");
     }
 
     #[test]
@@ -152,12 +154,12 @@ mod tests {
             let text = "ä".repeat(length / 2) + if length % 2 == 1 { "x" } else { "" };
             assert_eq!(text.len(), length);
             pack.text(&text);
-            expected += &format!("'{text}' ");
+            write!(expected, "'{text}' ").expect("memory");
             let inner = pack.begin();
             pack.number(u32::try_from(length).expect("small"));
             pack.number(7);
             pack.end(&inner);
-            expected += &format!("[{length} 7 ] ");
+            write!(expected, "[{length} 7 ] ").expect("memory");
         }
         let mut more = Pack::default();
         more.text(1);

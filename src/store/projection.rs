@@ -238,7 +238,9 @@ impl Writes {
                 let list = packed.begin();
                 packed.text(command);
                 packed.number(*set);
-                members.iter().for_each(|member| packed.text(member));
+                for member in members {
+                    packed.text(member);
+                }
                 packed.end(&list);
             }
         }

@@ -98,6 +98,8 @@ fn trade(addr: SocketAddr, accepted: &AtomicU64, stop: &AtomicBool) {
         let (status, answer) = caller.ask("DELETE", &format!("/api/v1/orders/{id}"), "");
         assert!([200, 202].contains(&status), "{answer}");
         accepted.fetch_add(1, Ordering::Relaxed);
+        // As often as people and their programs do, not as often as it goes.
+        pause(Duration::from_millis(20));
     }
 }
 

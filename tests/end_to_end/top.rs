@@ -17,6 +17,38 @@ use super::process::{HEAN, Process, command, until};
 /// Gives the screen back and shows the cursor.
 const LEAVES: &str = "\x1b[?1049l";
 
+/// What stands on a screen of 80 by 24 after all that was written: only what differs is drawn, so a word
+/// need not be written in one piece. Knows the moves of the cursor and no more.
+fn screen(written: &str) -> String {
+    let mut cells = vec![[' '; 80]; 24];
+    let (mut row, mut column) = (0, 0);
+    let mut rest = written;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        if c != '\x1b' {
+            if let Some(cell) = cells.get_mut(row).and_then(|row| row.get_mut(column)) {
+                *cell = c;
+            }
+            column += 1;
+            continue;
+        }
+        let Some(sequence) = rest.strip_prefix('[') else {
+            continue;
+        };
+        let Some(end) = sequence.find(|c: char| c.is_ascii_alphabetic()) else {
+            break; // the rest of it is on its way
+        };
+        if sequence[end..].starts_with('H') {
+            let at = |text: &str| text.parse::<usize>().unwrap_or(1).saturating_sub(1);
+            let (line, place) = sequence[..end].split_once(';').unwrap_or(("1", "1"));
+            (row, column) = (at(line), at(place));
+        }
+        rest = &sequence[end + 1..];
+    }
+    let lines = cells.iter().map(|row| row.iter().collect::<String>());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 struct Terminal {
     child: Child,
     /// Our end.
@@ -75,7 +107,13 @@ impl Terminal {
 
     fn shows(&self, word: &str) {
         until(&format!("{word} on the screen"), || {
-            self.written.lock().contains(word).then_some(())
+            screen(&self.written.lock()).contains(word).then_some(())
+        });
+    }
+
+    fn left(&self) {
+        until("the terminal's own screen", || {
+            self.written.lock().contains(LEAVES).then_some(())
         });
     }
 
@@ -89,7 +127,7 @@ impl Terminal {
             self.child.try_wait().expect("a child")
         });
         assert!(status.success(), "{status:?}: {}", self.written.lock());
-        self.shows(LEAVES);
+        self.left();
         assert!(!self.is_raw(), "the terminal was left in raw mode");
     }
 }

@@ -64,11 +64,11 @@ async fn what_a_person_sees() {
         got.push('\n');
         got.push_str(&text(&output.stdout));
         for line in text(&output.stderr).lines() {
-            got.push_str(&format!("! {line}\n"));
+            got.extend(["! ", line, "\n"]);
         }
         let code = output.status.code().expect("it ended by itself");
         if code != 0 {
-            got.push_str(&format!("exit code {code}\n"));
+            got.extend(["exit code ", &code.to_string(), "\n"]);
         }
         got.push('\n');
     }
