@@ -108,7 +108,7 @@ impl Tape {
                 && is_hole(record.frame).is_some()
             {
                 counts.holes += 1;
-                for id in &ids {
+                for id in ids {
                     hear(lost(*id, record.received));
                 }
                 continue;

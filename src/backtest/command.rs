@@ -1,6 +1,6 @@
 //! `hean backtest`: from what was typed to what is printed and written.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::candles::Play;
 use super::market::{MarketError, MarketRules, markets};

@@ -201,7 +201,7 @@ async fn why_tells_the_inputs_and_the_rule_that_said_no() {
         name: "slow".to_owned(),
         kind: "ema_cross".to_owned(),
         running: true,
-        version: "1".to_owned(),
+        version: 1,
         decisions: vec![decision(0, Some(refused)), decision(1, None)],
     };
     server.state.published.kernel.store(Arc::new(KernelView {
