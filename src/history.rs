@@ -232,9 +232,9 @@ fn row(out: &mut String, candle: &Candle, instrument: &Instrument) {
     use std::fmt::Write as _;
     let (price, qty) = (instrument.price_scale, instrument.qty_scale);
     let wide = |value, digits| format_fixed(value, digits);
-    drop(write!(
+    writeln!(
         out,
-        "{},{},{},{},{},{},{},{}\n",
+        "{},{},{},{},{},{},{},{}",
         candle.open_time.millis(),
         candle.open.display(price),
         candle.high.display(price),
@@ -243,7 +243,8 @@ fn row(out: &mut String, candle: &Candle, instrument: &Instrument) {
         wide(candle.volume, qty.digits()),
         wide(candle.quote_volume, price.digits() + qty.digits()),
         candle.trades
-    ));
+    )
+    .expect("memory");
 }
 
 /// A file of candles that grows at its end.

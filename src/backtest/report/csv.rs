@@ -22,9 +22,9 @@ pub fn trades_csv(report: &Report<'_>) -> String {
             .and_then(|s| run.strategies.get(usize::from(s.0)));
         let text = |amount: Option<Money>| amount.map_or(String::new(), |a| a.to_string());
         let closed = trip.ended.then(|| trip.closed.millis().to_string());
-        drop(write!(
+        writeln!(
             out,
-            "{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+            "{},{},{},{},{},{},{},{},{},{},{},{},{}",
             trip.opened.millis(),
             closed.unwrap_or_default(),
             name.map_or("", String::as_str),
@@ -38,7 +38,8 @@ pub fn trades_csv(report: &Report<'_>) -> String {
             trip.funding,
             trip.net(),
             trip.fills
-        ));
+        )
+        .expect("memory");
     }
     out
 }
@@ -47,7 +48,7 @@ pub fn trades_csv(report: &Report<'_>) -> String {
 pub fn equity_csv(report: &Report<'_>) -> String {
     let mut out = String::from("timestamp,equity\n");
     for point in report.run.curve.points() {
-        drop(write!(out, "{},{}\n", point.time.millis(), point.equity));
+        writeln!(out, "{},{}", point.time.millis(), point.equity).expect("memory");
     }
     out
 }

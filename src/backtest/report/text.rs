@@ -18,7 +18,7 @@ pub fn to_text(report: &Report<'_>) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
-            drop(write!(out, "{name:<18} {value}\n"));
+            writeln!(out, "{name:<18} {value}").expect("memory");
         }
     };
     let names: Vec<String> = run.instruments.iter().map(|i| i.name.to_string()).collect();
@@ -112,7 +112,7 @@ pub fn to_text(report: &Report<'_>) -> String {
         ),
     ];
     for (left, a, right, b) in rows {
-        drop(write!(out, "{left:<18} {a:<26} {right:<18} {b}\n"));
+        writeln!(out, "{left:<18} {a:<26} {right:<18} {b}").expect("memory");
     }
     months(report, &mut out);
     if let Some(search) = report.search {
@@ -144,11 +144,12 @@ fn months(report: &Report<'_>, out: &mut String) {
     for (year, month, before, after) in ends.iter().rev().take(MONTHS_SHOWN).rev() {
         let change = after.minus(*before).unwrap_or_default();
         let percent = percent(change, *before).unwrap_or(0.0);
-        drop(write!(
+        writeln!(
             out,
-            "{year:04}-{month:02} {percent:>+10.2} % {:>14}\n",
+            "{year:04}-{month:02} {percent:>+10.2} % {:>14}",
             short(change)
-        ));
+        )
+        .expect("memory");
     }
 }
 
@@ -159,7 +160,7 @@ fn warnings(report: &Report<'_>, out: &mut String) {
         out.push('\n');
     }
     for note in notes {
-        drop(write!(out, "note: {note}\n"));
+        writeln!(out, "note: {note}").expect("memory");
     }
 }
 
