@@ -94,7 +94,10 @@ pub(crate) fn bench(bench: &Bench, recordings: &[Recording]) {
     let ema = || StrategyConfig::new("ema_cross", Interval::MINUTE);
     let hash = |source: &Source, setup: &Setup| run(source, setup).expect("a run").state_hash;
     let source = candles();
-    let (plain, crossing) = (setup(Interval::MINUTE, None), setup(Interval::MINUTE, Some(ema())));
+    let (plain, crossing) = (
+        setup(Interval::MINUTE, None),
+        setup(Interval::MINUTE, Some(ema())),
+    );
     bench.compare(
         "backtest, per candle",
         vec![
@@ -116,7 +119,9 @@ pub(crate) fn bench(bench: &Bench, recordings: &[Recording]) {
             vec![
                 Case::new("no strategy", changes, || hash(&source, &plain)),
                 Case::new("EMA cross of seconds", changes, || hash(&source, &crossing)),
-                Case::new("market maker every 10 ms", changes, || hash(&source, &making)),
+                Case::new("market maker every 10 ms", changes, || {
+                    hash(&source, &making)
+                }),
             ],
         );
         let made = run(&source, &making).expect("a run");
