@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::candle_csv::{self, CandleCsvError, ExactRow, Number};
 use crate::kernel::types::{
-    Contract, FixedError, Instrument, InstrumentName, Interval, Money, Price, Qty, Rate, Scale,
-    Time, VenueId, parse_fixed,
+    Contract, FixedError, Instrument, InstrumentName, Interval, Price, Qty, Rate, Scale, Time,
+    VenueId, parse_fixed,
 };
 use crate::recording::split_symbol;
 
@@ -354,9 +354,6 @@ fn name_of(path: &Path, default: Option<VenueId>) -> Option<InstrumentName> {
     let plausible = usual.contains(&quote.as_str()) && format!("{base}{quote}") == symbol;
     plausible.then_some(InstrumentName { venue, symbol })
 }
-
-/// The money of a test, in whole units of the quote asset, unless it is said.
-pub const CASH: Money = Money::whole(10_000);
 
 #[cfg(test)]
 mod tests {
