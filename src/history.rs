@@ -231,7 +231,7 @@ async fn ask(
 fn row(out: &mut String, candle: &Candle, instrument: &Instrument) {
     let (price, qty) = (instrument.price_scale, instrument.qty_scale);
     let wide = |value, digits| format_fixed(value, digits);
-    out.push_str(&format!(
+    out.extend([format!(
         "{},{},{},{},{},{},{},{}\n",
         candle.open_time.millis(),
         candle.open.display(price),
@@ -241,7 +241,7 @@ fn row(out: &mut String, candle: &Candle, instrument: &Instrument) {
         wide(candle.volume, qty.digits()),
         wide(candle.quote_volume, price.digits() + qty.digits()),
         candle.trades
-    ));
+    )]);
 }
 
 /// A file of candles that grows at its end.

@@ -108,7 +108,9 @@ impl Tape {
                 && is_hole(record.frame).is_some()
             {
                 counts.holes += 1;
-                ids.iter().for_each(|id| hear(lost(*id, record.received)));
+                for id in ids {
+                    hear(lost(*id, record.received));
+                }
                 continue;
             }
             counts.frames += 1;

@@ -1,6 +1,6 @@
 //! `hean backtest`: from what was typed to what is printed and written.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::candles::Play;
 use super::market::{MarketError, MarketRules, markets};
@@ -85,7 +85,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
 
 impl Job {
     fn new(args: &BacktestArgs) -> Result<Self, CommandError> {
-        let candles = args.files.iter().filter(|f| is_csv(f)).count();
+        let candles = args.files.iter().filter(|f| is_csv(f.as_path())).count();
         if candles > 0 && candles < args.files.len() {
             let why =
                 "candle files and recordings cannot be mixed: they are played in different ways";
@@ -396,9 +396,13 @@ fn params(strategy: &StrategyConfig) -> Vec<(String, String)> {
     out
 }
 
-fn is_csv(path: &PathBuf) -> bool {
-    let name = path.to_string_lossy().to_ascii_lowercase();
-    name.ends_with(".csv") || name.ends_with(".csv.gz")
+fn is_csv(path: &Path) -> bool {
+    let has = |path: &Path, kind: &str| {
+        path.extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case(kind))
+    };
+    has(path, "csv")
+        || (has(path, "gz") && path.file_stem().is_some_and(|s| has(Path::new(s), "csv")))
 }
 
 impl From<MarketError> for CommandError {

@@ -123,9 +123,8 @@ pub fn markets(files: &[PathBuf], rules: &MarketRules) -> Result<Vec<CandleMarke
     let mut order = Vec::new();
     for (at, path) in files.iter().enumerate() {
         let said = rules.names.get(at).or(rules.names.last()).cloned();
-        let name = match said.or_else(|| name_of(path, rules.venue)) {
-            Some(name) => name,
-            None => return Err(MarketError::Name(path.display().to_string())),
+        let Some(name) = said.or_else(|| name_of(path, rules.venue)) else {
+            return Err(MarketError::Name(path.display().to_string()));
         };
         let mut rows = candle_csv::read_exact(path)?;
         // Some sources write the newest row first.
@@ -309,6 +308,12 @@ fn step(flag: &'static str, text: &str) -> Result<Number, MarketError> {
     Ok(Number { digits, decimals })
 }
 
+/// Intervals that a file of candles may have, beside months.
+const KNOWN: [&str; 24] = [
+    "1s", "5s", "10s", "15s", "30s", "1m", "2m", "3m", "5m", "10m", "15m", "30m", "1h", "2h", "3h",
+    "4h", "6h", "8h", "12h", "1d", "3d", "1w", "20s", "20m",
+];
+
 /// The interval of rows: the shortest time between two of them.
 fn interval_of(path: &str, rows: &[ExactRow]) -> Result<Interval, MarketError> {
     let pairs = rows.iter().zip(rows.iter().skip(1));
@@ -319,10 +324,6 @@ fn interval_of(path: &str, rows: &[ExactRow]) -> Result<Interval, MarketError> {
     let Some(shortest) = shortest else {
         return Err(MarketError::Short(path.to_owned()));
     };
-    const KNOWN: [&str; 24] = [
-        "1s", "5s", "10s", "15s", "30s", "1m", "2m", "3m", "5m", "10m", "15m", "30m", "1h", "2h",
-        "3h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "20s", "20m",
-    ];
     let known = KNOWN.iter().filter_map(|text| text.parse().ok());
     let found = known
         .into_iter()

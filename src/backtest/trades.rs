@@ -113,10 +113,10 @@ impl Trades {
             }
             Record::Report(report) => match &report.kind {
                 ReportKind::Fill(fill) => self.fill(report.order, fill, time, ledger),
-                ReportKind::Rejected { reason } | ReportKind::Expired { reason } => {
-                    if self.ended.len() < 64 || self.ended.contains_key(reason) {
-                        *self.ended.entry(reason.clone()).or_default() += 1;
-                    }
+                ReportKind::Rejected { reason } | ReportKind::Expired { reason }
+                    if self.ended.len() < 64 || self.ended.contains_key(reason) =>
+                {
+                    *self.ended.entry(reason.clone()).or_default() += 1;
                 }
                 _ => {}
             },

@@ -20,7 +20,7 @@ pub fn trades_csv(report: &Report<'_>) -> String {
             .and_then(|s| run.strategies.get(usize::from(s.0)));
         let text = |amount: Option<Money>| amount.map_or(String::new(), |a| a.to_string());
         let closed = trip.ended.then(|| trip.closed.millis().to_string());
-        out.push_str(&format!(
+        out.extend([format!(
             "{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
             trip.opened.millis(),
             closed.unwrap_or_default(),
@@ -35,7 +35,7 @@ pub fn trades_csv(report: &Report<'_>) -> String {
             trip.funding,
             trip.net(),
             trip.fills
-        ));
+        )]);
     }
     out
 }
@@ -44,7 +44,7 @@ pub fn trades_csv(report: &Report<'_>) -> String {
 pub fn equity_csv(report: &Report<'_>) -> String {
     let mut out = String::from("timestamp,equity\n");
     for point in report.run.curve.points() {
-        out.push_str(&format!("{},{}\n", point.time.millis(), point.equity));
+        out.extend([format!("{},{}\n", point.time.millis(), point.equity)]);
     }
     out
 }

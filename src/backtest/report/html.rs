@@ -57,7 +57,7 @@ fn data(j: &mut Json, report: &Report<'_>) {
             });
         }),
     }
-    let step = run.bars.iter().filter_map(|b| width(b)).min();
+    let step = run.bars.iter().filter_map(width).min();
     j.key("step").int(step.unwrap_or(60_000));
     j.key("curve").array(|j| {
         for point in run.curve.points() {

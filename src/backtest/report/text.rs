@@ -16,7 +16,7 @@ pub fn to_text(report: &Report<'_>) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
-            out.push_str(&format!("{name:<18} {value}\n"));
+            out.extend([format!("{name:<18} {value}\n")]);
         }
     };
     let names: Vec<String> = run.instruments.iter().map(|i| i.name.to_string()).collect();
@@ -110,7 +110,7 @@ pub fn to_text(report: &Report<'_>) -> String {
         ),
     ];
     for (left, a, right, b) in rows {
-        out.push_str(&format!("{left:<18} {a:<26} {right:<18} {b}\n"));
+        out.extend([format!("{left:<18} {a:<26} {right:<18} {b}\n")]);
     }
     months(report, &mut out);
     if let Some(search) = report.search {
@@ -142,10 +142,10 @@ fn months(report: &Report<'_>, out: &mut String) {
     for (year, month, before, after) in ends.iter().rev().take(MONTHS_SHOWN).rev() {
         let change = after.minus(*before).unwrap_or_default();
         let percent = percent(change, *before).unwrap_or(0.0);
-        out.push_str(&format!(
+        out.extend([format!(
             "{year:04}-{month:02} {percent:>+10.2} % {:>14}\n",
             short(change)
-        ));
+        )]);
     }
 }
 
@@ -156,7 +156,7 @@ fn warnings(report: &Report<'_>, out: &mut String) {
         out.push('\n');
     }
     for note in notes {
-        out.push_str(&format!("note: {note}\n"));
+        out.extend([format!("note: {note}\n")]);
     }
 }
 
