@@ -43,7 +43,6 @@ fn json(file: &Path, args: &[&str]) -> String {
 /// The parts that are compared, numbers as they are written.
 #[derive(Debug, Deserialize)]
 struct Report<'a> {
-    state_hash: &'a str,
     #[serde(borrow)]
     totals: Totals<'a>,
     fills: Vec<Fill<'a>>,
@@ -322,6 +321,8 @@ fn within_a_candle_the_stop_comes_before_the_target() {
             "ema_cross.take_profit=2%",
             "--param",
             "ema_cross.cooldown=100",
+            "--tick",
+            "0.01",
             "--path",
             path,
         ];
@@ -342,8 +343,8 @@ fn a_limit_is_filled_by_a_price_beyond_it() {
     let dir = tempfile::tempdir().expect("directory");
     // The grid of one per cent has levels at 99.0115… and 98.0312…: the lows lie at one exactly, then below it.
     let mut text = String::from("timestamp,open,high,low,close,volume\n");
-    for n in 0..6 {
-        let time = 1_700_000_040_000_i64 + n * 60_000;
+    for n in 0..6_i64 {
+        let time = 1_700_000_040_000 + n * 60_000;
         let low = if n == 3 { "99.00" } else { "100.00" };
         writeln!(text, "{time},100.00,100.00,{low},100.00,1000000").expect("text");
     }

@@ -211,6 +211,8 @@ impl<'a> Lane<'a> {
         let Some(row) = self.rows.get(self.row) else {
             return;
         };
+        // What was on its way has arrived before the price moves.
+        offline.tick_until(due);
         if due < self.due || self.announcement() == Some(due) {
             self.announce(due, offline);
             return hear(offline);

@@ -85,7 +85,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
 
 impl Job {
     fn new(args: &BacktestArgs) -> Result<Self, CommandError> {
-        let candles = args.files.iter().filter(|f| is_csv(f)).count();
+        let candles = args.files.iter().filter(|f| is_csv(f.as_path())).count();
         if candles > 0 && candles < args.files.len() {
             let why =
                 "candle files and recordings cannot be mixed: they are played in different ways";
@@ -397,15 +397,12 @@ fn params(strategy: &StrategyConfig) -> Vec<(String, String)> {
 }
 
 fn is_csv(path: &Path) -> bool {
-    let ends = |path: &Path, extension: &str| {
-        let found = path.extension();
-        found.is_some_and(|found| found.eq_ignore_ascii_case(extension))
+    let has = |path: &Path, kind: &str| {
+        path.extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case(kind))
     };
-    ends(path, "csv")
-        || (ends(path, "gz")
-            && path
-                .file_stem()
-                .is_some_and(|stem| ends(stem.as_ref(), "csv")))
+    has(path, "csv")
+        || (has(path, "gz") && path.file_stem().is_some_and(|s| has(Path::new(s), "csv")))
 }
 
 impl From<MarketError> for CommandError {

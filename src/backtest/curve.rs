@@ -109,7 +109,7 @@ impl Months {
 /// Candles of a chart.
 #[derive(Debug, Clone)]
 pub struct Bars {
-    merged: Vec<Candle>,
+    kept: Vec<Candle>,
     stride: u32,
     filled: u32,
 }
@@ -117,7 +117,7 @@ pub struct Bars {
 impl Default for Bars {
     fn default() -> Self {
         Self {
-            merged: Vec::new(),
+            kept: Vec::new(),
             stride: 1,
             filled: 1,
         }
@@ -127,29 +127,29 @@ impl Default for Bars {
 impl Bars {
     /// The candles, oldest first.
     pub fn bars(&self) -> &[Candle] {
-        &self.merged
+        &self.kept
     }
 
     /// Adds a candle.
     pub fn push(&mut self, candle: &Candle) {
         if self.filled < self.stride
-            && let Some(last) = self.merged.last_mut()
+            && let Some(last) = self.kept.last_mut()
         {
             self.filled += 1;
             *last = merged(last, candle);
             return;
         }
-        if self.merged.len() == BARS_MAX {
+        if self.kept.len() == BARS_MAX {
             let join = |pair: &[Candle]| match pair {
                 [a, b] => Some(merged(a, b)),
                 [a] => Some(*a),
                 _ => None,
             };
-            self.merged = self.merged.chunks(2).filter_map(join).collect();
+            self.kept = self.kept.chunks(2).filter_map(join).collect();
             self.stride = self.stride.saturating_mul(2);
         }
         self.filled = 1;
-        self.merged.push(*candle);
+        self.kept.push(*candle);
     }
 }
 

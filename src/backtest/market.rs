@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::candle_csv::{self, CandleCsvError, ExactRow, Number};
 use crate::kernel::types::{
-    Contract, FixedError, Instrument, InstrumentName, Interval, Money, Price, Qty, Rate, Scale,
-    Time, VenueId, parse_fixed,
+    Contract, FixedError, Instrument, InstrumentName, Interval, Price, Qty, Rate, Scale, Time,
+    VenueId, parse_fixed,
 };
 use crate::recording::split_symbol;
 
@@ -308,6 +308,12 @@ fn step(flag: &'static str, text: &str) -> Result<Number, MarketError> {
     Ok(Number { digits, decimals })
 }
 
+/// Intervals that a file of candles may have, beside months.
+const KNOWN: [&str; 24] = [
+    "1s", "5s", "10s", "15s", "30s", "1m", "2m", "3m", "5m", "10m", "15m", "30m", "1h", "2h", "3h",
+    "4h", "6h", "8h", "12h", "1d", "3d", "1w", "20s", "20m",
+];
+
 /// The interval of rows: the shortest time between two of them.
 fn interval_of(path: &str, rows: &[ExactRow]) -> Result<Interval, MarketError> {
     const KNOWN: [&str; 24] = [
@@ -353,9 +359,6 @@ fn name_of(path: &Path, default: Option<VenueId>) -> Option<InstrumentName> {
     let plausible = usual.contains(&quote.as_str()) && format!("{base}{quote}") == symbol;
     plausible.then_some(InstrumentName { venue, symbol })
 }
-
-/// The money of a test, in whole units of the quote asset, unless it is said.
-pub const CASH: Money = Money::whole(10_000);
 
 #[cfg(test)]
 mod tests {

@@ -296,6 +296,10 @@ impl Listener {
                 _ => {}
             }
         }
+        if !offline.effects.is_empty() {
+            // Nobody publishes: what changed must not pile up.
+            drop(offline.engine.kernel_mut().take_changes());
+        }
         offline.effects.clear();
     }
 

@@ -114,7 +114,7 @@ impl Trades {
             Record::Report(report) => match &report.kind {
                 ReportKind::Fill(fill) => self.fill(report.order, fill, time, ledger),
                 ReportKind::Rejected { reason } | ReportKind::Expired { reason }
-                    if (self.ended.len() < 64 || self.ended.contains_key(reason)) =>
+                    if self.ended.len() < 64 || self.ended.contains_key(reason) =>
                 {
                     *self.ended.entry(reason.clone()).or_default() += 1;
                 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use super::{RunArgs, values};
 use crate::backtest::candles::Path;
@@ -90,7 +90,7 @@ pub struct BacktestArgs {
     #[arg(long, value_name = "BPS", default_value = "0", value_parser = bps, help_heading = "Fills")]
     pub slippage_bps: Rate,
     /// Candles: a limit order is filled by a price beyond it (through), or at it (touch)
-    #[arg(long, value_name = "through|touch", default_value = "through", value_parser = touch, help_heading = "Fills")]
+    #[arg(long, value_name = "through|touch", default_value = "through", value_parser = touch, action = ArgAction::Set, help_heading = "Fills")]
     pub fill: bool,
     /// Candles: the order of the extremes: pessimistic (a stop before a target), low-first, high-first
     #[arg(

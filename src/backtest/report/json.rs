@@ -29,8 +29,11 @@ pub(super) fn head(j: &mut Json, report: &Report<'_>) {
     j.key("source").object(|j| {
         j.key("kind").text(made.source);
         j.key("interval").text_or_null(made.interval.as_deref());
-        j.key("files")
-            .array(|j| made.files.iter().for_each(|f| j.text(f)));
+        j.key("files").array(|j| {
+            for f in &made.files {
+                j.text(f);
+            }
+        });
         j.key("frames").int(run.counts.frames);
         j.key("errors").int(run.counts.errors);
         j.key("holes").int(run.counts.holes);
@@ -64,9 +67,9 @@ pub(super) fn head(j: &mut Json, report: &Report<'_>) {
         j.key("taker").text(&made.fees.1);
     });
     j.key("fill_model").object(|j| {
-        made.fills
-            .iter()
-            .for_each(|(key, value)| j.key(key).text(value));
+        for (key, value) in &made.fills {
+            j.key(key).text(value);
+        }
     });
     j.key("seed").int(made.seed);
     j.key("state_hash")

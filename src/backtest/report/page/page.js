@@ -417,3 +417,5 @@ $("footer").textContent = "hean " + D.version;
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
 look(...whole);
+// At once, not with the next frame: a page that is printed or read by a program may have none.
+charts.forEach((c) => c.draw());
