@@ -344,7 +344,7 @@ fn a_limit_is_filled_by_a_price_beyond_it() {
     // The grid of one per cent has levels at 99.0115… and 98.0312…: the lows lie at one exactly, then below it.
     let mut text = String::from("timestamp,open,high,low,close,volume\n");
     for n in 0..6_i64 {
-        let time = 1_700_000_040_000 + n * 60_000;
+        let time = 1_700_000_040_000_i64 + n * 60_000;
         let low = if n == 3 { "99.00" } else { "100.00" };
         writeln!(text, "{time},100.00,100.00,{low},100.00,1000000").expect("text");
     }

@@ -309,10 +309,6 @@ fn step(flag: &'static str, text: &str) -> Result<Number, MarketError> {
 }
 
 /// Intervals that a file of candles may have, beside months.
-const KNOWN: [&str; 24] = [
-    "1s", "5s", "10s", "15s", "30s", "1m", "2m", "3m", "5m", "10m", "15m", "30m", "1h", "2h", "3h",
-    "4h", "6h", "8h", "12h", "1d", "3d", "1w", "20s", "20m",
-];
 
 /// The interval of rows: the shortest time between two of them.
 fn interval_of(path: &str, rows: &[ExactRow]) -> Result<Interval, MarketError> {
