@@ -308,8 +308,6 @@ fn step(flag: &'static str, text: &str) -> Result<Number, MarketError> {
     Ok(Number { digits, decimals })
 }
 
-/// Intervals that a file of candles may have, beside months.
-
 /// The interval of rows: the shortest time between two of them.
 fn interval_of(path: &str, rows: &[ExactRow]) -> Result<Interval, MarketError> {
     const KNOWN: [&str; 24] = [

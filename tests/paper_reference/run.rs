@@ -88,6 +88,9 @@ impl Run {
             fees: FEES.map(i128::from),
             power: match case.queue {
                 QueueModel::Conservative => None,
+                QueueModel::Through => {
+                    panic!("candles are filled so, and have a reference of their own")
+                }
                 QueueModel::Probability { power } => Some(power.into()),
             },
             units: [price, qty, qty * i128::from(instrument.lot.0)],
