@@ -3,6 +3,7 @@
 //! `cargo bench` measures; `cargo test --benches` runs everything once, so that it cannot rot. Numbers
 //! and how to read them: `benches/README.md`.
 
+mod backtest;
 mod baseline;
 mod book;
 mod decode;
@@ -15,6 +16,7 @@ mod orders;
 mod queue;
 mod record;
 mod recordings;
+mod rules;
 mod sorted_vector;
 mod step;
 mod store;
@@ -109,8 +111,10 @@ fn main() {
         ),
         ("book", &|| book::bench(&bench, &recordings)),
         ("indicators", &|| indicators::bench(&bench)),
+        ("rules", &|| rules::bench(&bench)),
         ("step", &|| step::bench(&bench, &recordings[0])),
         ("tick", &|| tick::bench(&bench, &recordings)),
+        ("backtest", &|| backtest::bench(&bench, &recordings)),
         ("baseline", &|| baseline::bench(measure)),
         ("queue", &|| queue::bench(measure)),
         ("orders", &|| orders::bench(measure)),

@@ -186,7 +186,7 @@ async fn client(addr: String, number: usize, clock: Clock, seen: Arc<Mutex<Seen>
     let mut frame = if length < 126 {
         vec![0x81, 0x80 | length]
     } else {
-        vec![0x81, 0x80 | 126, 0, length]
+        vec![0x81, 0x80 | 0x7e, 0, length]
     };
     frame.extend([0; 4]);
     frame.extend(request.as_bytes());

@@ -1,8 +1,9 @@
 //! Candle files: CSV with a header that names `timestamp` (or `open_time`, `date`), `open`, `high`,
 //! `low`, `close`, `volume`; plain or `.gz`.
 //!
-//! Indicators alone read these so far, so numbers are doubles here. A timestamp is whatever the file
-//! says; most spellings of a time are understood, for those indicators that need one.
+//! For indicators numbers are doubles ([`read`]), for trading exact decimals ([`read_exact`]). A timestamp is
+//! whatever the file says; most spellings of a time are understood. Without a header the columns are those
+//! of Binance's own files: open time, open, high, low, close, volume, and more.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +12,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 
 use crate::kernel::indicators::Bar;
-use crate::kernel::types::{DAY, MICROSECOND, MILLISECOND, MINUTE, SECOND, Time};
+use crate::kernel::types::{DAY, MICROSECOND, MILLISECOND, MINUTE, Rate, SECOND, Time};
 
 /// Longest line that is read.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
@@ -63,8 +64,107 @@ pub enum CandleCsvError {
     },
 }
 
+/// An exact number as a file writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Number {
+    /// Its digits, without the point.
+    pub digits: i128,
+    /// How many of them stand behind the point; trailing zeros do not count.
+    pub decimals: u8,
+}
+
+/// A row of a candle file, exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExactRow {
+    /// Start of the candle.
+    pub time: Time,
+    /// Open, high, low, close.
+    pub prices: [Number; 4],
+    /// Base volume.
+    pub volume: Number,
+}
+
 /// Reads a candle file.
 pub fn read(path: &Path) -> Result<Vec<CandleRow>, CandleCsvError> {
+    let mut rows = Vec::new();
+    each(path, &mut |columns, fields| {
+        rows.push(columns.row(fields)?);
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// Reads a candle file whose numbers must stay what they are. Every row needs a time.
+pub fn read_exact(path: &Path) -> Result<Vec<ExactRow>, CandleCsvError> {
+    let mut rows = Vec::new();
+    each(path, &mut |columns, fields| {
+        rows.push(columns.exact(fields)?);
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// Two columns of a file with a header that names them: times and signed rates, such as those of funding.
+pub fn read_rates(path: &Path) -> Result<Vec<(Time, Rate)>, CandleCsvError> {
+    let name = path.display().to_string();
+    let mut columns = None;
+    let mut rates = Vec::new();
+    lines(path, &mut |number, fields| {
+        let Some((timestamp, rate)) = columns else {
+            let header = |column: &'static str, names: &[&str]| {
+                position(fields, names).ok_or(CandleCsvError::Header {
+                    path: name.clone(),
+                    column,
+                })
+            };
+            let timestamp = header("timestamp", &["timestamp", "time", "funding_time"])?;
+            columns = Some((timestamp, header("rate", &["rate", "funding_rate"])?));
+            return Ok(());
+        };
+        let wrong = |why: String| CandleCsvError::Row {
+            path: name.clone(),
+            line: number,
+            why,
+        };
+        let text = |at: usize| fields.get(at).copied().unwrap_or_default();
+        let time = time(text(timestamp))
+            .ok_or_else(|| wrong(format!("timestamp is {:?}, no time", text(timestamp))))?;
+        let rate = Rate::parse(text(rate))
+            .map_err(|error| wrong(format!("rate is {:?}: {error}", text(rate))))?;
+        rates.push((time, rate));
+        Ok(())
+    })?;
+    Ok(rates)
+}
+
+/// What is done with the fields of a row; an error says what is wrong with it.
+type Take<'a> = dyn FnMut(&Columns, &[&str]) -> Result<(), String> + 'a;
+
+/// Every row of a candle file.
+fn each(path: &Path, take: &mut Take<'_>) -> Result<(), CandleCsvError> {
+    let name = path.display().to_string();
+    let mut columns = None;
+    lines(path, &mut |number, fields| {
+        if columns.is_none() {
+            columns = Some(Columns::find(fields, &name)?);
+            if !Columns::are_values(fields) {
+                return Ok(());
+            }
+        }
+        let Some(known) = &columns else { return Ok(()) };
+        take(known, fields).map_err(|why| CandleCsvError::Row {
+            path: name.clone(),
+            line: number,
+            why,
+        })
+    })
+}
+
+/// What is done with the fields of a line and its number.
+type Hear<'a> = dyn FnMut(usize, &[&str]) -> Result<(), CandleCsvError> + 'a;
+
+/// Every line of a file that is not empty and no comment.
+fn lines(path: &Path, hear: &mut Hear<'_>) -> Result<(), CandleCsvError> {
     let name = path.display().to_string();
     let io = |error| CandleCsvError::Io {
         path: name.clone(),
@@ -84,11 +184,8 @@ pub fn read(path: &Path) -> Result<Vec<CandleRow>, CandleCsvError> {
         line: String::new(),
         number: 0,
     };
-    let mut columns = None;
-    let mut rows = Vec::new();
-    while let Some(line) = lines.next().map_err(io)? {
-        let line = line.trim_end();
-        let number = lines.number;
+    while lines.next().map_err(io)? {
+        let line = lines.line.trim_end();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -96,18 +193,9 @@ pub fn read(path: &Path) -> Result<Vec<CandleRow>, CandleCsvError> {
             .split(',')
             .map(|f| f.trim().trim_matches('"'))
             .collect();
-        let Some(known) = &columns else {
-            columns = Some(Columns::find(&fields, &name)?);
-            continue;
-        };
-        let row = known.row(&fields);
-        rows.push(row.map_err(|why| CandleCsvError::Row {
-            path: name.clone(),
-            line: number,
-            why,
-        })?);
+        hear(lines.number, &fields)?;
     }
-    Ok(rows)
+    Ok(())
 }
 
 struct Lines<R> {
@@ -117,7 +205,7 @@ struct Lines<R> {
 }
 
 impl<R: BufRead> Lines<R> {
-    fn next(&mut self) -> std::io::Result<Option<String>> {
+    fn next(&mut self) -> std::io::Result<bool> {
         self.line.clear();
         self.number += 1;
         let read = self
@@ -129,7 +217,7 @@ impl<R: BufRead> Lines<R> {
             let why = format!("line {} is longer than {LINE_BYTES_MAX} bytes", self.number);
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
         }
-        Ok((read > 0).then(|| self.line.clone()))
+        Ok(read > 0)
     }
 }
 
@@ -144,15 +232,27 @@ struct Columns {
 }
 
 impl Columns {
+    /// Whether a first line is a candle already: it has enough fields, and all of them are numbers.
+    fn are_values(fields: &[&str]) -> bool {
+        fields.len() >= 6 && fields.iter().take(6).all(|f| f.parse::<f64>().is_ok())
+    }
+
     fn find(header: &[&str], path: &str) -> Result<Self, CandleCsvError> {
+        if Self::are_values(header) {
+            return Ok(Self {
+                timestamp: 0,
+                open: 1,
+                high: 2,
+                low: 3,
+                close: 4,
+                volume: 5,
+            });
+        }
         let at = |column: &'static str, names: &[&str]| {
-            header
-                .iter()
-                .position(|h| names.iter().any(|n| h.eq_ignore_ascii_case(n)))
-                .ok_or_else(|| CandleCsvError::Header {
-                    path: path.to_owned(),
-                    column,
-                })
+            position(header, names).ok_or_else(|| CandleCsvError::Header {
+                path: path.to_owned(),
+                column,
+            })
         };
         Ok(Self {
             timestamp: at("timestamp", &["timestamp", "open_time", "date"])?,
@@ -161,6 +261,27 @@ impl Columns {
             low: at("low", &["low"])?,
             close: at("close", &["close"])?,
             volume: at("volume", &["volume"])?,
+        })
+    }
+
+    fn exact(&self, fields: &[&str]) -> Result<ExactRow, String> {
+        let text = |at: usize| fields.get(at).copied().unwrap_or_default();
+        let number = |name: &str, at: usize| {
+            exact(text(at))
+                .ok_or_else(|| format!("{name} is {:?}, no number that is zero or more", text(at)))
+        };
+        let timestamp = text(self.timestamp);
+        let time = time(timestamp).ok_or_else(|| format!("timestamp is {timestamp:?}, no time"))?;
+        let prices = [
+            number("open", self.open)?,
+            number("high", self.high)?,
+            number("low", self.low)?,
+            number("close", self.close)?,
+        ];
+        Ok(ExactRow {
+            time,
+            prices,
+            volume: number("volume", self.volume)?,
         })
     }
 
@@ -209,10 +330,47 @@ impl Columns {
     }
 }
 
+/// Where a header names a column.
+fn position(header: &[&str], names: &[&str]) -> Option<usize> {
+    header
+        .iter()
+        .position(|h| names.iter().any(|n| h.eq_ignore_ascii_case(n)))
+}
+
+/// `1.50`, `1.5e-3`: digits and how many of them stand behind the point.
+fn exact(text: &str) -> Option<Number> {
+    let (number, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let exponent: i32 = exponent.parse().ok()?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let mut digits = 0_i128;
+    for byte in whole.bytes().chain(fraction.bytes()) {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        digits = digits
+            .checked_mul(10)?
+            .checked_add(i128::from(byte - b'0'))?;
+    }
+    let mut decimals = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+    while decimals > 0 && digits % 10 == 0 {
+        digits /= 10;
+        decimals -= 1;
+    }
+    while decimals < 0 {
+        digits = digits.checked_mul(10)?;
+        decimals += 1;
+    }
+    let decimals = u8::try_from(decimals).ok()?;
+    Some(Number { digits, decimals })
+}
+
 /// A time: whole milliseconds since the Unix epoch (seconds with 10 digits, microseconds with 16,
 /// nanoseconds with 19), or `2024-08-09 13:05:00.5` with `T`, `Z` or `+02:00` where wanted; UTC
 /// without a zone.
-fn time(text: &str) -> Option<Time> {
+pub fn time(text: &str) -> Option<Time> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         let unit = match text.len() {
             10 => SECOND,

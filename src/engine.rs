@@ -55,6 +55,11 @@ impl Engine {
         &self.kernel
     }
 
+    /// The paper venue.
+    pub fn paper(&self) -> &PaperVenue {
+        &self.paper
+    }
+
     /// The kernel, for publication.
     pub fn kernel_mut(&mut self) -> &mut Kernel {
         &mut self.kernel

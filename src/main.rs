@@ -7,23 +7,27 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use hean::backtest::command::{CommandError, backtest};
 use hean::candle_csv;
 use hean::cli::{
-    Cli, Command, ConfigCommand, Exit, IndicatorsArgs, JournalCommand, KeydbCommand, LookArgs,
-    ManArgs, RecordArgs, ReplayArgs, RunArgs, ServerArgs, SideArg, SimArgs, TokenCommand,
+    Cli, Command, ConfigCommand, DownloadArgs, Exit, HistoryCommand, IndicatorsArgs,
+    JournalCommand, KeydbCommand, LookArgs, ManArgs, RecordArgs, ReplayArgs, RunArgs, ServerArgs,
+    SideArg, SimArgs, TokenCommand,
 };
 use hean::client::show::{Manner, Show, ShowError, show};
 use hean::client::{self, Ask, Client, ClientError};
-use hean::config::{self, ConfigError, LogFormat, LogSettings, Settings};
+use hean::config::{self, ConfigError, Loaded, LogFormat, LogSettings, Settings};
 use hean::daemon::{self, DaemonError};
 use hean::doctor::{self, Verdict};
+use hean::history::{self, Download, HistoryError};
 use hean::indicator_text;
 use hean::journal;
 use hean::journal_tool::{self, JournalToolError};
 use hean::json::Json;
+use hean::kernel::KernelConfig;
 use hean::kernel::event::Seq;
 use hean::kernel::indicators::{IndicatorError, Spec};
-use hean::kernel::types::VenueId;
+use hean::kernel::types::{Time, VenueId};
 use hean::logging;
 use hean::record;
 use hean::replay::{ReplayConfig, replay};
@@ -32,6 +36,7 @@ use hean::runtime::supervise::{End, Supervisor};
 use hean::setup::{self, SetupError};
 use hean::store::bench;
 use hean::store::migrate::{self, Progress, ToolError};
+use hean::strategy_text;
 use hean::token_tool;
 use hean::top::{self, TopError};
 use hean::venue::sim::{self, MarketKind, SimConfig, Source, Speed};
@@ -95,6 +100,16 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if let Some(error) = error.downcast_ref::<ToolError>() {
         return error.exit();
     }
+    if let Some(HistoryError::Start(error)) = error.downcast_ref::<HistoryError>() {
+        return if error.is_unreachable() {
+            Exit::Unreachable
+        } else {
+            Exit::Failure
+        };
+    }
+    if let Some(error) = error.downcast_ref::<CommandError>() {
+        return error.exit();
+    }
     if error.is::<IndicatorError>() {
         return Exit::Usage;
     }
@@ -107,6 +122,8 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Sim(args) => run_sim(args, cli.json)?,
         Command::Record(args) => run_record(&args, cli.json)?,
         Command::Replay(args) => run_replay(&args, cli.json)?,
+        Command::Backtest(args) => print(&backtest(&args, cli.json)?)?,
+        Command::History(HistoryCommand::Download(args)) => run_download(&args, cli.json)?,
         Command::Show(command) => return run_show(&command.show(), command.look(), cli.json),
         Command::Top(args) => return run_top(&args.look),
         Command::Indicators(args) => match args.show() {
@@ -242,8 +259,11 @@ fn run_daemon(args: &RunArgs, json: bool) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    // Here the places of errors are known; the daemon has the settings alone.
+    checked(&loaded)?;
     let runtime = runtime()?;
-    let ended = runtime.block_on(daemon::run(loaded.settings));
+    let sources = args.sources(json);
+    let ended = runtime.block_on(daemon::run(loaded, sources));
     // A disk that hangs must not keep the process.
     runtime.shutdown_background();
     Ok(ended?)
@@ -264,6 +284,11 @@ fn run_doctor(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
         Verdict::Ok | Verdict::Warn => Exit::Ok,
         Verdict::Fail => Exit::Failure,
     })
+}
+
+/// The kernel's configuration; an error in it is told with its place in the file.
+fn checked(loaded: &Loaded) -> Result<KernelConfig, SetupError> {
+    setup::kernel_config(&loaded.settings, Vec::new()).map_err(|e| setup::placed(e, loaded))
 }
 
 /// The recorder, until a signal or its time is over.
@@ -304,6 +329,21 @@ fn run_record(args: &RecordArgs, json: bool) -> anyhow::Result<()> {
         "{frames} frames in {files} files in {dir}: {raw} bytes, {written} compressed; {dropped} frames dropped"
     );
     print(text.as_bytes())
+}
+
+/// Candles of the past into files.
+fn run_download(args: &DownloadArgs, json: bool) -> anyhow::Result<()> {
+    let loaded = config::load(&args.sources(json))?;
+    logging::init(&loaded.settings.log)?;
+    let wanted = Download {
+        venue: args.exchange,
+        interval: args.interval,
+        from: args.from,
+        to: args.to.unwrap_or(Time(i64::MAX)),
+        dir: args.dir.clone(),
+    };
+    let all = runtime()?.block_on(history::download(&loaded.settings, &wanted))?;
+    print(&history::summary(&all, json))
 }
 
 /// The simulated venue, until a signal.
@@ -396,9 +436,11 @@ fn run_config(command: &ConfigCommand, json: bool) -> anyhow::Result<()> {
     let (args, origin) = match command {
         ConfigCommand::Check(args) => (args, None),
         ConfigCommand::Show { origin, run } => (run, Some(*origin)),
+        ConfigCommand::Strategies if json => return print(&strategy_text::table_json()),
+        ConfigCommand::Strategies => return print(strategy_text::table_text().as_bytes()),
     };
     let loaded = config::load(&args.sources(false))?;
-    setup::kernel_config(&loaded.settings, Vec::new())?;
+    checked(&loaded)?;
     for warning in &loaded.warnings {
         drop(writeln!(std::io::stderr(), "warning: {warning}"));
     }

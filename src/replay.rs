@@ -5,24 +5,16 @@ use std::path::PathBuf;
 
 use crate::engine::Engine;
 use crate::json::Json;
-use crate::kernel::event::{
-    Candle, Effect, Effects, Input, Level, LossReason, Lost, MarketData, MarketEvent, Record,
-    Stamped,
-};
-use crate::kernel::ledger::{Ledger, LedgerError};
+use crate::kernel::event::{Candle, Effect, Level, Record};
 use crate::kernel::market::{Book, Market};
 use crate::kernel::orders::PositionSide;
-use crate::kernel::strategies::StrategyError;
 use crate::kernel::types::{Instrument, InstrumentId, Money, Price, Rate, Side, Time, VenueId};
-use crate::kernel::{Kernel, KernelConfig, Start};
-use crate::recording::{self, Reader, RecordingError, ScannedSymbol, is_hole};
+use crate::kernel::{KernelConfig, Start};
+use crate::offline::{Offline, OfflineError};
+use crate::recording::RecordingError;
 use crate::runtime::clock::Clock;
-use crate::venue::VenueRow;
-use crate::venue::protocol::{Reading, TradeStream};
+use crate::tape::{Tape, TapeError};
 use crate::venue::sim::paper::PaperConfig;
-
-/// Faults that are kept in words.
-const FAULTS_KEPT: usize = 5;
 
 /// What to replay, and how.
 #[derive(Debug, Clone)]
@@ -48,16 +40,13 @@ pub struct ReplayConfig {
 pub enum ReplayError {
     /// The recording.
     #[error(transparent)]
+    Tape(#[from] TapeError),
+    /// A file of it, when its turn came.
+    #[error(transparent)]
     Recording(#[from] RecordingError),
-    /// The strategies.
+    /// The engine.
     #[error(transparent)]
-    Strategy(#[from] StrategyError),
-    /// The kernel's own start.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// Nothing to replay.
-    #[error("the recording holds no instrument of {0}: is --exchange right?")]
-    Empty(VenueId),
+    Start(#[from] OfflineError),
 }
 
 /// What came out.
@@ -85,142 +74,43 @@ pub struct Replayed {
 
 /// Runs a replay. Malformed frames are counted and change nothing.
 pub fn replay(config: &ReplayConfig, clock: &Clock) -> Result<Replayed, ReplayError> {
-    let files = recording::files(&config.files, config.venue)?;
-    let scan = recording::scan(&files, config.venue)?;
+    let tape = Tape::open(&config.files, config.venue)?;
     let (maker_fee, taker_fee) = config.fees;
-    let with_fees = |i: Instrument| Instrument {
+    let with_fees = |i: &Instrument| Instrument {
         maker_fee,
         taker_fee,
-        ..i
+        ..i.clone()
     };
-    let trades: Vec<TradeStream> = scan
-        .symbols
-        .iter()
-        .map(ScannedSymbol::trade_stream)
-        .collect();
-    let instruments: Vec<Instrument> = scan
-        .symbols
-        .into_iter()
-        .map(|s| with_fees(s.instrument))
-        .collect();
-    if instruments.is_empty() {
-        return Err(ReplayError::Empty(config.venue));
-    }
-    let kernel = Kernel::new(
-        config.kernel.clone(),
-        Ledger::new(config.kernel.orders_kept),
-    )?;
-    let mut engine = Engine::new(kernel, config.paper.clone(), false);
-    let mut effects = Effects::new();
     let start = Start {
-        time: scan.first.unwrap_or(Time::ZERO),
+        time: tape.first.unwrap_or(Time::ZERO),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        instruments: instruments.clone(),
+        instruments: tape.instruments().iter().map(with_fees).collect(),
         cash: config.cash.clone(),
     };
-    let ids = engine.start(start, &mut effects)?;
-    let protocol = VenueRow::of(config.venue).protocol;
-    let readings: Vec<Reading<'_>> = ids
-        .iter()
-        .zip(&instruments)
-        .zip(&trades)
-        .map(|((id, instrument), trades)| Reading {
-            id: *id,
-            instrument,
-            trades: *trades,
-        })
-        .collect();
-    let decoder = protocol.decoder(&readings);
-    let mut events = Vec::new();
-    let mut out = Replayed {
-        frames: 0,
-        events: 0,
-        holes: 0,
-        errors: 0,
-        faults: Vec::new(),
-        orders: 0,
-        elapsed_ns: 0,
-        engine,
-        instruments: ids,
-    };
+    let mut offline = Offline::start(&config.kernel, &config.paper, start)?;
+    let ids = offline.instruments.clone();
+    let mut orders = 0;
     let began = clock.now();
-    let mut reader = Reader::new(&files);
-    while let Some(record) = reader.next_record() {
-        if let Ok(record) = &record
-            && is_hole(record.frame).is_some()
-        {
-            out.hole(record.received, &mut effects);
-            continue;
-        }
-        out.frames += 1;
-        let fault = match record {
-            Ok(record) => {
-                let said = decoder.decode(record.frame, record.received, &mut events);
-                for event in events.drain(..) {
-                    out.events += 1;
-                    let time = event.received;
-                    out.tick_until(time, &mut effects);
-                    let input = Input::Market(event);
-                    out.engine.step(&Stamped { time, input }, &mut effects);
-                }
-                said.err().map(|error| error.to_string())
-            }
-            Err(error) if error.is_passable() => Some(error.to_string()),
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(why) = fault {
-            out.errors += 1;
-            if out.faults.len() < FAULTS_KEPT {
-                let (file, line) = reader.position();
-                out.faults.push(format!("{}:{line}: {why}", file.display()));
-            }
-        }
-        out.count(&mut effects);
-    }
-    out.elapsed_ns = clock.now().since(began);
-    Ok(out)
+    let counts = tape.play(&ids, &mut |stamped| {
+        offline.feed(&stamped);
+        let placed = |e: &Effect| matches!(e, Effect::Record(r) if matches!(r.record, Record::Intent { .. }));
+        orders += offline.effects.iter().filter(|e| placed(e)).count() as u64;
+        offline.effects.clear();
+    })?;
+    Ok(Replayed {
+        frames: counts.frames,
+        events: counts.events,
+        holes: counts.holes,
+        errors: counts.errors,
+        faults: counts.faults,
+        orders,
+        elapsed_ns: clock.now().since(began),
+        engine: offline.engine,
+        instruments: ids,
+    })
 }
 
 impl Replayed {
-    /// Timers that are due before `time` fire at their own times.
-    fn tick_until(&mut self, time: Time, effects: &mut Effects) {
-        while let Some(due) = self.engine.deadline().filter(|due| *due < time) {
-            self.engine.step(
-                &Stamped {
-                    time: due,
-                    input: Input::Tick,
-                },
-                effects,
-            );
-            if self.engine.deadline() == Some(due) {
-                return; // a deadline that its own tick does not move waits for data
-            }
-        }
-    }
-
-    /// Nobody knows what happened here: every book waits for its next snapshot.
-    fn hole(&mut self, time: Time, effects: &mut Effects) {
-        self.holes += 1;
-        self.tick_until(time, effects);
-        for id in self.instruments.clone() {
-            let lost = MarketEvent {
-                instrument: id,
-                venue_time: time,
-                received: time,
-                data: MarketData::Lost(LossReason::Disconnected, Lost::All),
-            };
-            let input = Input::Market(lost);
-            self.engine.step(&Stamped { time, input }, effects);
-        }
-        self.count(effects);
-    }
-
-    fn count(&mut self, effects: &mut Effects) {
-        let placed = |e: &Effect| matches!(e, Effect::Record(r) if matches!(r.record, Record::Intent { .. }));
-        self.orders += effects.iter().filter(|e| placed(e)).count() as u64;
-        effects.clear();
-    }
-
     /// The result in a few lines for people.
     pub fn summary(&self) -> String {
         let kernel = self.engine.kernel();

@@ -1,8 +1,11 @@
 //! What the parts of the daemon say of themselves: atomics that their owner writes and that health
 //! checks, `/api/v1/status` and metrics read.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
 
 use crate::kernel::event::Seq;
 use crate::kernel::risk::RiskMode;
@@ -41,6 +44,37 @@ impl Moment {
     /// The moment, if there was one.
     pub fn get(&self) -> Option<Time> {
         Some(Time(self.0.load(Ordering::Relaxed))).filter(|t| *t != Time::ZERO)
+    }
+}
+
+/// Why strategies could not be loaded anew: the old version goes on.
+#[derive(Debug, Default)]
+pub struct ReloadStatus(ArcSwap<BTreeMap<String, String>>);
+
+impl ReloadStatus {
+    /// The error of a strategy, by its name.
+    pub fn errors(&self) -> Arc<BTreeMap<String, String>> {
+        self.0.load_full()
+    }
+
+    /// All at once.
+    pub fn set(&self, errors: BTreeMap<String, String>) {
+        self.0.store(Arc::new(errors));
+    }
+
+    /// A strategy could not be loaded. One task writes.
+    pub fn fail(&self, strategy: &str, why: &str) {
+        let mut errors = BTreeMap::clone(&self.errors());
+        errors.insert(strategy.to_owned(), why.to_owned());
+        self.set(errors);
+    }
+
+    /// A strategy is as its files say.
+    pub fn forget(&self, strategy: &str) {
+        let mut errors = BTreeMap::clone(&self.errors());
+        if errors.remove(strategy).is_some() {
+            self.set(errors);
+        }
     }
 }
 

@@ -413,7 +413,7 @@ fn symbols_belong_to_the_exchange_that_won() {
 fn strategies_are_checked_against_those_that_exist() {
     let known = KnownStrategy {
         name: "ema_cross",
-        params: vec!["fast", "slow"],
+        params: vec!["type", "fast", "slow"],
     };
     for (text, want) in [
         (

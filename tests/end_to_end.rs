@@ -31,6 +31,8 @@ mod redis;
 mod support;
 #[path = "end_to_end/store.rs"]
 mod store;
+#[path = "end_to_end/strategies.rs"]
+mod strategies;
 #[path = "end_to_end/syscalls.rs"]
 mod syscalls;
 #[path = "end_to_end/systemd.rs"]

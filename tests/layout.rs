@@ -280,6 +280,11 @@ fn records() -> Vec<Sequenced> {
             run: false,
         },
         report(7, fill(4, 100, FeeAsset::Other(Box::new(other)))),
+        Record::StrategyState {
+            id: STRATEGY,
+            instrument: ID,
+            state: Box::new([1, 2, 3]),
+        },
     ]);
     (1..)
         .zip(records)
@@ -293,15 +298,18 @@ fn records() -> Vec<Sequenced> {
 
 /// Bytes of a value, their number and hash.
 fn layout(value: &impl serde::Serialize) -> (usize, String) {
-    let bytes = postcard::to_stdvec(value).expect("bytes");
-    (bytes.len(), format!("{:016x}", xxh3_64(&bytes)))
+    layout_of(&postcard::to_stdvec(value).expect("bytes"))
+}
+
+fn layout_of(bytes: &[u8]) -> (usize, String) {
+    (bytes.len(), format!("{:016x}", xxh3_64(bytes)))
 }
 
 #[test]
 fn records_are_laid_out_as_their_format_says() {
     assert_eq!(
         (FORMAT_VERSION, layout(&records())),
-        (3, (1338, "ad53fcba703370a1".to_owned()))
+        (3, (1350, "844f2315a08aadb0".to_owned()))
     );
 }
 
@@ -319,25 +327,39 @@ fn a_snapshot_is_laid_out_as_its_version_says() {
     let image = ledger.image();
     assert_eq!(
         (Image::VERSION, layout(&image)),
-        (2, (1553, "72e2c969473c5e28".to_owned()))
+        (3, (1560, "511e7ceb44866eb2".to_owned()))
     );
     let bytes = postcard::to_stdvec(&image).expect("bytes");
-    let read = |version, bytes: &[u8]| {
-        let image = Image::read(version, bytes).expect("a known layout");
-        Ledger::restore(image.expect("whole"), 100).expect("a state")
-    };
-    let again = read(2, &bytes);
+    let again = restored(3, &bytes);
     assert_eq!(again.durable_hash(), ledger.durable_hash());
     assert_eq!(again.fills_since(Seq(0)).count(), 5);
-    // Layout 1 ends before the executions.
-    let old = &bytes[..1401];
-    assert_eq!(format!("{:016x}", xxh3_64(old)), "32fc64cb07f08031");
-    let again = read(1, old);
+    assert!(Image::read(4, &bytes).is_none());
+}
+
+fn restored(version: u32, bytes: &[u8]) -> Ledger {
+    let image = Image::read(version, bytes).expect("a known layout");
+    Ledger::restore(image.expect("whole"), 100).expect("a state")
+}
+
+/// Layout 1 ends before the executions, layout 2 before what strategies remember.
+#[test]
+fn older_snapshots_are_still_read() {
+    let mut ledger = Ledger::new(100);
+    let old = |r: &&Sequenced| !matches!(r.record, Record::StrategyState { .. });
+    for record in records().iter().filter(old) {
+        ledger.apply(record).expect("a record");
+    }
+    let mut bytes = postcard::to_stdvec(&ledger.image()).expect("bytes");
+    assert_eq!(bytes.pop(), Some(0), "no states at the end");
+    assert_eq!(layout_of(&bytes), (1553, "72e2c969473c5e28".to_owned()));
+    assert_eq!(restored(2, &bytes).durable_hash(), ledger.durable_hash());
+    bytes.truncate(1401);
+    assert_eq!(layout_of(&bytes), (1401, "32fc64cb07f08031".to_owned()));
+    let again = restored(1, &bytes);
     assert_eq!(again.fills_since(Seq(0)).count(), 0);
     assert_eq!(again.seq(), ledger.seq());
     assert_eq!(
         again.orders().iter().count(),
         ledger.orders().iter().count()
     );
-    assert!(Image::read(3, &bytes).is_none());
 }

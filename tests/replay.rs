@@ -13,11 +13,12 @@ mod recordings;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hean::kernel::KernelConfig;
 use hean::kernel::event::{Candle, Level};
 use hean::kernel::market::Market;
-use hean::kernel::strategies::StrategyConfig;
+use hean::kernel::strategies::{Source, StrategyConfig};
 use hean::kernel::types::{
     Instrument, InstrumentId, Interval, Money, Price, Qty, Rate, Scale, Side, VenueId, parse_fixed,
 };
@@ -290,12 +291,10 @@ fn a_strategy_trades_the_same_on_every_run() {
     let files = [data.join("hftbacktest/binance_spot_btcusdt_20240808.txt.gz")];
     let mut config = config(VenueId::Binance, &files);
     config.kernel.intervals = vec![Interval::SECOND];
-    config.kernel.strategies = vec![StrategyConfig {
-        name: "ema_cross".to_owned(),
-        interval: Interval::SECOND,
-        order_notional: Money::parse("1000").expect("amount"),
-        params: vec![("fast".to_owned(), 5), ("slow".to_owned(), 20)],
-    }];
+    let mut strategy = StrategyConfig::new("ema_cross", Interval::SECOND);
+    strategy.set("fast", "5").expect("a parameter");
+    strategy.set("slow", "20").expect("a parameter");
+    config.kernel.strategies = vec![strategy];
     let first = run(&config);
     let second = run(&config);
     assert!(first.orders >= 10, "{} orders", first.orders);
@@ -307,6 +306,41 @@ fn a_strategy_trades_the_same_on_every_run() {
     // Without the strategy the state is another one: the hash sees it.
     config.kernel.strategies.clear();
     assert_ne!(run(&config).engine.state_hash(), first.engine.state_hash());
+}
+
+/// A rule and the script with the same words, each twice: the same state, and the two the same orders.
+#[test]
+fn a_rule_and_a_script_trade_the_same_on_every_run() {
+    let Some(data) = recordings() else { return };
+    let files = [data.join("hftbacktest/binance_spot_btcusdt_20240808.txt.gz")];
+    let mut config = config(VenueId::Binance, &files);
+    config.kernel.intervals = vec![Interval::SECOND];
+    let mut rule = StrategyConfig::new("rules", Interval::SECOND);
+    let enter = "rsi(7) < 40.0 and close < sma(20) and spread < 5.0";
+    let exit = "rsi(7) > 60.0 or bars_held >= 30.0";
+    rule.set("enter_long", enter).expect("a condition");
+    rule.set("exit_long", exit).expect("a condition");
+    let mut script = StrategyConfig::new("script", Interval::SECOND);
+    let text = format!(
+        "if position == 0 and ({enter}) {{ state.n = (state.n ?? 0) + 1; buy() }}\n\
+         if position > 0 and ({exit}) {{ exit() }}\n"
+    );
+    let name = "same.rhai".to_owned();
+    script.source = Some(Arc::new(Source { name, text }));
+    let mut orders = Vec::new();
+    for strategy in [rule, script] {
+        config.kernel.strategies = vec![strategy];
+        let (first, second) = (run(&config), run(&config));
+        assert!(first.orders >= 10, "{} orders", first.orders);
+        assert_eq!(first.engine.state_hash(), second.engine.state_hash());
+        let stats = first.engine.kernel().ledger().statistics();
+        orders.push((
+            first.orders,
+            stats.fills,
+            first.engine.kernel().ledger().account().cash,
+        ));
+    }
+    assert_eq!(orders[0], orders[1]);
 }
 
 #[test]

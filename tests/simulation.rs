@@ -27,6 +27,8 @@ mod random;
 mod recovery;
 #[path = "simulation/seen.rs"]
 mod seen;
+#[path = "simulation/strategies.rs"]
+mod strategies;
 #[path = "simulation/wish.rs"]
 mod wish;
 #[path = "simulation/world.rs"]
@@ -155,7 +157,7 @@ fn report(all: &[Seen], seeds: u64) {
     let sum = |f: fn(&Seen) -> u64| all.iter().map(f).sum::<u64>();
     println!(
         "{seeds} seeds, {} steps: {} orders, {} refused, {} fills, {} fundings, {} liquidations, {} halts done, \
-         {} restarts that lost {} records",
+         {} restarts that lost {} records, {} orders of strategies",
         sum(|s| s.steps),
         sum(|s| s.orders),
         sum(|s| s.refused),
@@ -165,6 +167,7 @@ fn report(all: &[Seen], seeds: u64) {
         sum(|s| s.halts_done),
         sum(|s| s.restarts),
         sum(|s| s.records_lost),
+        sum(|s| s.of_strategies),
     );
     println!(
         "faults: {} commands and {} reports lost, {} late, {} twice; {} questions, {} answered never seen",
@@ -188,6 +191,11 @@ fn report(all: &[Seen], seeds: u64) {
     assert!(
         all.iter().all(|s| s.steps >= 2_000),
         "every seed has two thousand inputs"
+    );
+    let traded = all.iter().filter(|s| s.of_strategies > 0).count();
+    assert!(
+        traded * 4 > all.len() || seeds < 20,
+        "strategies trade: {traded}"
     );
     if seeds >= SEEDS {
         let missing: Vec<_> = all_transitions()

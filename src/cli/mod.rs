@@ -3,7 +3,9 @@
 //! Flags that set a configuration key become [`Override`]s and are checked by `config` like every
 //! other layer. Data goes to stdout, logs to stderr; see [`Exit`] for exit codes.
 
+mod backtest;
 mod exit;
+mod history;
 mod journal;
 mod keydb;
 mod manual;
@@ -13,7 +15,9 @@ mod token;
 mod trade;
 mod values;
 
+pub use backtest::BacktestArgs;
 pub use exit::Exit;
+pub use history::{DownloadArgs, HistoryCommand};
 pub use journal::{DumpArgs, JournalArgs, JournalCommand, QuarantineArgs, TailArgs};
 pub use keydb::{BenchArgs, KeydbCommand, MigrateArgs, PairArgs, Place, VerifyArgs};
 pub use manual::ManArgs;
@@ -102,6 +106,11 @@ pub enum Command {
     Record(RecordArgs),
     /// Recordings through the kernel, as fast as it goes; prints the result
     Replay(ReplayArgs),
+    /// Strategies over recordings or candle files; prints what they would have come to
+    Backtest(Box<BacktestArgs>),
+    /// Candles of the past
+    #[command(subcommand)]
+    History(HistoryCommand),
     /// What a running daemon knows.
     #[command(flatten)]
     Show(ShowCommand),
@@ -164,6 +173,8 @@ pub enum ConfigCommand {
         #[command(flatten)]
         run: RunArgs,
     },
+    /// The strategies of this build with their parameters
+    Strategies,
 }
 
 /// Flags of `run`.

@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use crate::kernel::types::{VenueId, normalise_symbol};
+use crate::candle_csv;
+use crate::kernel::types::{Time, VenueId, normalise_symbol};
 use crate::status::Mode;
 
 /// Which address of a venue a `--base-url` replaces.
@@ -92,6 +93,13 @@ pub(super) fn indicator_param(text: &str) -> Result<String, String> {
     } else {
         Err(format!("{text:?} is no number, and no name=number"))
     }
+}
+
+/// A day, a time of a day, or milliseconds.
+pub(super) fn time(text: &str) -> Result<Time, String> {
+    candle_csv::time(text).ok_or_else(|| {
+        "expected a day or a time in UTC, such as 2024-08-09 or 2024-08-09T12:30, or milliseconds".to_owned()
+    })
 }
 
 pub(super) fn venue(text: &str) -> Result<VenueId, String> {

@@ -211,7 +211,7 @@ mod tests {
 
     fn find(
         server: Option<&str>,
-        file: Option<PathBuf>,
+        file: Option<&PathBuf>,
         env: &[(&str, &str)],
     ) -> Result<Place, String> {
         let server = server.map(|text| text.parse().expect("an address"));
@@ -219,7 +219,7 @@ mod tests {
             let found = env.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        Place::find(server.as_ref(), file.as_ref(), None, &env).map_err(|error| {
+        Place::find(server.as_ref(), file, None, &env).map_err(|error| {
             assert_eq!(error.exit(), crate::cli::Exit::Usage);
             error.to_string()
         })
@@ -251,7 +251,7 @@ mod tests {
             ("CREDENTIALS_DIRECTORY", path),
         ];
         let token = |file: Option<PathBuf>, env: &[_]| {
-            let token = find(None, file, env).expect("a place").token;
+            let token = find(None, file.as_ref(), env).expect("a place").token;
             token.map(|token| token.text().to_owned())
         };
         assert_eq!(token(Some(file), &all).as_deref(), Some("hean_from_file"));
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(token(None, &[("CREDENTIALS_DIRECTORY", "/nowhere")]), None);
         for (file, word) in [("none", "none"), ("empty", "holds no token")] {
             std::fs::write(dir.path().join("empty"), " \n").expect("write");
-            let error = find(None, Some(dir.path().join(file)), &[]).expect_err("no token");
+            let error = find(None, Some(&dir.path().join(file)), &[]).expect_err("no token");
             assert!(error.contains(word), "{error}");
         }
     }

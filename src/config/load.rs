@@ -2,13 +2,13 @@
 //! I/O; the environment and the flags are handed in.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Origin, Problem};
 use super::file::{self, DEFAULT_FILE};
 use super::keys::keys;
 use super::names::{Slot, check_table, resolve, slot};
-use super::raw::{Raw, Wrong, decimal};
+use super::raw::{Raw, Wrong, decimal, list};
 use super::settings::{DataDir, Settings};
 use super::url::StoreUrl;
 use crate::kernel::types::{Interval, VenueId};
@@ -295,6 +295,11 @@ fn apply(
             done
         }
         Some(Slot::Param(strategy, param)) => param_text(&entry.raw).map(|value| {
+            let value = match &entry.origin {
+                // As everywhere: relative to the file that names it.
+                Origin::File { path, .. } if param == "file" => beside(path, &value),
+                _ => value,
+            };
             settings
                 .strategies
                 .entry(strategy)
@@ -312,9 +317,15 @@ fn apply(
     }
 }
 
+fn beside(file: &Path, named: &str) -> String {
+    let dir = file.parent().unwrap_or(Path::new(""));
+    dir.join(named).display().to_string()
+}
+
 fn param_text(raw: &Raw) -> Result<String, Wrong> {
     match raw {
         Raw::Bool(value) => Ok(value.to_string()),
+        Raw::List(_) => list(raw).map(|items| items.join(",")),
         _ => decimal(raw),
     }
 }

@@ -1,5 +1,7 @@
 //! Which names exist: keys, sections, venues, strategies, and the nearest one to a misspelt name.
 
+use std::collections::BTreeMap;
+
 use super::error::{Origin, Problem};
 use super::keys::{Key, VENUE_KEYS, VenueKey, key_names, keys};
 use super::load::{Entry, Sources};
@@ -30,11 +32,12 @@ pub(super) fn resolve(
     problems: &mut Vec<Problem>,
 ) -> Vec<Entry> {
     let mut known = Vec::with_capacity(entries.len());
+    let kinds = kinds(&entries);
     for mut entry in entries {
         match slot(&entry.path) {
             Some(slot) => {
                 entry.path = slot.path();
-                match check_strategy(sources, &slot, &entry) {
+                match check_strategy(sources, &kinds, &slot, &entry) {
                     Ok(()) => known.push(entry),
                     Err(message) => problems.push(entry.problem(message)),
                 }
@@ -48,6 +51,17 @@ pub(super) fn resolve(
         }
     }
     known
+}
+
+/// Strategies under names of their own, and which ones they are: `strategies.NAME.type`.
+fn kinds(entries: &[Entry]) -> BTreeMap<String, String> {
+    let kind = |entry: &Entry| match slot(&entry.path) {
+        Some(Slot::Param(name, param)) if param == "type" => {
+            Some((name, raw::text(&entry.raw).ok()?.to_owned()))
+        }
+        _ => None,
+    };
+    entries.iter().filter_map(kind).collect()
 }
 
 pub(super) fn slot(path: &str) -> Option<Slot> {
@@ -130,11 +144,18 @@ fn nearest(path: &str, names: Vec<String>) -> String {
         .unwrap_or_default()
 }
 
-fn check_strategy(sources: &Sources, slot: &Slot, entry: &Entry) -> Result<(), String> {
+fn check_strategy(
+    sources: &Sources,
+    kinds: &BTreeMap<String, String>,
+    slot: &Slot,
+    entry: &Entry,
+) -> Result<(), String> {
+    let kind_of = |name: &str| kinds.get(name).map_or(name, String::as_str).to_owned();
     match slot {
         Slot::Param(strategy, param) => {
-            check_strategy_name(sources, strategy)?;
-            let known = sources.strategies.iter().find(|s| s.name == strategy);
+            let kind = kind_of(strategy);
+            check_strategy_name(sources, &kind)?;
+            let known = sources.strategies.iter().find(|s| s.name == kind);
             match known {
                 Some(known) if !known.params.contains(&param.as_str()) => {
                     let names = known
@@ -150,7 +171,7 @@ fn check_strategy(sources: &Sources, slot: &Slot, entry: &Entry) -> Result<(), S
         Slot::Key(key) if key.path == "run.strategies" => raw::list(&entry.raw)
             .unwrap_or_default() // a wrong type is reported when it is applied
             .into_iter()
-            .try_for_each(|name| check_strategy_name(sources, name)),
+            .try_for_each(|name| check_strategy_name(sources, &kind_of(name))),
         Slot::Key(_) | Slot::Venue(..) => Ok(()),
     }
 }

@@ -5,6 +5,7 @@
 //! up as far as its time allows.
 
 pub(crate) mod parts;
+mod reload;
 mod systemd;
 
 use std::future::Future;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{DataDir, Settings};
+use crate::config::{DataDir, Loaded, Settings, Sources};
 use crate::engine::Engine;
 use crate::http::{self, Access, AccessError, AppState, Build};
 use crate::journal::{self, JournalError};
@@ -36,7 +37,7 @@ use crate::runtime::observe::observe;
 use crate::runtime::order_feed::OrderFeed;
 use crate::runtime::supervise::{End, Supervisor};
 use crate::setup::{self, SetupError};
-use crate::status::{JournalStatus, KernelStatus, StoreStatus};
+use crate::status::{JournalStatus, KernelStatus, ReloadStatus, StoreStatus};
 use crate::store::{self, StoreError};
 use crate::venue::budget::Budgets;
 use crate::venue::endpoints::EndpointError;
@@ -44,6 +45,7 @@ use crate::venue::feed::{self, FeedWiring};
 use crate::venue::load::LoadError;
 use crate::venue::sim::{self, SimError};
 use crate::venue::tls::TlsError;
+use reload::Reload;
 
 /// Notices that may wait for the observer; beyond it they are lost, which nothing depends on.
 const NOTICES: usize = 4_096;
@@ -126,13 +128,15 @@ pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Daem
 }
 
 /// Runs until a signal, or until a part fails.
-pub async fn run(settings: Settings) -> Result<(), DaemonError> {
+pub async fn run(loaded: Loaded, sources: Sources) -> Result<(), DaemonError> {
+    let Loaded { settings, file, .. } = loaded;
     // First of all: handles taken before there is a recorder record nothing.
     let prometheus = metrics::install().map_err(|e| DaemonError::Metrics(e.to_string()))?;
     let clock = Clock::start();
     let data = DataDirectory::prepare(&settings.journal.dir);
     // Before anything else: without a handler the signal would end the process.
     let halts = signal(SignalKind::user_defined1()).map_err(io("cannot listen to SIGUSR1"))?;
+    let hangups = signal(SignalKind::hangup()).map_err(io("cannot listen to SIGHUP"))?;
     let mut front = Supervisor::default();
     let mut back = Supervisor::default();
 
@@ -153,6 +157,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
 
     // Recovery.
     let kernel_config = setup::kernel_config(&settings, Vec::new())?;
+    let strategies = kernel_config.strategies.clone();
     let journal_config = parts::journal(&settings, &data.path);
     let net = parts::net()?;
     parts::take_over(&settings, &journal_config, &net, &clock).await?;
@@ -290,6 +295,7 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     }
 
     // The API.
+    let reload_status = Arc::new(ReloadStatus::default());
     let state = Arc::new(AppState {
         published: Arc::clone(&published),
         kernel: handle.clone(),
@@ -310,17 +316,19 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
         indicator: parts::indicator,
         limits: settings.risk.limits.clone(),
         halt_flattens: settings.risk.halt_flattens,
+        reload: Arc::clone(&reload_status),
     });
     let listen = http_config.listen;
     let server = http::bind(http_config, Arc::clone(&access), state)
         .await
         .map_err(io(format!("cannot listen on {listen}")))?;
     let stop = front.stopping();
-    let hangups = signal(SignalKind::hangup()).map_err(io("cannot listen to SIGHUP"))?;
+    // Each of those who read something anew hears the signal for itself.
+    let renewals = signal(SignalKind::hangup()).map_err(io("cannot listen to SIGHUP"))?;
     if let Some(writer) = access.audit_writer() {
         front.spawn("audit log", writer.run());
     }
-    front.spawn("access", until(stop, access.upkeep(hangups)));
+    front.spawn("access", until(stop, access.upkeep(renewals)));
     announce(&server, &settings, &data);
     let mut stop = front.stopping();
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
@@ -346,6 +354,16 @@ pub async fn run(settings: Settings) -> Result<(), DaemonError> {
     let stop = front.stopping();
     let switch = halt_on_signal(halts, handle.clone(), settings.risk.halt_flattens);
     front.spawn("kill switch", until(stop, switch));
+    let reload = Reload {
+        sources,
+        settings: settings.clone(),
+        file,
+        applied: strategies,
+        kernel: handle.clone(),
+        status: reload_status,
+    };
+    let stop = front.stopping();
+    front.spawn("reload", until(stop, reload::run(reload, hangups)));
     let stop = front.stopping();
     front.spawn(
         "watchdog",

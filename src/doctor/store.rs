@@ -9,7 +9,9 @@ use crate::venue::net::Net;
 
 /// What is asked of the server's configuration: setting, whether a value will do, what is wrong with
 /// others, what to do.
-const SETTINGS: [(&str, fn(&str) -> bool, &str, &str); 4] = [
+type Setting = (&'static str, fn(&str) -> bool, &'static str, &'static str);
+
+const SETTINGS: [Setting; 4] = [
     (
         "maxmemory-policy",
         |value| value == "noeviction",

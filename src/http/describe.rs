@@ -200,6 +200,7 @@ pub(super) const COMPONENTS: &[Component] = &[
     ("HaltRequest", account::halt_request),
     ("Risk", account::risk_schema),
     ("Strategy", account::strategy),
+    ("Decision", account::decision),
     ("Health", system::health_schema),
     ("Feed", system::feed),
     ("Status", system::status_schema),

@@ -417,6 +417,13 @@ pub static ROUTES: &[Route] = &[
         control::strategies,
     )
     .docs(describe::account::strategies),
+    read(
+        "/api/v1/strategies/{name}/why",
+        "The last decision of a strategy on each instrument, its inputs, and the rule that said no",
+        &[SYMBOL, NUMBERS],
+        control::why,
+    )
+    .docs(describe::account::why),
     command(
         Method::POST,
         "/api/v1/strategies/{name}/start",

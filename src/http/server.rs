@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY};
+use hyper::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -276,9 +276,16 @@ async fn serve_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let (metrics, phase) = (Arc::clone(&metrics), Arc::clone(&phase));
         phase.request_started();
         async move {
-            let response = answer(app, peer, &metrics, request).await;
+            let upgrade = request.headers().contains_key(UPGRADE);
+            let mut response = answer(app, peer, &metrics, request).await;
             // What goes on writes when it has something, not when the next request is awaited.
-            if response.body().is_whole() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let goes_on = !response.body().is_whole();
+            if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // hyper drops the socket of a refused upgrade without shutting it down: the answer must not
+                // wait to be gathered with others, so it is the last one.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            } else if !upgrade && !goes_on {
                 phase.request_answered();
             }
             Ok::<_, Infallible>(response)

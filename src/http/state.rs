@@ -25,7 +25,9 @@ use crate::kernel::types::{Instrument, InstrumentId, Interval, Time, VenueId, no
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::KernelHandle;
 use crate::runtime::order_feed::OrderFeed;
-use crate::status::{FeedStatus, JournalStatus, KernelStatus, Mode, RecorderStatus, StoreStatus};
+use crate::status::{
+    FeedStatus, JournalStatus, KernelStatus, Mode, RecorderStatus, ReloadStatus, StoreStatus,
+};
 
 /// How the server listens and what it puts up with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,6 +193,8 @@ pub struct AppState {
     pub limits: RiskLimits,
     /// Whether the kill switch closes positions too, unless it is told otherwise.
     pub halt_flattens: bool,
+    /// Why strategies could not be loaded anew.
+    pub reload: Arc<ReloadStatus>,
 }
 
 /// What handlers see: the state and what the server made of it.

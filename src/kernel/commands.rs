@@ -43,6 +43,7 @@ impl Kernel {
                 mode,
             } => self.on_margin(*instrument, *leverage, *mode, effects),
             CommandKind::Strategy { name, run } => self.on_strategy(name, *run, effects),
+            CommandKind::Reconfigure(config) => self.reconfigure(config),
             CommandKind::Halt { flatten, by } => {
                 self.halt(*flatten, by, effects);
                 Outcome::Done
@@ -130,6 +131,8 @@ impl Kernel {
                 .count(self.now, self.config.limits.orders_per_second_max);
         }
         let order = OrderId(self.ledger.seq().0.saturating_add(1));
+        let own = spec.origin.strategy();
+        let own = own.and_then(|strategy| self.running_of(strategy, id));
         let command = VenueCommand::Place(approval.into_order(order, Arc::clone(&spec)));
         let intent = Record::Intent {
             order: spec,
@@ -137,6 +140,9 @@ impl Kernel {
             hold: approval.hold,
         };
         self.must_commit(intent, effects);
+        if let Some(running) = own.and_then(|index| self.strategies.get_mut(index)) {
+            running.open.push(order);
+        }
         self.undurable.push_back((Seq(order.0), order));
         effects.push(Effect::Submit {
             after: Seq(order.0),
@@ -389,9 +395,7 @@ impl Kernel {
             effects,
         );
         for running in self.strategies.iter_mut().filter(|s| s.name == name) {
-            let word = if run { "started" } else { "stopped" };
-            running.last_decision = format!("{word} by the operator");
-            running.decided_at = self.now;
+            running.switched(run, self.now);
         }
         self.strategy_views = None;
         let id = self.ledger.strategy(name);

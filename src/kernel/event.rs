@@ -25,6 +25,7 @@ use super::orders::{
 };
 use super::portfolio::{MarginMode, PositionMode};
 use super::risk::{Refusal, RiskEvent};
+use super::strategies::StrategyConfig;
 use super::types::{Instrument, InstrumentId, Interval, Money, Price, Qty, Side, Time};
 
 /// Journal sequence: 1 for the first record of an installation, then up by one without a hole.
@@ -128,6 +129,9 @@ pub enum CommandKind {
         /// Start (`true`) or stop.
         run: bool,
     },
+    /// Run a strategy with another configuration or program from now on; positions, orders and what it remembers
+    /// stay.
+    Reconfigure(Box<StrategyConfig>),
     /// The kill switch: cancel everything, and refuse whatever adds risk until [`CommandKind::Resume`].
     Halt {
         /// Also close every position at the market.
@@ -196,6 +200,8 @@ pub enum Outcome {
     NotFound,
     /// Done.
     Done,
+    /// The configuration is not legal, for this reason; the old one stays.
+    Unfit(String),
 }
 
 /// Everything the kernel can ask of its shell.
@@ -294,6 +300,15 @@ pub enum Notice {
     Unprotected(InstrumentId),
     /// The venue closed a position of ours.
     Liquidated(InstrumentId),
+    /// A strategy cannot go on, and was stopped.
+    StrategyFailed {
+        /// Which.
+        strategy: StrategyId,
+        /// On which instrument.
+        instrument: InstrumentId,
+        /// Why.
+        why: Arc<str>,
+    },
 }
 
 /// One change of an order: what one record made of it.
@@ -457,6 +472,15 @@ pub enum Record {
         name: String,
         /// Runs (`true`) or not.
         run: bool,
+    },
+    /// What a strategy remembers of an instrument from here on.
+    StrategyState {
+        /// The strategy.
+        id: StrategyId,
+        /// The instrument.
+        instrument: InstrumentId,
+        /// As the strategy wrote it, and what the kernel remembers for it.
+        state: Box<[u8]>,
     },
 }
 

@@ -1,29 +1,16 @@
 //! Public market data: into its market, and from there to whatever follows from it.
 
+use super::Kernel;
 use super::event::{self, BookFault, Effect, Effects, LossReason, MarketEvent, Notice, Record};
 use super::indicators::Kept;
 use super::market::{Market, Series, Step};
 use super::types::{Instrument, InstrumentId, Interval, Price};
-use super::{Kernel, strategies};
 
 impl Kernel {
     pub(super) fn market(&self) -> Market {
         let series = |interval: &Interval| {
-            let needed = self
-                .config
-                .strategies
-                .iter()
-                .filter_map(|s| strategies::build(s).ok());
-            let needed = needed
-                .filter(|s| s.interval() == *interval)
-                .flat_map(|s| s.needs());
-            let mut kept: Vec<Kept> = Vec::new();
-            for spec in self.config.indicators.iter().cloned().chain(needed) {
-                if kept.iter().all(|k| k.name() != spec.to_string()) {
-                    kept.push(Kept::new(spec));
-                }
-            }
-            Series::new(*interval, self.config.candles_kept, kept)
+            let kept = self.config.indicators.iter().cloned().map(Kept::new);
+            Series::new(*interval, self.config.candles_kept, kept.collect())
         };
         Market::new(
             self.config.book_levels_max,
@@ -74,6 +61,7 @@ impl Kernel {
             }));
         }
         self.candles_closed(id, &outcome.closed, effects);
+        self.look(id, effects);
     }
 
     /// The mark of an instrument may have moved.

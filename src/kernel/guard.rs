@@ -4,7 +4,8 @@
 use super::Kernel;
 use super::commands::only_reduces;
 use super::event::{
-    AccountReport, AccountReportKind, Effect, Effects, Notice, Record, Seq, VenueCommand,
+    AccountReport, AccountReportKind, Effect, Effects, Notice, Outcome, Record, Seq, VenueCommand,
+    Wait,
 };
 use super::margin;
 use super::orders::{Order, OrderId, OrderState, Origin, PositionSide};
@@ -16,6 +17,37 @@ use super::types::{Contract, InstrumentId, Money, MoneyError, Price, Qty, Rate, 
 const RETRY_NS: i64 = SECOND;
 
 impl Kernel {
+    /// Records are durable: what waited for that is sent, and who waited for it is answered.
+    pub(super) fn on_journaled(&mut self, through: Seq, effects: &mut Effects) {
+        self.durable = self.durable.max(through);
+        while let Some((_, id)) = self
+            .undurable
+            .front()
+            .copied()
+            .filter(|(seq, _)| *seq <= through)
+        {
+            self.undurable.pop_front();
+            self.ledger.sent(id);
+            self.await_answer(id);
+            if let Some((correlation, Wait::Journal)) = self.waiters.get(id) {
+                self.waiters.remove(id);
+                self.reply(correlation, Outcome::Placed(id), effects);
+            }
+        }
+    }
+
+    /// Notes that an order was sent, and forgets those in front that were answered.
+    pub(super) fn await_answer(&mut self, id: OrderId) {
+        self.awaited.push_back((self.now, id));
+        while let Some((_, first)) = self.awaited.front() {
+            let order = self.ledger.orders().get(*first);
+            if order.is_some_and(|o| is_asked(o.state)) {
+                return;
+            }
+            self.awaited.pop_front();
+        }
+    }
+
     /// The valuation of an instrument is taken anew.
     pub(super) fn refresh(&mut self, id: InstrumentId) {
         let mark = match (self.markets.get(id.index()), self.ledger.instrument(id)) {

@@ -144,6 +144,8 @@ pub struct Ledger {
     risk: RiskState,
     strategies: Vec<KnownStrategy>,
     fills: Fills,
+    /// What strategies remember beyond what follows from the rest.
+    states: BTreeMap<(StrategyId, InstrumentId), Box<[u8]>>,
     /// What open orders hold of the account's money.
     held: Money,
     /// What positions in derivatives bind of it.
@@ -168,6 +170,7 @@ impl Ledger {
             risk: RiskState::default(),
             strategies: Vec::new(),
             fills: Fills::default(),
+            states: BTreeMap::new(),
             held: Money::ZERO,
             bound: Money::ZERO,
             changes: Changes::default(),
@@ -289,6 +292,16 @@ impl Ledger {
     /// Whether a strategy was started (`true`) or stopped by the operator; `None` if neither.
     pub fn strategy_runs(&self, name: &str) -> Option<bool> {
         self.strategies.iter().find(|s| s.name == name)?.runs
+    }
+
+    /// The same by its id.
+    pub fn runs(&self, id: StrategyId) -> Option<bool> {
+        self.strategies.get(usize::from(id.0))?.runs
+    }
+
+    /// What a strategy remembers of an instrument.
+    pub fn strategy_state(&self, id: StrategyId, instrument: InstrumentId) -> Option<&[u8]> {
+        self.states.get(&(id, instrument)).map(|state| &**state)
     }
 
     /// What changed since the last call.
@@ -418,6 +431,17 @@ impl Ledger {
                     known.runs = Some(*run);
                 }
             }
+            Record::StrategyState {
+                id,
+                instrument,
+                state,
+            } => {
+                self.known(seq, *instrument)?;
+                if usize::from(id.0) >= self.strategies.len() {
+                    return Err(undefined(seq, "strategy", id.0));
+                }
+                self.states.insert((*id, *instrument), state.clone());
+            }
         }
         self.seq = seq;
         effect.moved = std::mem::take(&mut self.moved);
@@ -448,6 +472,10 @@ impl Ledger {
         self.account.hash(&mut state);
         self.brackets.hash(&mut state);
         self.strategies.hash(&mut state);
+        // A state of before there were any has the hash that it had.
+        if !self.states.is_empty() {
+            self.states.hash(&mut state);
+        }
         self.risk.hash(&mut state);
         self.statistics.hash_bits(&mut state);
         self.fills.hash_each(&mut state);

@@ -14,9 +14,13 @@ pub mod ledger;
 pub mod market;
 pub mod indicators;
 pub mod strategies;
+pub mod vocabulary;
+pub mod rules;
+pub mod scripts;
 pub mod risk;
 pub mod snapshot;
 mod commands;
+mod desk;
 mod exits;
 mod feed;
 mod guard;
@@ -24,16 +28,18 @@ mod publish;
 mod running;
 mod valuation;
 mod waiters;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
+use std::ops::Range;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use event::{
     Correlation, Effect, Effects, Input, Notice, OrderChange, Outcome, Record, Reply, ReportKind,
-    Seq, Sequenced, Stamped, VenueReport, Wait,
+    Seq, Sequenced, Stamped, VenueReport,
 };
 use indicators::Spec;
 use ledger::{Changes, Ledger, LedgerError};
@@ -122,7 +128,9 @@ pub struct Kernel {
     config: KernelConfig,
     ledger: Ledger,
     markets: Vec<Market>,
+    /// Instrument by instrument; `desks` says where each begins and ends.
     strategies: Vec<Running>,
+    desks: Vec<Range<usize>>,
     /// Names of all strategies that the ledger knows, shared with readers.
     strategy_names: Arc<[String]>,
     /// What readers see of the strategies, unless one has decided since.
@@ -183,6 +191,7 @@ impl Kernel {
             ledger,
             markets: Vec::new(),
             strategies: Vec::new(),
+            desks: Vec::new(),
             strategy_names: Arc::from([]),
             strategy_views: None,
             valuation: Valuation::default(),
@@ -373,13 +382,7 @@ impl Kernel {
         self.ledger.durable_hash().hash(&mut state);
         self.markets.hash(&mut state);
         for running in &self.strategies {
-            (
-                &running.name,
-                running.instrument,
-                &running.last_decision,
-                running.decided_at,
-            )
-                .hash(&mut state);
+            running.hash_bits(&mut state);
         }
         (self.journal_full, self.now, self.rate, self.streak).hash(&mut state);
         (&self.undurable, &self.awaited, &self.closing).hash(&mut state);
@@ -431,6 +434,9 @@ impl Kernel {
         };
         let was_unknown = order.state == OrderState::Unknown;
         let was_cancelled = order.state == OrderState::CancelPending;
+        let own = order.origin.strategy();
+        let own = own.and_then(|s| self.running_of(s, order.instrument));
+        let realized = own.map(|index| self.realized_by(index));
         let effect = match self.commit(Record::Report(report.clone()), effects) {
             Ok(effect) => effect,
             Err(LedgerError::Range { .. }) => {
@@ -442,6 +448,9 @@ impl Kernel {
             }
             Err(bug) => panic!("a report of a known order cannot fail otherwise: {bug}"),
         };
+        if let Some(index) = own.filter(|_| effect.ended) {
+            self.forget_own(index, id);
+        }
         if let Some((correlation, _)) = self.waiters.remove(id) {
             self.reply(correlation, Outcome::Placed(id), effects);
         }
@@ -496,35 +505,18 @@ impl Kernel {
         if effect.ended {
             self.go_on(effects);
         }
-    }
-
-    fn on_journaled(&mut self, through: Seq, effects: &mut Effects) {
-        self.durable = self.durable.max(through);
-        while let Some((_, id)) = self
-            .undurable
-            .front()
-            .copied()
-            .filter(|(seq, _)| *seq <= through)
-        {
-            self.undurable.pop_front();
-            self.ledger.sent(id);
-            self.await_answer(id);
-            if let Some((correlation, Wait::Journal)) = self.waiters.get(id) {
-                self.waiters.remove(id);
-                self.reply(correlation, Outcome::Placed(id), effects);
-            }
-        }
-    }
-
-    /// Notes that an order was sent, and forgets those in front that were answered.
-    pub(super) fn await_answer(&mut self, id: OrderId) {
-        self.awaited.push_back((self.now, id));
-        while let Some((_, first)) = self.awaited.front() {
-            let order = self.ledger.orders().get(*first);
-            if order.is_some_and(|o| guard::is_asked(o.state)) {
-                return;
-            }
-            self.awaited.pop_front();
+        if let (Some(index), Some(realized)) = (own, realized) {
+            let fill = match &report.kind {
+                ReportKind::Fill(fill) if effect.filled => Some(fill),
+                _ => None,
+            };
+            self.own_changed(
+                index,
+                id,
+                fill.map(|f| (f, realized)),
+                effect.ended,
+                effects,
+            );
         }
     }
 

@@ -8,9 +8,11 @@ use super::event::Seq;
 use super::ledger::FILLS_KEPT;
 use super::market::{Book, Market};
 use super::orders::{Link, Order, OrderId, PositionSide};
+use super::running::Running;
 use super::snapshot::{
-    AccountView, BOOK_LEVELS_PUBLISHED, BookView, IndicatorView, KernelView, OrderView,
-    PositionView, Published, PublishedInstrument, SeriesView, StatsView, StrategyView, TickerView,
+    AccountView, BOOK_LEVELS_PUBLISHED, BookView, DecisionView, IndicatorView, KernelView,
+    OrderView, PositionView, Published, PublishedInstrument, SeriesView, StatsView, StrategyView,
+    TickerView,
 };
 use super::types::{Contract, InstrumentId, Money, Side};
 
@@ -209,22 +211,18 @@ impl Kernel {
 
     fn strategy_views(&self) -> Arc<[StrategyView]> {
         let mut strategies: Vec<StrategyView> = Vec::new();
-        for running in &self.strategies {
-            let instrument = self.ledger.instrument(running.instrument);
-            let symbol = instrument.map_or("?", |i| i.name.symbol.as_str());
-            let line = format!("{symbol}: {}", running.last_decision);
-            match strategies.iter_mut().find(|s| s.name == running.name) {
-                Some(view) => {
-                    view.last_decision = format!("{}\n{line}", view.last_decision);
-                    view.decided_at = view.decided_at.max(running.decided_at);
-                }
-                None => strategies.push(StrategyView {
-                    name: running.name.clone(),
-                    running: self.ledger.strategy_runs(&running.name) != Some(false),
-                    last_decision: line,
-                    decided_at: running.decided_at,
-                }),
-            }
+        for config in &self.config.strategies {
+            let own = self.strategies.iter().filter(|r| r.name == config.name);
+            let decisions: Vec<DecisionView> = own.clone().map(Running::view).collect();
+            let failed = own.filter(|r| r.failed.is_some()).count();
+            strategies.push(StrategyView {
+                name: config.name.clone(),
+                kind: config.kind.clone(),
+                version: config.version(),
+                running: self.ledger.strategy_runs(&config.name) != Some(false)
+                    && (failed == 0 || failed < decisions.len()),
+                decisions,
+            });
         }
         strategies.into()
     }

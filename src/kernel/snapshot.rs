@@ -19,6 +19,8 @@ use super::risk::{RiskMode, RiskState};
 use super::statistics::EquityCurve;
 use super::types::{Instrument, InstrumentId, Interval, Money, Price, Qty, Time};
 
+pub use super::why::{DecisionView, Stop, StrategyView, Verdict};
+
 /// Levels a side in a published book.
 pub const BOOK_LEVELS_PUBLISHED: usize = 100;
 /// Trades in a published ticker view.
@@ -324,19 +326,6 @@ impl KernelView {
             .get(usize::from(id.0))
             .map(String::as_str)
     }
-}
-
-/// One strategy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StrategyView {
-    /// Its name.
-    pub name: String,
-    /// Whether it may trade.
-    pub running: bool,
-    /// What it decided last, in words.
-    pub last_decision: String,
-    /// When.
-    pub decided_at: Time,
 }
 
 impl Published {

@@ -105,6 +105,18 @@ fn observe_one(notice: &Notice, published: &Published) {
                 "a position has no protective order: it was refused"
             );
         }
+        Notice::StrategyFailed {
+            strategy,
+            instrument,
+            why,
+        } => {
+            let kernel = published.kernel.load();
+            tracing::error!(
+                strategy = kernel.strategy_name(*strategy).unwrap_or_default(),
+                instrument = name(*instrument),
+                "the strategy cannot go on and was stopped: {why}"
+            );
+        }
         Notice::Liquidated(instrument) => {
             tracing::error!(
                 instrument = name(*instrument),

@@ -55,7 +55,7 @@ impl Supervisor {
     }
 
     /// Waits for SIGTERM, SIGINT, or the end of any task. SIGHUP, as from a closed terminal, ends
-    /// nothing.
+    /// nothing; the daemon reloads on it.
     pub async fn watch(&mut self) -> std::io::Result<End> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

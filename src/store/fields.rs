@@ -190,6 +190,7 @@ fn kind(record: &Record) -> &'static str {
         },
         Record::Equity { .. } => "equity",
         Record::Strategy { .. } => "strategy",
+        Record::StrategyState { .. } => "strategy_state",
     }
 }
 
@@ -264,6 +265,7 @@ impl<M: SerializeMap> Text<'_, M> {
             Record::InstrumentDefined { instrument, .. } => self.put("symbol", &instrument.name),
             Record::RunStarted { .. }
             | Record::Strategy { .. }
+            | Record::StrategyState { .. }
             | Record::StrategyDefined { .. }
             | Record::AccountDefined { .. }
             | Record::Risk(_) => Ok(()),

@@ -1,12 +1,15 @@
 //! Cancelling and listing orders, starting and stopping strategies.
 
+use std::sync::Arc;
+
 use hean::http::HttpConfig;
 use hean::kernel::event::{CommandKind, Outcome};
 use hean::kernel::orders::{OrderId, OrderState, PositionSide, StrategyId};
 use hean::kernel::portfolio::MarginMode;
 use hean::kernel::risk::{Refusal, RiskMode, RiskState, Rule};
-use hean::kernel::snapshot::{KernelView, Published};
-use hean::kernel::types::{InstrumentId, Price, Qty, Side};
+use hean::kernel::snapshot::{DecisionView, KernelView, Published, Stop, StrategyView, Verdict};
+use hean::kernel::strategies::{Said, Why};
+use hean::kernel::types::{InstrumentId, Interval, MILLISECOND, Price, Qty, Side, Time};
 use serde_json::json;
 
 use super::harness::{FIRST_MS, Harness, order, publish};
@@ -177,6 +180,60 @@ async fn strategies_start_and_stop() {
             (404, "unknown_strategy")
         );
         assert_eq!(answer.json()["hint"], "did you mean grid?");
+    }
+}
+
+#[tokio::test]
+async fn why_tells_the_inputs_and_the_rule_that_said_no() {
+    let server = Harness::reading(HttpConfig::default()).await;
+    let decision = |instrument: u16, stop: Option<Stop>| DecisionView {
+        instrument: InstrumentId(instrument),
+        interval: Interval::MINUTE,
+        time: Time(FIRST_MS * MILLISECOND + 1),
+        candle: Some(Time(FIRST_MS * MILLISECOND)),
+        inputs: vec!["ema:9".to_owned(), "ema:21".to_owned()].into(),
+        why: Why::new(Said::Signal, &[60_000.5, 0.25]),
+        verdict: Verdict::Enter,
+        stop,
+    };
+    let refused = Stop::Risk(Box::new(refusal()));
+    let strategy = StrategyView {
+        name: "slow".to_owned(),
+        kind: "ema_cross".to_owned(),
+        running: true,
+        version: 1,
+        decisions: vec![decision(0, Some(refused)), decision(1, None)],
+    };
+    server.state.published.kernel.store(Arc::new(KernelView {
+        strategies: vec![strategy].into(),
+        ..KernelView::default()
+    }));
+    let json = server.get("/api/v1/strategies/slow/why").await.json();
+    assert_eq!(json["items"].as_array().map(Vec::len), Some(2));
+    let one = server
+        .get("/api/v1/strategies/slow/why?symbol=BTCUSDT")
+        .await;
+    let (one, refusal) = (one.json(), refusal());
+    assert_eq!(
+        one["items"],
+        json!([{
+            "strategy": "slow", "type": "ema_cross", "symbol": "BTCUSDT", "venue": "binance", "interval": "1m",
+            "running": true, "time": FIRST_MS, "candle": FIRST_MS, "verdict": "enter", "said": "signal",
+            "inputs": {"ema:9": 60_000.5, "ema:21": 0.25},
+            "stopped_by": {
+                "rule": "leverage", "text": format!("refused: {refusal}"), "limit": refusal.limit,
+                "value": refusal.value, "hint": refusal.hint,
+            },
+            "text": format!("ema:9 60000.50, ema:21 0.250000: enter; refused: {refusal}"),
+        }])
+    );
+    assert_eq!(json["items"][1]["stopped_by"], json!(null));
+    for (path, code) in [
+        ("gird/why", "unknown_strategy"),
+        ("slow/why?symbol=NOPE", "unknown_symbol"),
+    ] {
+        let answer = server.get(&format!("/api/v1/strategies/{path}")).await;
+        assert_eq!((answer.status, answer.code().as_str()), (404, code));
     }
 }
 

@@ -347,9 +347,10 @@ fn published() -> Arc<Published> {
         durable: Seq(9),
         strategies: vec![StrategyView {
             name: "grid".to_owned(),
+            kind: "grid".to_owned(),
+            version: 7,
             running: true,
-            last_decision: String::new(),
-            decided_at: Time::ZERO,
+            decisions: Vec::new(),
         }]
         .into(),
         strategy_names: vec!["ema_cross".to_owned(), "grid".to_owned()].into(),
@@ -502,6 +503,7 @@ impl Harness {
             indicator,
             limits: RiskLimits::default(),
             halt_flattens: true,
+            reload: Arc::default(),
         });
         let config = HttpConfig {
             listen: "127.0.0.1:0".parse().expect("address"),

@@ -460,7 +460,10 @@ async fn status_and_strategies() {
     assert_eq!(
         json,
         json!({
-            "items": [{"name": "grid", "running": true, "last_decision": null, "decided_at": null}],
+            "items": [{
+                "name": "grid", "type": "grid", "version": "0000000000000007", "running": true,
+                "last_decision": null, "decided_at": null, "reload_error": null,
+            }],
             "next_cursor": null,
         })
     );

@@ -29,7 +29,9 @@ pub(crate) fn note(
             Effect::Reply(reply) => line(log, &format!("reply {:?}", reply.outcome)),
             Effect::Resync(_) => line(log, "resync"),
             Effect::Notice(notice) => match notice {
-                Notice::Order { order, .. } if !changed.contains(&order) => changed.push(order),
+                Notice::Order(change) if !changed.contains(&change.order.id) => {
+                    changed.push(change.order.id);
+                }
                 Notice::BookInvalid { reason, .. } => {
                     line(log, &format!("book invalid {reason:?}"));
                 }

@@ -47,6 +47,7 @@ fn engine(
 ) -> Engine {
     let kernel = Kernel::new(setup.kernel.clone(), ledger).expect("kernel");
     let mut engine = Engine::new(kernel, setup.paper.clone(), false);
+    engine.kernel_mut().tell_orders();
     let start = Start {
         time: now,
         version: "test".to_owned(),

@@ -11,6 +11,7 @@ use crate::link::Faults;
 pub(crate) struct Seen {
     pub(crate) steps: u64,
     pub(crate) orders: u64,
+    pub(crate) of_strategies: u64,
     pub(crate) refused: u64,
     pub(crate) fills: u64,
     pub(crate) restarts: u64,

@@ -22,6 +22,7 @@ use crate::oracle::Oracle;
 use crate::random::Random;
 use crate::recovery;
 use crate::seen::Seen;
+use crate::strategies::strategies;
 
 const START: i64 = 1_700_000_000 * SECOND;
 
@@ -46,8 +47,14 @@ pub(crate) struct World {
 
 fn kernel_config(seed: u64) -> KernelConfig {
     let mut random = Random::of(seed, 1);
+    let strategies = strategies(seed);
     KernelConfig {
-        intervals: vec![Interval::MINUTE],
+        intervals: if strategies.is_empty() {
+            vec![Interval::MINUTE]
+        } else {
+            vec![Interval::SECOND, Interval::MINUTE]
+        },
+        strategies,
         indicators: Vec::new(),
         candles_kept: 4,
         orders_kept: 64,
@@ -373,7 +380,8 @@ impl World {
                 return Ok(());
             }
         }
-        Err("kernel and venue talk for ever".to_owned())
+        let last: Vec<_> = self.journal.iter().rev().take(9).collect();
+        Err(format!("kernel and venue talk for ever: {last:?}"))
     }
 
     fn take(&mut self, effects: Effects, _: OrderId) -> Result<(), String> {
@@ -397,6 +405,7 @@ impl World {
     fn record(&mut self, record: Sequenced) -> Result<(), String> {
         if let Record::Intent { order, .. } = &record.record {
             self.seen.orders += 1;
+            self.seen.of_strategies += u64::from(order.origin.strategy().is_some());
             let spot =
                 self.markets[order.instrument.index()].instrument().contract == Contract::Spot;
             let reduces = order.reduce_only || (spot && order.side == Side::Sell);

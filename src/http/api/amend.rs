@@ -61,6 +61,7 @@ pub(in crate::http) fn amend(call: Call, body: Bytes) -> Answering {
                 | Outcome::Duplicate(_)
                 | Outcome::Conflict(_)
                 | Outcome::Cancelling(_)
+                | Outcome::Unfit(_)
                 | Outcome::Done),
             ) => Err(impossible(&outcome)),
         }

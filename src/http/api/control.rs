@@ -6,13 +6,15 @@ use super::feeds;
 use super::market::time;
 use super::orders::{Told, impossible, tell};
 use super::page;
+use crate::http::AppState;
+use crate::http::params::SYMBOL;
 use crate::http::problem::{Code, Problem, either, nearest};
 use crate::http::reply::Reply;
-use crate::http::routes::{Answering, Call};
+use crate::http::routes::{Answer, Answering, Call};
 use crate::json::Json;
 use crate::kernel::event::{CommandKind, Outcome};
-use crate::kernel::snapshot::StrategyView;
-use crate::kernel::types::SECOND;
+use crate::kernel::snapshot::{DecisionView, Stop, StrategyView};
+use crate::kernel::types::{InstrumentName, SECOND};
 use crate::status::{JournalStatus, RecoveryStatus};
 
 /// `GET /api/v1/strategies`.
@@ -24,21 +26,107 @@ pub(in crate::http) fn strategies(call: &Call) -> Reply {
         usize::MAX,
         kernel.strategies.iter(),
         |j, view| {
-            strategy(j, view);
+            strategy(j, view, &call.app.state);
             view.name.clone()
         },
     );
     Reply::json(json)
 }
 
-fn strategy(json: &mut Json, view: &StrategyView) {
+fn strategy(json: &mut Json, view: &StrategyView, state: &AppState) {
+    let published = &state.published;
+    let symbol = |d: &DecisionView| {
+        let slot = published.instruments.get(d.instrument.index());
+        slot.map_or_else(String::new, |s| s.instrument.load().name.symbol.clone())
+    };
+    let lines = view.decisions.iter();
+    let lines: Vec<String> = lines.map(|d| format!("{}: {d}", symbol(d))).collect();
     json.object(|j| {
         j.key("name").text(&view.name);
+        j.key("type").text(&view.kind);
+        j.key("version").text(&format!("{:016x}", view.version));
         j.key("running").bool(view.running);
         j.key("last_decision")
-            .text_or_null(Some(view.last_decision.as_str()).filter(|d| !d.is_empty()));
+            .text_or_null(Some(lines.join("\n").as_str()).filter(|d| !d.is_empty()));
         j.key("decided_at");
-        time(j, view.decided_at);
+        time(j, view.decided_at());
+        let errors = state.reload.errors();
+        j.key("reload_error")
+            .text_or_null(errors.get(&view.name).map(String::as_str));
+    });
+}
+
+/// `GET /api/v1/strategies/{name}/why`.
+pub(in crate::http) fn why(call: &Call) -> Answer {
+    let published = &call.app.state.published;
+    let kernel = published.kernel.load();
+    let view = kernel.strategies.iter().find(|s| s.name == call.arg);
+    let view = view.ok_or_else(|| unknown(&call.arg, &kernel.strategies))?;
+    let wanted = match call.query.get(&SYMBOL) {
+        Some(symbol) => Some(call.app.instrument(symbol)?.0),
+        None => None,
+    };
+    let shown = |d: &&DecisionView| wanted.is_none_or(|id| d.instrument == id);
+    let mut json = Json::new(call.strings);
+    page(
+        &mut json,
+        usize::MAX,
+        view.decisions.iter().filter(shown),
+        |j, decision| {
+            let slot = published.instruments.get(decision.instrument.index());
+            let name = slot.map(|s| s.instrument.load().name.clone());
+            let symbol = name.as_ref().map_or("", |n| n.symbol.as_str());
+            let errors = call.app.state.reload.errors();
+            let error = errors.get(&view.name).map(String::as_str);
+            decided(j, view, decision, name.as_ref(), error);
+            symbol.to_owned()
+        },
+    );
+    Ok(Reply::json(json))
+}
+
+fn decided(
+    json: &mut Json,
+    view: &StrategyView,
+    decision: &DecisionView,
+    name: Option<&InstrumentName>,
+    reload_error: Option<&str>,
+) {
+    json.object(|j| {
+        j.key("strategy").text(&view.name);
+        j.key("type").text(&view.kind);
+        j.key("version").text(&format!("{:016x}", view.version));
+        j.key("reload_error").text_or_null(reload_error);
+        j.key("symbol")
+            .text_or_null(name.map(|n| n.symbol.as_str()));
+        j.key("venue").text_or_null(name.map(|n| n.venue.name()));
+        j.key("interval").id(decision.interval);
+        j.key("running").bool(view.running);
+        j.key("time");
+        time(j, decision.time);
+        j.key("candle");
+        time(j, decision.candle.unwrap_or_default());
+        j.key("verdict").text(decision.verdict.name());
+        j.key("said").text(decision.why.said.name());
+        j.key("inputs").object(|j| {
+            for (name, value) in decision.named() {
+                j.key(name).float(value);
+            }
+        });
+        j.key("stopped_by");
+        match &decision.stop {
+            None => j.null(),
+            Some(stop) => j.object(|j| {
+                j.key("rule").text(stop.name());
+                j.key("text").text(&stop.to_string());
+                if let Stop::Risk(refusal) = stop {
+                    j.key("limit").text(&refusal.limit);
+                    j.key("value").text(&refusal.value);
+                    j.key("hint").text(&refusal.hint);
+                }
+            }),
+        }
+        j.key("text").text(&decision.to_string());
     });
 }
 
@@ -62,7 +150,7 @@ fn switch(call: Call, run: bool) -> Answering {
                 match kernel.strategies.iter().find(|s| s.name == call.arg) {
                     Some(view) => {
                         let mut json = Json::new(call.strings);
-                        strategy(&mut json, view);
+                        strategy(&mut json, view, &call.app.state);
                         Ok(Reply::json(json))
                     }
                     None => Err(unknown(&call.arg, &kernel.strategies)),
@@ -76,6 +164,7 @@ fn switch(call: Call, run: bool) -> Answering {
                 | Outcome::Conflict(_)
                 | Outcome::Amending(_)
                 | Outcome::NotAmendable(..)
+                | Outcome::Unfit(_)
                 | Outcome::AlreadyDone(_)),
             ) => Err(impossible(&outcome)),
             Told::Nothing(why) => Err(Problem::new(Code::NoAnswer, why)

@@ -49,6 +49,10 @@ pub(in crate::http) const QUERY: &[Param] = &[
     number("short", "7"),
     number("medium", "14"),
     number("long", "28"),
+    number("atr", "10"),
+    number("base", "26"),
+    number("conversion", "9"),
+    number("span", "52"),
 ];
 
 /// Parameters of indicators.

@@ -140,6 +140,9 @@ pub(in crate::http) fn write_fill(json: &mut Json, app: &App, change: &OrderChan
     let instrument = published.instrument.load();
     let kernel = app.state.published.kernel.load();
     let strategy = order.origin.strategy();
+    // Shown before the change is told; gone only when thousands came behind it.
+    let booked = app.state.published.fills.get(&change.seq);
+    let booked = booked.as_ref().map(|entry| entry.value().as_ref());
     json.object(|j| {
         j.key("fill_id").id(change.seq.0);
         j.key("order_id").id(order.id);
@@ -152,6 +155,7 @@ pub(in crate::http) fn write_fill(json: &mut Json, app: &App, change: &OrderChan
         j.key("position_side").text(order.position_side.name());
         j.key("price").price(fill.price, &instrument);
         j.key("quantity").qty(fill.qty, &instrument);
+        j.key("notional").money_or_null(booked.map(|b| b.notional));
         j.key("fee").money(fill.fee);
         j.key("fee_asset").text(match &fill.paid_in {
             FeeAsset::Quote => &instrument.quote,
@@ -166,6 +170,10 @@ pub(in crate::http) fn write_fill(json: &mut Json, app: &App, change: &OrderChan
         }
         j.key("liquidity")
             .text(if fill.maker { "maker" } else { "taker" });
-        j.key("timestamp").int(change.time.millis());
+        j.key("liquidation").bool(false);
+        j.key("realized_pnl")
+            .money_or_null(booked.and_then(|b| b.realized));
+        let time = booked.map_or(change.time, |b| b.time);
+        j.key("timestamp").int(time.millis());
     });
 }

@@ -92,6 +92,7 @@ pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
                 | Outcome::NotFound
                 | Outcome::Amending(_)
                 | Outcome::NotAmendable(..)
+                | Outcome::Unfit(_)
                 | Outcome::Done),
             ) => Err(impossible(&outcome)),
             Told::Nothing(why) => Ok(unanswered(&call, key.as_ref(), &why)),
@@ -267,7 +268,8 @@ pub(in crate::http) fn cancel(call: Call) -> Answering {
                 | Outcome::Duplicate(_)
                 | Outcome::Conflict(_)
                 | Outcome::Amending(_)
-                | Outcome::NotAmendable(..)),
+                | Outcome::NotAmendable(..)
+                | Outcome::Unfit(_)),
             ) => Err(impossible(&outcome)),
         }
     })

@@ -145,6 +145,7 @@ pub(in crate::http) fn close(call: Call) -> Answering {
                 | Outcome::Amending(_)
                 | Outcome::NotAmendable(..)
                 | Outcome::AlreadyDone(_)
+                | Outcome::Unfit(_)
                 | Outcome::Done),
             ) => Err(impossible(&outcome)),
             Told::Nothing(why) => {

@@ -4,8 +4,8 @@ use hyper::StatusCode;
 
 use super::super::problem::Code;
 use super::super::schema::{
-    Schema, choice, count, decimal, field, flag, float, int, list, millis, named, object, one_of,
-    page, text,
+    Schema, choice, count, decimal, field, flag, float, int, list, map, millis, named, object,
+    one_of, optional, page, text,
 };
 use super::trading::may;
 use super::{Docs, about};
@@ -82,6 +82,15 @@ pub(in crate::http) fn strategies() -> Docs {
         "The strategies.",
         page(named("Strategy")),
     )
+}
+
+pub(in crate::http) fn why() -> Docs {
+    Docs::new(
+        "explain_strategy",
+        "The last decision on each instrument.",
+        page(named("Decision")),
+    )
+    .problems(&[Code::UnknownStrategy])
 }
 
 pub(in crate::http) fn start() -> Docs {
@@ -326,10 +335,57 @@ pub(super) fn strategy() -> Schema {
     object(
         vec![
             field("name", text("Its name.")),
+            field("type", text("Which strategy of the table it is.")),
             field("running", flag("Whether it may trade.")),
             field("last_decision", text("What it decided last.").or_null()),
             field("decided_at", millis("When.").or_null()),
         ],
         "A strategy.",
+    )
+}
+
+pub(super) fn decision() -> Schema {
+    let stop = object(
+        vec![
+            field("rule", text("Its name.")),
+            field("text", text("In words.")),
+            optional("limit", text("Of a risk rule: the limit in force.")),
+            optional("value", text("Of a risk rule: what broke it.")),
+            optional("hint", text("Of a risk rule: what to do about it.")),
+        ],
+        "What kept the decision from becoming an order.",
+    );
+    object(
+        vec![
+            field("strategy", text("Name of the strategy.")),
+            field("type", text("Which strategy of the table it is.")),
+            field("symbol", text("Of the instrument.").or_null()),
+            field("venue", text("Of the instrument.").or_null()),
+            field("interval", text("Of its candles.")),
+            field("running", flag("Whether it may trade.")),
+            field("time", millis("When it decided.").or_null()),
+            field(
+                "candle",
+                millis("Start of the candle that had closed last.").or_null(),
+            ),
+            field(
+                "verdict",
+                choice(
+                    &["hold", "enter", "exit", "quote"],
+                    "What the decision came to.",
+                ),
+            ),
+            field(
+                "said",
+                choice(
+                    &["warm_up", "signal", "no_signal", "filter", "text"],
+                    "What the strategy said of it.",
+                ),
+            ),
+            field("inputs", map(float("A value."), "What it saw, by name.")),
+            field("stopped_by", stop.or_null()),
+            field("text", text("All of it in a line.")),
+        ],
+        "The last decision of a strategy on an instrument.",
     )
 }

@@ -22,8 +22,15 @@ pub(in crate::http) fn events() -> Docs {
 }
 
 pub(in crate::http) fn socket() -> Docs {
-    let mut docs =
-        Docs::new("open_socket", "", text("")).problems(&[Code::NotWebSocket, Code::StreamLimit]);
+    // A token in the header is judged here, as the route itself asks for none.
+    let mut docs = Docs::new("open_socket", "", text("")).problems(&[
+        Code::NotWebSocket,
+        Code::StreamLimit,
+        Code::TokenInvalid,
+        Code::TokenExpired,
+        Code::TooManyAttempts,
+        Code::ScopeMissing,
+    ]);
     docs.answers.clear();
     docs.switching(
         StatusCode::SWITCHING_PROTOCOLS,

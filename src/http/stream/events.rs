@@ -31,6 +31,10 @@ const RETRY_MS: u32 = 2_000;
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// `GET /api/v1/stream`.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "as the table's other streams, which need it"
+)]
 pub(in crate::http) fn events(call: Call, request: Request<Incoming>) -> Answer {
     let app = &call.app;
     let names: Vec<String> = call

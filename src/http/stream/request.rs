@@ -129,7 +129,7 @@ pub(super) fn result(id: &str, result: impl FnOnce(&mut Json)) -> Json {
 }
 
 /// An answer that says what was wrong: `{"id":…,"error":…}` with a problem document.
-pub(super) fn error(id: &str, problem: Box<Problem>) -> Json {
+pub(super) fn error(id: &str, problem: Problem) -> Json {
     let document = problem.into_reply().body.into_whole().unwrap_or_default();
     let mut json = Json::new(false);
     json.object(|j| {
@@ -148,7 +148,7 @@ mod tests {
         let Err(problem) = request.wish else {
             panic!("{text} is a request");
         };
-        let json = String::from_utf8(error(&request.id, problem).into_bytes()).expect("text");
+        let json = String::from_utf8(error(&request.id, *problem).into_bytes()).expect("text");
         let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         json["error"]["code"].as_str().expect("a code").to_owned()
     }

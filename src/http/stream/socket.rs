@@ -275,7 +275,7 @@ impl Session<'_> {
         let wish = match request.wish {
             Ok(wish) => wish,
             Err(problem) => {
-                self.batch.reply(error(id, problem));
+                self.batch.reply(error(id, *problem));
                 return Ok(());
             }
         };
@@ -291,7 +291,7 @@ impl Session<'_> {
                 let problem = Problem::new(Code::TokenMissing, "this needs a token").hint(
                     "send {\"method\":\"AUTH\",\"params\":[\"hean_…\"]} first, or an Authorization header",
                 );
-                self.batch.reply(error(id, problem));
+                self.batch.reply(error(id, *problem));
             }
             Wish::List => self.batch.reply(list(&self.client, &[])),
             Wish::Ping => {
@@ -316,7 +316,7 @@ impl Session<'_> {
                         }
                     }
                 }
-                Err(problem) => self.batch.reply(error(id, problem)),
+                Err(problem) => self.batch.reply(error(id, *problem)),
             },
         }
         Ok(())
@@ -330,12 +330,12 @@ impl Session<'_> {
                 let scope = caller.token().map(|token| token.scope.name());
                 self.caller = Some(caller);
                 self.batch.reply(result(id, |j| {
-                    j.object(|j| j.key("scope").text_or_null(scope))
+                    j.object(|j| j.key("scope").text_or_null(scope));
                 }));
                 Ok(())
             }
             Err(problem) => {
-                self.batch.reply(error(id, problem));
+                self.batch.reply(error(id, *problem));
                 self.flush().await?;
                 Err(End::Ours(
                     1008,

@@ -54,9 +54,9 @@ impl Kept {
     }
 
     /// A candle closed.
-    pub fn push(&mut self, candle: &Candle, instrument: &Instrument) {
+    pub fn push(&mut self, bar: Bar) {
         self.before = self.value;
-        self.value = self.indicator.push(Bar::new(candle, instrument));
+        self.value = self.indicator.push(bar);
     }
 
     /// Starts anew.

@@ -2,11 +2,12 @@
 //!
 //! One table, [`INDICATORS`], tells everything there is to know about each; adding one is a file (or
 //! a place in the file of its family) and a row. A batch is the stream fed candle by candle, so both
-//! agree to the last bit. Nothing here calls `ln`, `exp` or `pow`: the values need no more than
-//! `+ - * /` and `sqrt`, which are the same on every machine.
+//! agree to the last bit. The values need no more than `+ - * /` and `sqrt`, which are the same on every
+//! machine, and the logarithm of `libm`, which is too.
 
 mod bbands;
 mod cci;
+mod channels;
 mod dmi;
 mod ema;
 mod extremes;

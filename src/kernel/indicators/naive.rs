@@ -145,6 +145,60 @@ fn adx(bars: &[Bar], n: usize, i: usize) -> Option<f64> {
     )
 }
 
+/// Highest high, middle and lowest low.
+fn ends(bars: &[Bar]) -> Vec<f64> {
+    let (high, low) = (
+        highest(bars.iter().map(|b| b.high)),
+        lowest(bars.iter().map(|b| b.low)),
+    );
+    vec![high, f64::midpoint(high, low), low]
+}
+
+/// Wilder's average of true ranges up to `i`.
+fn true_range_average(bars: &[Bar], n: usize, i: usize) -> Option<f64> {
+    let range = |w: &[Bar]| {
+        highest([w[1].high, w[0].close].into_iter()) - lowest([w[1].low, w[0].close].into_iter())
+    };
+    let ranges: Vec<f64> = bars[..=i].windows(2).map(range).collect();
+    let (seed, rest) = ranges.split_at_checked(n)?;
+    Some(rest.iter().fold(mean(seed), |a, x| a + (x - a) / n as f64))
+}
+
+/// Each candle's bands from all that came before, by the definition.
+fn supertrend(bars: &[Bar], n: usize, factor: f64, i: usize) -> Option<Vec<f64>> {
+    let mut known: Option<(f64, f64, bool)> = None;
+    for at in n..=i {
+        let width = factor * true_range_average(bars, n, at)?;
+        let middle = f64::midpoint(bars[at].high, bars[at].low);
+        let (basic_upper, basic_lower) = (middle + width, middle - width);
+        let (upper, lower, was_up) = match known {
+            None => (basic_upper, basic_lower, false),
+            Some((upper, lower, up)) => {
+                let close = bars[at - 1].close;
+                let upper_moves = basic_upper < upper || close > upper;
+                let lower_moves = basic_lower > lower || close < lower;
+                (
+                    if upper_moves { basic_upper } else { upper },
+                    if lower_moves { basic_lower } else { lower },
+                    up,
+                )
+            }
+        };
+        let up = if was_up {
+            bars[at].close >= lower
+        } else {
+            bars[at].close > upper
+        };
+        known = Some((upper, lower, up));
+    }
+    let (upper, lower, up) = known?;
+    Some(if up {
+        vec![lower, 1.0]
+    } else {
+        vec![upper, -1.0]
+    })
+}
+
 fn vwap(bars: &[Bar]) -> f64 {
     let volume = sum(bars.iter().map(|b| b.volume));
     if volume > 0.0 {
@@ -274,6 +328,31 @@ fn value(name: &str, p: &[usize], bars: &[Bar], i: usize) -> Option<Vec<f64>> {
         }
         "kama" => one(kama(&closes, n, i)?),
         "adx" => one(adx(bars, n, i)?),
+        "donchian" => Some(ends(window(n)?)),
+        "keltner" => {
+            let middle = average(&all_some(&closes), n)[i]?;
+            let width = true_range_average(bars, p[1], i)? * p[2] as f64;
+            Some(vec![middle + width, middle, middle - width])
+        }
+        "supertrend" => supertrend(bars, n, p[1] as f64, i),
+        "ichimoku" => Some(vec![ends(window(n)?)[1], ends(window(p[1])?)[1]]),
+        "ichimoku_cloud" => {
+            // What a chart draws here was known so many candles before.
+            let then = i.checked_sub(p[1])?;
+            let middle = |n: usize| Some(ends(last(bars, then, n)?)[1]);
+            Some(vec![
+                f64::midpoint(middle(n)?, middle(p[1])?),
+                middle(p[2])?,
+            ])
+        }
+        "rvol" => {
+            let w = last(&closes, i, n + 1)?;
+            let squares = w.windows(2).map(|w| {
+                let step = libm::log(w[1] / w[0]);
+                step * step
+            });
+            one((sum(squares) / n as f64).sqrt())
+        }
         "vwap" if n == 0 => {
             let today = |b: &&Bar| b.time.0 / DAY == bars[i].time.0 / DAY;
             one(vwap(
@@ -286,6 +365,12 @@ fn value(name: &str, p: &[usize], bars: &[Bar], i: usize) -> Option<Vec<f64>> {
 }
 
 const TWINS: &[&str] = &[
+    "donchian",
+    "keltner",
+    "supertrend",
+    "ichimoku",
+    "ichimoku_cloud",
+    "rvol",
     "wma",
     "trima",
     "stddev",

@@ -48,7 +48,7 @@ impl Atr {
         }
     }
 
-    fn push(&mut self, bar: Bar) -> Option<f64> {
+    pub(super) fn push(&mut self, bar: Bar) -> Option<f64> {
         let range = true_range(bar, self.last.replace(bar.close)?);
         let n = self.period as f64;
         if self.seen < self.period {

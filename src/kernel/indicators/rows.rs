@@ -5,8 +5,8 @@
 
 use super::table::{REAL_MAX, Row, boxed, count, factor, real, whole};
 use super::{
-    Field, bbands, cci, dmi, ema, extremes, macd, mean, momentum, range, regression, rsi, sar,
-    stoch, ultosc, volume, vwap,
+    Field, bbands, cci, channels, dmi, ema, extremes, macd, mean, momentum, range, regression, rsi,
+    sar, stoch, ultosc, volume, vwap,
 };
 
 const C: &[Field] = &[Field::Close];
@@ -585,4 +585,10 @@ pub const INDICATORS: &[Row] = &[
             n => boxed(vwap::RollingVwap::new(n)),
         },
     },
+    channels::DONCHIAN,
+    channels::KELTNER,
+    channels::SUPERTREND,
+    channels::ICHIMOKU,
+    channels::ICHIMOKU_CLOUD,
+    channels::REALISED_VOLATILITY,
 ];

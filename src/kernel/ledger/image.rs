@@ -38,7 +38,12 @@ pub struct Image<'a> {
     strategies: Vec<(String, Option<bool>)>,
     /// Layout 1 ends before it.
     fills: Cow<'a, Fills>,
+    /// What strategies remember. Layout 2 ends before it.
+    states: Vec<StrategyState<'a>>,
 }
+
+/// What a strategy remembers of an instrument.
+type StrategyState<'a> = ((StrategyId, InstrumentId), Cow<'a, [u8]>);
 
 /// A holding without its sums.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,20 +60,18 @@ pub struct BadImage;
 
 impl Image<'_> {
     /// The layout that is written.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// An image in a layout that is still read; `None` for an unknown one.
     pub fn read(version: u32, bytes: &[u8]) -> Option<Result<Image<'static>, postcard::Error>> {
-        match version {
-            1 => {
-                // The executions are the last field; a list of none is one zero.
-                let mut bytes = bytes.to_vec();
-                bytes.push(0);
-                Some(postcard::from_bytes(&bytes))
-            }
-            Self::VERSION => Some(postcard::from_bytes(bytes)),
-            _ => None,
-        }
+        // What came later stands at the end; a list of none is one zero.
+        let missing: &[u8] = match version {
+            1 => &[0, 0],
+            2 => &[0],
+            Self::VERSION => &[],
+            _ => return None,
+        };
+        Some(postcard::from_bytes(&[bytes, missing].concat()))
     }
 
     /// The last record of which the state knows.
@@ -101,6 +104,11 @@ impl Ledger {
                 .map(|s| (s.name.clone(), s.runs))
                 .collect(),
             fills: Cow::Borrowed(&self.fills),
+            states: self
+                .states
+                .iter()
+                .map(|(of, state)| (*of, Cow::Borrowed(&**state)))
+                .collect(),
         }
     }
 
@@ -110,6 +118,7 @@ impl Ledger {
         let whole = image.holdings.len() == image.instruments.len()
             && image.orders.orders().all(|o| known(o.instrument))
             && image.attributed.iter().all(|((_, id, _), _)| known(*id))
+            && image.states.iter().all(|((_, id), _)| known(*id))
             && image.fills.is_sound(image.seq, known);
         if !whole {
             return Err(BadImage);
@@ -137,6 +146,11 @@ impl Ledger {
                 .map(|(name, runs)| KnownStrategy { name, runs })
                 .collect(),
             fills: image.fills.into_owned(),
+            states: image
+                .states
+                .into_iter()
+                .map(|(of, state)| (of, state.into_owned().into_boxed_slice()))
+                .collect(),
             held: Money::ZERO,
             bound: Money::ZERO,
             moved: false,

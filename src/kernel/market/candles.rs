@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 
 use super::candle_log::CandleLog;
 use crate::kernel::event::{Candle, History, Kline, Trade};
-use crate::kernel::indicators::{Kept, Values};
+use crate::kernel::indicators::{Bar, Kept, Spec, Values};
 use crate::kernel::types::{Instrument, Interval, MILLISECOND, Price, Time};
 
 /// How far past the end of a candle another stream's event must be to close it: trades and depth
@@ -102,6 +102,20 @@ impl Series {
     /// The indicators that are kept up to date.
     pub fn indicators(&self) -> &[Kept] {
         &self.indicators
+    }
+
+    /// The place of an indicator among those that are kept; one that is not yet is built from the candles there are.
+    pub fn keep(&mut self, spec: Spec, instrument: &Instrument) -> usize {
+        let name = spec.to_string();
+        if let Some(place) = self.indicators.iter().position(|k| k.name() == name) {
+            return place;
+        }
+        let mut kept = Kept::new(spec);
+        for candle in &self.closed {
+            kept.push(Bar::new(candle, instrument));
+        }
+        self.indicators.push(kept);
+        self.indicators.len().saturating_sub(1)
     }
 
     /// The values of a kept indicator after the last closed candle, and after the one before.
@@ -282,8 +296,9 @@ impl Series {
             kept.reset();
         }
         for candle in &self.closed {
+            let bar = Bar::new(candle, instrument);
             for kept in &mut self.indicators {
-                kept.push(candle, instrument);
+                kept.push(bar);
             }
         }
     }
@@ -337,8 +352,9 @@ impl Series {
     }
 
     fn push(&mut self, closed: Closed, instrument: &Instrument) {
+        let bar = Bar::new(&closed.candle, instrument);
         for kept in &mut self.indicators {
-            kept.push(&closed.candle, instrument);
+            kept.push(bar);
         }
         self.closed.push(closed.candle);
         self.complete.push_back(closed.complete);

@@ -4,6 +4,7 @@ mod book;
 mod candles;
 mod levels;
 mod candle_log;
+mod signals;
 mod sync;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use std::hash::{Hash, Hasher};
 pub use book::Book;
 pub use candle_log::{CandleLog, Candles};
 pub use candles::{Progress, Series};
+pub use signals::{BOOK_SIGNALS, BookSignal, BookSpec, MICROPRICE};
 pub use sync::{Step, SyncedBook};
 
 use super::event::{
@@ -110,6 +112,11 @@ impl Market {
         self.recent.iter()
     }
 
+    /// The last trades, newest first.
+    pub fn newest(&self) -> impl Iterator<Item = &Trade> {
+        self.recent.iter().rev()
+    }
+
     /// 24-hour figures.
     pub fn day(&self) -> Option<DayStats> {
         self.day
@@ -165,6 +172,16 @@ impl Market {
     /// The series of an interval.
     pub fn series_of(&self, interval: Interval) -> Option<&Series> {
         self.series.iter().find(|s| s.interval() == interval)
+    }
+
+    /// Where the series of an interval stands among [`Market::series`].
+    pub fn place_of(&self, interval: Interval) -> Option<usize> {
+        self.series.iter().position(|s| s.interval() == interval)
+    }
+
+    /// The same, to keep more indicators on it.
+    pub fn series_mut(&mut self, place: usize) -> Option<&mut Series> {
+        self.series.get_mut(place)
     }
 
     /// When, by our clock, a candle is to be closed although nothing comes.

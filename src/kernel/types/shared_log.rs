@@ -44,6 +44,17 @@ impl<T> SharedLog<T> {
         self.chunks.back()?.last()
     }
 
+    /// The one that is so many before the newest; 0 is the newest.
+    pub fn back(&self, mut places: usize) -> Option<&T> {
+        for (index, chunk) in self.chunks.iter().enumerate().rev() {
+            if let Some(at) = chunk.len().checked_sub(places.saturating_add(1)) {
+                return chunk.get(at).filter(|_| index > 0 || at >= self.dropped);
+            }
+            places = places.saturating_sub(chunk.len());
+        }
+        None
+    }
+
     /// All of them, oldest first.
     pub fn iter(&self) -> SharedLogIter<'_, T> {
         SharedLogIter {

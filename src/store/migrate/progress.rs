@@ -19,11 +19,17 @@ pub struct Progress {
     began: Time,
     drawn: Time,
     shown: bool,
+    unit: &'static str,
 }
 
 impl Progress {
     /// A bar if stderr is a terminal, in colour unless `NO_COLOR` says otherwise.
     pub fn of_process() -> Self {
+        Self::counting("keys")
+    }
+
+    /// The same, of something else than keys.
+    pub(crate) fn counting(unit: &'static str) -> Self {
         let clock = Clock::start();
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
@@ -32,6 +38,7 @@ impl Progress {
             began: clock.now(),
             drawn: Time(0),
             shown: false,
+            unit,
             clock,
         }
     }
@@ -47,7 +54,7 @@ impl Progress {
         if self.bar && now.since(self.drawn) >= EVERY_NS {
             self.drawn = now;
             self.shown = true;
-            let text = bar(what, done, total, self.seconds(), self.colour);
+            let text = bar((what, self.unit), done, total, self.seconds(), self.colour);
             drop(write!(std::io::stderr(), "\r\x1b[K{text}"));
         }
     }
@@ -73,7 +80,7 @@ impl Drop for Progress {
     }
 }
 
-fn bar(what: &str, done: u64, total: u64, seconds: f64, colour: bool) -> String {
+fn bar((what, unit): (&str, &str), done: u64, total: u64, seconds: f64, colour: bool) -> String {
     let total = total.max(done).max(1);
     let full = usize::try_from(done * WIDTH / total).unwrap_or(0);
     let empty = usize::try_from(WIDTH).unwrap_or(0) - full;
@@ -85,7 +92,7 @@ fn bar(what: &str, done: u64, total: u64, seconds: f64, colour: bool) -> String 
     let rate = done as f64 / seconds.max(0.001);
     let left = (total - done) as f64 / rate.max(0.001);
     format!(
-        "{what} {on}{}{off}{} {:>3} %  {done} of {total} keys, {rate:.0}/s, {left:.0} s left",
+        "{what} {on}{}{off}{} {:>3} %  {done} of {total} {unit}, {rate:.0}/s, {left:.0} s left",
         "#".repeat(full),
         "-".repeat(empty),
         done * 100 / total,
@@ -98,13 +105,13 @@ mod tests {
 
     #[test]
     fn the_bar_shows_share_rate_and_what_is_left() {
-        let text = bar("copy", 250, 1_000, 2.0, false);
+        let text = bar(("copy", "keys"), 250, 1_000, 2.0, false);
         assert_eq!(
             text,
             "copy #######-----------------------  25 %  250 of 1000 keys, 125/s, 6 s left"
         );
-        assert!(bar("copy", 1, 2, 1.0, true).contains("\x1b[32m"));
+        assert!(bar(("copy", "keys"), 1, 2, 1.0, true).contains("\x1b[32m"));
         // A pattern, or keys that came meanwhile.
-        assert!(bar("copy", 7, 0, 1.0, false).contains("100 %"));
+        assert!(bar(("copy", "keys"), 7, 0, 1.0, false).contains("100 %"));
     }
 }

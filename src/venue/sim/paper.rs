@@ -20,6 +20,7 @@ mod conditional;
 pub mod latency;
 pub mod liquidity;
 mod margin;
+mod path;
 pub mod queue;
 mod resting;
 mod ticket;

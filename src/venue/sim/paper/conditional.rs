@@ -60,6 +60,27 @@ impl Waiting {
         Some((index(trigger.by), rising, rank, self.ticket.id))
     }
 
+    /// Where a trailing stop that is active is set off, if its price turns now.
+    fn comes_back_at(&self) -> Option<Price> {
+        let OrderType::TrailingStop { callback, .. } = self.ticket.kind else {
+            return None;
+        };
+        let one = i128::from(Rate::ONE.0);
+        let (best, share) = (i128::from(self.best?.0), i128::from(callback.0));
+        let price = match self.ticket.side {
+            Side::Sell => best
+                .saturating_mul(one.saturating_sub(share))
+                .div_euclid(one),
+            // Rounded up.
+            Side::Buy => best
+                .saturating_neg()
+                .saturating_mul(one.saturating_add(share))
+                .div_euclid(one)
+                .saturating_neg(),
+        };
+        i64::try_from(price).ok().map(Price)
+    }
+
     /// A trailing stop looks at a price; whether it sets the order off.
     fn look(&mut self, price: Price) -> bool {
         let OrderType::TrailingStop {
@@ -194,6 +215,30 @@ impl WaitingOrders {
     pub(super) fn of(&self, id: InstrumentId) -> impl Iterator<Item = &Ticket> {
         let watch = self.watches.get(&id).into_iter();
         watch.flat_map(|w| w.orders.values().map(|w| &w.ticket))
+    }
+
+    /// The first price behind `from` on the way up (or down) that sets an order off, if last, mark and index
+    /// price all go that way.
+    pub(super) fn next_trigger(
+        &self,
+        id: InstrumentId,
+        rising: bool,
+        from: Price,
+    ) -> Option<Price> {
+        let watch = self.watches.get(&id)?;
+        let fixed = (0..3).filter_map(|by| {
+            let first = (by, rising, rank_of(rising, from), OrderId(u64::MAX));
+            let last = (by, rising, i64::MAX, OrderId(u64::MAX));
+            let place = watch.triggers.range(first..=last).next()?;
+            Some(Price(if rising { place.2 } else { !place.2 }))
+        });
+        let trailing = watch.trailing.iter().filter_map(|id| {
+            let price = watch.orders.get(id)?.comes_back_at()?;
+            let on_the_way = if rising { price > from } else { price < from };
+            on_the_way.then_some(price)
+        });
+        let all = fixed.chain(trailing);
+        if rising { all.min() } else { all.max() }
     }
 
     /// Changes an order; the quantity it has then, or `None` if there is no such order. With another trigger it

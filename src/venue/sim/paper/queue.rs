@@ -42,23 +42,27 @@ pub enum QueueModel {
         /// a decrease is laid to the larger part of the queue.
         power: u8,
     },
+    /// Nobody knows: everything at our price is in front of us, always. Only what trades or stands beyond it
+    /// fills.
+    Through,
 }
 
 /// Text that names no queue model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no queue model: write conservative, or probability:POWER with a power from 1 to {POWER_MAX}"
+    "{0:?} is no queue model: write conservative, through, or probability:POWER with a power from 1 to {POWER_MAX}"
 )]
 pub struct QueueModelError(String);
 
 impl FromStr for QueueModel {
     type Err = QueueModelError;
 
-    /// `conservative`, `probability:1` to `probability:3`.
+    /// `conservative`, `through`, `probability:1` to `probability:3`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || QueueModelError(text.to_owned());
         match text.split_once(':') {
             None if text == "conservative" => Ok(Self::Conservative),
+            None if text == "through" => Ok(Self::Through),
             Some(("probability", power)) => {
                 let power = power.parse().map_err(|_| error())?;
                 let valid = (1..=POWER_MAX).contains(&power);
@@ -75,6 +79,7 @@ impl fmt::Display for QueueModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conservative => f.write_str("conservative"),
+            Self::Through => f.write_str("through"),
             Self::Probability { power } => write!(f, "probability:{power}"),
         }
     }

@@ -4,6 +4,7 @@
 //! book that moved only those that they reach.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Included};
 
 use super::super::matching::{Taken, acceptable, take};
 use super::queue::{Queue, QueueModel};
@@ -136,6 +137,37 @@ impl RestingOrders {
             .range(Key::end(id, side, false)..=last)
             .map(|(key, resting)| (*key, resting.ticket.id))
             .collect()
+    }
+
+    /// The first price behind `from` that lies `beyond` the limit of a seller (on the way up) or of a buyer.
+    pub(super) fn next_limit(
+        &self,
+        id: InstrumentId,
+        rising: bool,
+        from: Price,
+        beyond: Price,
+    ) -> Option<Price> {
+        let side = if rising { Side::Sell } else { Side::Buy };
+        let past = |limit: i64| {
+            if rising {
+                limit.saturating_add(beyond.0)
+            } else {
+                limit.saturating_sub(beyond.0)
+            }
+        };
+        // The limits whose price beyond is `from` have been passed.
+        let passed = if rising {
+            from.0.saturating_sub(beyond.0)
+        } else {
+            from.0.saturating_add(beyond.0)
+        };
+        let first = Key::new(id, side, Price(passed), u64::MAX);
+        let last = Key::end(id, side, true);
+        let (key, _) = self
+            .orders
+            .range((Excluded(first), Included(last)))
+            .next()?;
+        Some(Price(past(key.price().0)))
     }
 
     /// The ranks of the best and the worst own price of a side.
@@ -404,11 +436,13 @@ impl PaperVenue {
             if trade.time <= resting.since {
                 continue; // it was in the book already when this order joined
             }
-            let reaches_us = if key.price() == trade.price {
+            let reaches_us = if key.price() != trade.price {
+                left
+            } else if self.config.queue == QueueModel::Through {
+                Qty::ZERO
+            } else {
                 // Before a valid book has told, everybody may be in front.
                 resting.queue.on_trade(left)
-            } else {
-                left
             };
             let ticket = resting.ticket.clone();
             let qty = reaches_us.min(self.allowance(kernel, &ticket));
