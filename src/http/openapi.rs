@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 
 use super::access::Scope;
 use super::describe::{COMPONENTS, Docs};
@@ -218,7 +218,17 @@ fn parameter(j: &mut Json, param: &Param) {
 }
 
 fn responses(j: &mut Json, route: &Route, docs: &Docs) {
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for (status, code) in problems(route, docs) {
+        let codes = by_status.entry(status.as_u16()).or_default();
+        if !codes.contains(&code) {
+            codes.push(code);
+        }
+    }
     for success in &docs.answers {
+        // Of this status there are documents and problems: a health check that does not pass, and a
+        // server that has no place for one more connection.
+        let codes = by_status.remove(&success.status.as_u16());
         j.key(success.status.as_str()).object(|j| {
             j.key("description").text(success.about);
             if !success.headers.is_empty() {
@@ -228,52 +238,53 @@ fn responses(j: &mut Json, route: &Route, docs: &Docs) {
                     }
                 });
             }
-            if !success.content.is_empty() {
+            if let Some(codes) = &codes {
+                code_names(j, codes);
+            }
+            if !success.content.is_empty() || codes.is_some() {
                 j.key("content").object(|j| {
                     for (media, schema) in &success.content {
                         j.key(media).object(|j| schema.write(j.key("schema")));
+                    }
+                    if codes.is_some() {
+                        problem_content(j);
                     }
                 });
             }
         });
     }
-    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-    for (status, code) in problems(route, docs) {
-        let codes = by_status.entry(status.as_u16()).or_default();
-        if !codes.contains(&code) {
-            codes.push(code);
-        }
-    }
     for (status, codes) in by_status {
-        // A health check that does not pass is no problem document.
-        if docs.answers.iter().any(|success| success.status == status) {
-            continue;
-        }
         j.key(&status.to_string()).object(|j| {
             let names: Vec<String> = codes
                 .iter()
                 .map(|code| format!("`{}`: {}", code.name(), code.title()))
                 .collect();
             j.key("description").text(&names.join("; "));
-            j.key("x-codes").array(|j| {
-                for code in &codes {
-                    j.text(code.name());
-                }
-            });
+            code_names(j, &codes);
             if matches!(status, 429 | 503) {
                 j.key("headers").object(|j| {
                     j.key("Retry-After")
                         .object(|j| header(j, "Seconds to wait before the same again."));
                 });
             }
-            j.key("content").object(|j| {
-                j.key("application/problem+json").object(|j| {
-                    j.key("schema")
-                        .object(|j| j.key("$ref").text("#/components/schemas/Problem"));
-                });
-            });
+            j.key("content").object(problem_content);
         });
     }
+}
+
+fn code_names(j: &mut Json, codes: &[Code]) {
+    j.key("x-codes").array(|j| {
+        for code in codes {
+            j.text(code.name());
+        }
+    });
+}
+
+fn problem_content(j: &mut Json) {
+    j.key("application/problem+json").object(|j| {
+        j.key("schema")
+            .object(|j| j.key("$ref").text("#/components/schemas/Problem"));
+    });
 }
 
 fn header(j: &mut Json, about: &str) {
@@ -295,6 +306,8 @@ const EVERYWHERE: &[Code] = &[
     Code::TokenExpired,
     Code::TooManyAttempts,
     Code::RateLimited,
+    // There are too many connections, or too many commands wait.
+    Code::Busy,
     Code::Internal,
 ];
 
@@ -338,9 +351,6 @@ pub(super) fn problems(route: &Route, docs: &Docs) -> Vec<(StatusCode, Code)> {
     // A path segment that is no percent-encoded UTF-8 names nothing.
     if route.path.contains('{') {
         codes.push(Code::NotFound);
-    }
-    if route.method != Method::GET {
-        codes.push(Code::Busy);
     }
     let usual = codes.into_iter().map(|code| (code.status(), code));
     usual.chain(docs.problems.iter().copied()).collect()

@@ -274,8 +274,8 @@ async fn serve_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = service_fn(|request| {
         let (app, peer) = (Arc::clone(&app), Arc::clone(&peer));
         let (metrics, phase) = (Arc::clone(&metrics), Arc::clone(&phase));
+        phase.request_started();
         async move {
-            phase.request_started();
             let upgrade = request.headers().contains_key(UPGRADE);
             let mut response = answer(app, peer, &metrics, request).await;
             // What goes on writes when it has something, not when the next request is awaited.

@@ -190,8 +190,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // A client that does not take its answers may still send: only the deadline ends it.
-        if let Poll::Ready(Err(error)) = this.poll_drain(cx) {
+        // A client that does not take its answers may still send: only the deadline ends it. While a
+        // request is being answered hyper looks for the connection's end alone, and flushes after that:
+        // the answer goes along with those before it.
+        if this.phase.get() != BUSY
+            && let Poll::Ready(Err(error)) = this.poll_drain(cx)
+        {
             return Poll::Ready(Err(error));
         }
         let before = buffer.filled().len();

@@ -291,6 +291,10 @@ impl App {
     }
 
     fn find(&self, text: &str) -> Option<(InstrumentId, &PublishedInstrument)> {
+        // As nearly everybody writes it.
+        if let Some((_, id)) = self.symbols.get(text).and_then(|venues| venues.first()) {
+            return Some((*id, self.published(*id)?));
+        }
         let (venue, symbol) = match text.split_once(':') {
             Some((venue, symbol)) => (Some(venue.parse::<VenueId>().ok()?), symbol),
             None => (None, text),
