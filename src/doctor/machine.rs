@@ -126,11 +126,12 @@ pub(super) fn disk(report: &mut Report, dir: &Path, sync: SyncPolicy, quota: u64
     let subject = || dir.display().to_string();
     if !dir.exists() {
         // The first start makes it, below what is there.
-        let Some(parent) = dir.ancestors().find(|parent| parent.is_dir()) else {
+        let above = dir.ancestors().find(|above| above.exists());
+        let Some(parent) = above.filter(|above| above.is_dir()) else {
             return report.fail(
                 "disk",
                 subject(),
-                "no part of this path exists",
+                "what lies above it is no directory",
                 "correct --data-dir",
             );
         };

@@ -33,7 +33,7 @@ fn one(kind: &str, random: &mut Random) -> StrategyConfig {
     ] {
         let known = row.params.iter().find(|p| p.name == name);
         // `exit` of an index is no number of candles.
-        if known.is_some_and(|p| p.read(value).is_ok() && p.unit != "") {
+        if known.is_some_and(|p| p.read(value).is_ok() && !p.unit.is_empty()) {
             config.set(name, value).expect("a parameter");
         }
     }

@@ -336,9 +336,17 @@ pub(super) fn strategy() -> Schema {
         vec![
             field("name", text("Its name.")),
             field("type", text("Which strategy of the table it is.")),
+            field(
+                "version",
+                text("Which version of its settings and program runs."),
+            ),
             field("running", flag("Whether it may trade.")),
             field("last_decision", text("What it decided last.").or_null()),
             field("decided_at", millis("When.").or_null()),
+            field(
+                "reload_error",
+                text("Why its newer version does not run.").or_null(),
+            ),
         ],
         "A strategy.",
     )
@@ -359,6 +367,14 @@ pub(super) fn decision() -> Schema {
         vec![
             field("strategy", text("Name of the strategy.")),
             field("type", text("Which strategy of the table it is.")),
+            field(
+                "version",
+                text("Which version of its settings and program runs."),
+            ),
+            field(
+                "reload_error",
+                text("Why its newer version does not run.").or_null(),
+            ),
             field("symbol", text("Of the instrument.").or_null()),
             field("venue", text("Of the instrument.").or_null()),
             field("interval", text("Of its candles.")),

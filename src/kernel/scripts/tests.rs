@@ -225,7 +225,7 @@ fn a_script_that_misbehaves_is_stopped_with_the_place() {
         (
             "let m = #{};\nlet i = 0;\nloop { m[`k${i}`] = i; i += 1; }",
             3,
-            "too large",
+            "operations at one candle",
         ),
         ("loop { buy(); }", 1, "more than 4 orders at one candle"),
         ("1 / 0", 1, "zero"),
