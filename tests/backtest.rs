@@ -236,7 +236,7 @@ fn truncated_inputs_give_the_same_decisions_up_to_there() {
             let part = format!("{}\n", lines[..=cut].join("\n"));
             let text = json(&written(&dir, &part), &args);
             let part = parsed(&text);
-            let end = 1_700_000_040_000 + (cut as i64) * 60_000;
+            let end = 1_700_000_040_000 + i64::try_from(cut).expect("small") * 60_000;
             let before: Vec<_> = all.fills.iter().take_while(|f| f.timestamp < end).collect();
             assert_eq!(part.fills.len(), before.len(), "{} cut at {cut}", row.name);
             for (a, b) in part.fills.iter().zip(before) {

@@ -27,7 +27,7 @@ fn bars() -> Option<Vec<Bar>> {
 /// With the defaults of its row; a second one of the same kind goes both ways.
 fn both(kind: &str) -> Vec<StrategyConfig> {
     let mut other = strategy(kind, &[("direction", "both")]);
-    other.name = "other".to_owned();
+    "other".clone_into(&mut other.name);
     vec![strategy(kind, &[]), other]
 }
 
@@ -37,7 +37,9 @@ fn heavy_each_strategy_trades_a_month_of_minutes() {
     assert_eq!(bars.len(), 45_031);
     for row in STRATEGIES {
         let mut world = World::new(Contract::Spot, vec![strategy(row.name, &[])]);
-        bars.iter().for_each(|bar| world.bar(bar));
+        for bar in &bars {
+            world.bar(bar);
+        }
         let fills = world.fills();
         assert!(fills > 20, "{}: {fills} fills", row.name);
         assert!(

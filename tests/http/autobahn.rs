@@ -4,6 +4,8 @@
 //! `WSTEST` names one. `pip install autobahntestsuite` for Python 2.7, then
 //! `WSTEST=…/bin/wstest cargo nextest run --test http --no-capture -E 'test(autobahn)'`.
 
+#![expect(clippy::print_stdout, reason = "the only channel of a test")]
+
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -51,19 +53,16 @@ async fn echo_server(listener: TcpListener) {
     loop {
         let (stream, _) = listener.accept().await.expect("accept");
         let service = service_fn(|mut request: Request<Incoming>| async move {
-            match accept(&mut request, |_| true, limits()) {
-                Ok((response, accepting)) => {
-                    tokio::spawn(async move {
-                        let (reader, writer) = accepting.await.expect("upgrade");
-                        echo(reader, writer).await;
-                    });
-                    Ok::<_, hyper::Error>(response)
-                }
-                Err(_) => {
-                    let mut response = Response::new(Empty::<Bytes>::new());
-                    *response.status_mut() = StatusCode::BAD_REQUEST;
-                    Ok(response)
-                }
+            if let Ok((response, accepting)) = accept(&mut request, |_| true, limits()) {
+                tokio::spawn(async move {
+                    let (reader, writer) = accepting.await.expect("upgrade");
+                    echo(reader, writer).await;
+                });
+                Ok::<_, hyper::Error>(response)
+            } else {
+                let mut response = Response::new(Empty::<Bytes>::new());
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+                Ok(response)
             }
         });
         let connection = hyper::server::conn::http1::Builder::new()
@@ -77,7 +76,7 @@ async fn echo_server(listener: TcpListener) {
 fn program() -> Option<OsString> {
     let program = std::env::var_os("WSTEST");
     if program.is_none() {
-        eprintln!("skipped 1 test: WSTEST names no wstest of Autobahn");
+        println!("skipped 1 test: WSTEST names no wstest of Autobahn");
     }
     program
 }
@@ -111,7 +110,7 @@ fn judge(dir: &Path) {
             *counts.entry(format!("{part} {how}")).or_default() += 1;
         }
     }
-    eprintln!("{} cases: {counts:?}", cases.len());
+    println!("{} cases: {counts:?}", cases.len());
     assert!(cases.len() > 200, "{} cases ran", cases.len());
     assert_eq!(failed, Vec::<String>::new());
 }

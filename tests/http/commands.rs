@@ -217,7 +217,7 @@ async fn why_tells_the_inputs_and_the_rule_that_said_no() {
     assert_eq!(
         one["items"],
         json!([{
-            "strategy": "slow", "type": "ema_cross", "symbol": "BTCUSDT", "venue": "binance", "interval": "1m",
+            "strategy": "slow", "type": "ema_cross", "version": "0000000000000001", "reload_error": null, "symbol": "BTCUSDT", "venue": "binance", "interval": "1m",
             "running": true, "time": FIRST_MS, "candle": FIRST_MS, "verdict": "enter", "said": "signal",
             "inputs": {"ema:9": 60_000.5, "ema:21": 0.25},
             "stopped_by": {

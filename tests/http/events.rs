@@ -23,8 +23,8 @@ async fn sse(client: &mut Client, count: usize) -> Vec<(String, Option<u64>, Val
         let event = client.until(b"\n\n").await;
         // Pieces of chunked coding stand between events.
         let field = |name: &str| {
-            let lines = event.lines().filter_map(|line| line.strip_prefix(name));
-            lines.last().map(|rest| rest.trim().to_owned())
+            let mut lines = event.lines().filter_map(|line| line.strip_prefix(name));
+            lines.next_back().map(|rest| rest.trim().to_owned())
         };
         if let Some(data) = field("data:") {
             let data = serde_json::from_str(&data).expect("JSON");

@@ -108,7 +108,7 @@ async fn large_answers_are_compressed_where_that_is_taken() {
 async fn options_names_the_methods_and_nothing_about_other_origins() {
     let server = server().await;
     for route in ROUTES {
-        let path = route.path.replace('{', "").replace('}', "");
+        let path = route.path.replace(['{', '}'], "");
         let (head, body) = raw(&server, "OPTIONS", &path, "").await;
         assert!(head.starts_with("http/1.1 204"), "{route:?}: {head}");
         let allow = head
@@ -137,8 +137,7 @@ async fn a_form_that_does_not_exist_is_refused_and_so_is_a_body_that_is_no_json(
         let path = route
             .path
             .replace("{symbol}", "BTCUSDT")
-            .replace('{', "")
-            .replace('}', "");
+            .replace(['{', '}'], "");
         let method = route.method.as_str();
         let (head, body) = raw(
             &server,

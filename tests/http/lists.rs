@@ -96,8 +96,8 @@ async fn since_leaves_out_what_is_older() {
     publish(&server.state.published, order(900, OrderState::Acked));
     let count = async |target: String| {
         let json = server.get(&target).await.json();
-        let items = json["items"].as_array().or(json.as_array()).unwrap().len();
-        items
+
+        json["items"].as_array().or(json.as_array()).unwrap().len()
     };
     for (target, expected) in [
         (format!("/api/v1/fills?since={}", FIRST_MS + 5), 5),

@@ -367,7 +367,7 @@ async fn lost_order_events_end_the_stream_and_say_so() {
 async fn a_slow_client_is_told_and_the_newest_of_a_topic_is_kept() {
     let server = started(HttpConfig {
         stream_queue: 16,
-        write_timeout: Duration::from_secs(60),
+        write_timeout: Duration::from_mins(1),
         ..quick()
     })
     .await;

@@ -46,7 +46,7 @@ pub(crate) fn frame(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
     match payload.len() {
         len @ 0..126 => frame.push(bit | u8::try_from(len).expect("short")),
         len @ 126..65_536 => {
-            frame.push(bit | 126);
+            frame.push(bit | 0x7e);
             frame.extend(u16::try_from(len).expect("short").to_be_bytes());
         }
         len => {
