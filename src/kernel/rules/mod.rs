@@ -1,6 +1,6 @@
 //! Rules: conditions over indicators, prices, position and time, one expression each.
 //!
-//! An expression is compiled once into a few instructions of a small stack machine ([`code`]); types,
+//! An expression is compiled once into a few instructions of a small stack machine (`code.rs`); types,
 //! names and parameters are checked on the way, so that nothing but a missing value can stop it later.
 //! It allocates nothing and takes no longer than it is long. What an expression says, a script says
 //! with the same text; a test holds the two together.
