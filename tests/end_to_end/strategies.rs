@@ -88,7 +88,7 @@ fn heavy_a_rule_trades_and_is_changed_while_it_runs() {
         Some((now["version"].clone(), error.to_owned()))
     });
     assert_eq!(wrong.0, changed["version"]);
-    let place = format!("{}:10:15: ", config.display());
+    let place = format!("{}:11:15: ", config.display());
     assert!(wrong.1.starts_with(&place), "{}", wrong.1);
     assert!(wrong.1.contains("did you mean close?"), "{}", wrong.1);
     assert!(
@@ -112,6 +112,15 @@ fn heavy_a_rule_trades_and_is_changed_while_it_runs() {
     until("what waits is told", || {
         process.log().contains("risk.orders_open_max").then_some(())
     });
+    // So do strategies that are new or no longer named; a new one that could not start is told at once.
+    edit(&config, "[\"dip\"]", "[\"grid\", \"nowhere\"]");
+    process.signal("HUP");
+    until("what begins and ends with a restart is told", || {
+        let log = process.log();
+        let said = ["the new strategy grid", "the end of strategy dip"];
+        said.iter().all(|said| log.contains(said)).then_some(())
+    });
+    assert!(strategy(&process, "dip")["running"] == true);
     assert!(process.terminate(HUNG).success());
 }
 
