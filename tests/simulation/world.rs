@@ -20,8 +20,7 @@ use crate::link::{Link, Weather};
 use crate::market::{Market, instruments};
 use crate::oracle::Oracle;
 use crate::random::Random;
-use crate::recovery;
-use crate::recovery::orders_kept;
+use crate::recovery::{self, orders_kept};
 use crate::seen::Seen;
 use crate::strategies::strategies;
 
@@ -103,8 +102,7 @@ fn paper_config(seed: u64) -> PaperConfig {
 impl World {
     pub(crate) fn new(seed: u64) -> Result<Self, String> {
         let now = Time(START);
-        let config = kernel_config(seed);
-        let kept = config.orders_kept;
+        let (config, kept) = (kernel_config(seed), kernel_config(seed).orders_kept);
         let kernel = Kernel::new(config, Ledger::new(kept)).map_err(|e| e.to_string())?;
         let mut world = Self {
             seed,
