@@ -1,4 +1,4 @@
-//! What systemd is told: READY, STOPPING, and a watchdog that the kernel's heartbeat feeds.
+//! What systemd is told: READY, RELOADING, STOPPING, and a watchdog that the kernel's heartbeat feeds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,14 @@ const STUCK_NS: i64 = 5 * SECOND;
 
 pub(super) fn ready() {
     notify(&[NotifyState::Ready]);
+}
+
+/// Until the next [`ready`].
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "cannot notify systemd"),
+    }
 }
 
 pub(super) fn stopping() {
@@ -33,7 +41,9 @@ pub(super) async fn watchdog(kernel: Arc<KernelStatus>, clock: Clock) {
             .get()
             .is_some_and(|at| clock.now().since(at) < STUCK_NS);
         if beats {
-            notify(&[NotifyState::Watchdog]);
+            // Whoever reads the socket may be slow; no thread of the runtime waits for that.
+            let sent = tokio::task::spawn_blocking(|| notify(&[NotifyState::Watchdog]));
+            drop(sent.await);
         } else {
             tracing::error!("the kernel thread is stuck: the watchdog is not fed");
         }
