@@ -447,8 +447,9 @@ mod tests {
 
     #[test]
     fn the_unit_names_what_is_installed() {
-        let start = format!("\nExecStart=/{PROGRAM} run --config /{SETTINGS}\n");
+        let start = format!("\nExecStart=hean run --config /{SETTINGS}\n");
         assert!(UNIT_TEXT.contains(&start));
+        assert!(UNIT_TEXT.contains(&format!("\nExecPaths=-/{PROGRAM} ")));
         assert!(is_ours(UNIT_TEXT.as_bytes()));
     }
 }

@@ -227,11 +227,11 @@ fn systemd_accepts_the_unit_and_finds_it_confined() {
         return skip("systemd-analyze");
     }
     let text = fs::read_to_string(repo("deploy/systemd/hean.service")).expect("unit");
-    assert!(text.contains("ExecStart=/usr/local/bin/hean run --config /etc/hean/hean.toml\n"));
+    assert!(text.contains("ExecStart=hean run --config /etc/hean/hean.toml\n"));
     // systemd wants the program to exist.
     let dir = tempfile::tempdir().expect("directory");
     let unit = dir.path().join("hean.service");
-    let text = text.replace("=/usr/local/bin/hean", "=/bin/true");
+    let text = text.replace("ExecStart=hean ", "ExecStart=/bin/true ");
     fs::write(&unit, text).expect("unit");
     let verify = Command::new("systemd-analyze")
         .args(["verify", "--man=no"])
