@@ -34,6 +34,7 @@ pub(super) async fn watchdog(kernel: Arc<KernelStatus>, clock: Clock) {
         return std::future::pending().await;
     };
     let mut beat = tokio::time::interval((limit / 3).max(Duration::from_millis(10)));
+    beat.tick().await; // comes at once, before the kernel's first round
     loop {
         beat.tick().await;
         let beats = kernel

@@ -90,6 +90,7 @@ fn heavy_systemd_is_told_of_readiness_life_reload_and_end() {
         let log = daemon.log();
         log.contains("read anew").then_some(())
     });
+    assert!(!daemon.log().contains(STUCK), "it was not");
     daemon.signal("TERM");
     notified.wait_for("STOPPING=1");
     assert_eq!(daemon.wait(HUNG).code(), Some(0));
