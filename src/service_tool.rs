@@ -127,7 +127,7 @@ impl Job<'_> {
         self.put(UNIT, UNIT_TEXT.as_bytes(), 0o644)?;
         let settings = self.root.join(SETTINGS);
         if settings.exists() {
-            self.tell("kept", settings.display());
+            self.tell("kept", &settings.display());
         } else {
             self.put(SETTINGS, SETTINGS_TEXT.as_bytes(), 0o644)?;
         }
@@ -163,10 +163,10 @@ impl Job<'_> {
                 let dir = self.root.join(SETTINGS_DIR);
                 // Somebody's scripts or certificates may be in it.
                 if !self.report.dry_run && fs::remove_dir(&dir).is_ok() {
-                    self.tell("removed", dir.display());
+                    self.tell("removed", &dir.display());
                 }
             }
-            Some(_) => self.tell("kept", settings.display()),
+            Some(_) => self.tell("kept", &settings.display()),
             None => {}
         }
         self.systemctl(&["daemon-reload"])?;
@@ -177,7 +177,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn tell(&mut self, done: &'static str, what: impl ToString) {
+    fn tell(&mut self, done: &'static str, what: &impl ToString) {
         self.report.steps.push((done, what.to_string()));
     }
 
@@ -186,7 +186,7 @@ impl Job<'_> {
         let path = self.root.join(path);
         let before = read(&path)?;
         if before.as_deref() == Some(bytes) {
-            self.tell("kept", path.display());
+            self.tell("kept", &path.display());
             return Ok(());
         }
         if !self.report.dry_run {
@@ -197,7 +197,7 @@ impl Job<'_> {
         } else {
             "wrote"
         };
-        self.tell(done, path.display());
+        self.tell(done, &path.display());
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl Job<'_> {
         if !self.report.dry_run {
             fs::remove_file(&path).map_err(io("remove", &path))?;
         }
-        self.tell("removed", path.display());
+        self.tell("removed", &path.display());
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl Job<'_> {
                 return Err(failed(why.trim().to_owned()));
             }
         }
-        self.tell("ran", format!("systemctl {text}"));
+        self.tell("ran", &format!("systemctl {text}"));
         Ok(())
     }
 }

@@ -127,7 +127,7 @@ impl Fields {
             self.message = value;
             return;
         }
-        self.told.push_str(&format!(" {}={told}", field.name()));
+        self.told.extend([" ", field.name(), "=", told]);
         let upper = field.name().chars().map(|c| {
             let c = c.to_ascii_uppercase();
             if c.is_ascii_alphanumeric() { c } else { '_' }

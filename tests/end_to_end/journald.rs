@@ -51,7 +51,7 @@ fn heavy_the_journal_gets_what_is_logged_with_its_fields() {
         daemon
     };
     let mut daemon = start("journal", "one");
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     let mut entry = || {
         let length = socket.recv(&mut buffer).expect("an entry");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
@@ -80,7 +80,7 @@ fn heavy_the_journal_gets_what_is_logged_with_its_fields() {
     let elsewhere = start("file", "two");
     assert_eq!(elsewhere.terminate(HUNG).code(), Some(0));
     socket.set_nonblocking(true).expect("a socket");
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     let left: Vec<String> = std::iter::from_fn(|| socket.recv(&mut buffer).ok())
         .map(|n| n.to_string())
         .collect();
