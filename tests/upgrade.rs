@@ -155,9 +155,9 @@ fn state_of_every_format_is_taken_over() {
                 .collect();
             assert!(!snapshots.is_empty(), "{state:?}");
             if !with_snapshot {
-                snapshots
-                    .iter()
-                    .for_each(|path| fs::remove_file(path).unwrap());
+                for path in &snapshots {
+                    fs::remove_file(path).unwrap();
+                }
             }
             let config = JournalConfig::new(dir.path());
             let (opened, ledger) = journal::recover(&config, ORDERS_KEPT).unwrap();
