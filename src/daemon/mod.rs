@@ -451,6 +451,10 @@ fn announce(server: &http::Server, settings: &Settings, data: &DataDirectory) {
     let (scheme, address) = (server.scheme(), server.local_addr());
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "listening on {scheme}://{address}").and_then(|()| out.flush()));
+    systemd::status(&format!(
+        "{} on {scheme}://{address}",
+        settings.run.mode.name()
+    ));
     let symbols: Vec<_> = settings
         .run
         .symbols

@@ -12,6 +12,11 @@ use crate::status::KernelStatus;
 /// A kernel loop that has not gone round for so long is stuck.
 const STUCK_NS: i64 = 5 * SECOND;
 
+/// What `systemctl status` shows beside the state.
+pub(super) fn status(text: &str) {
+    notify(&[NotifyState::Status(text)]);
+}
+
 pub(super) fn ready() {
     notify(&[NotifyState::Ready]);
 }

@@ -28,15 +28,20 @@ impl Notified {
 
     /// Messages until one of them has this line; the whole of that one.
     fn wait_for(&self, line: &str) -> String {
-        let mut buffer = [0; 4_096];
         loop {
-            let length = self.socket.recv(&mut buffer);
-            let length = length.unwrap_or_else(|e| panic!("{line} never came: {e}"));
-            let message = String::from_utf8_lossy(&buffer[..length]);
+            let message = self.next(line);
             if message.lines().any(|l| l == line) {
-                return message.into_owned();
+                return message;
             }
         }
+    }
+
+    /// The next message.
+    fn next(&self, what: &str) -> String {
+        let mut buffer = [0; 4_096];
+        let length = self.socket.recv(&mut buffer);
+        let length = length.unwrap_or_else(|e| panic!("{what} never came: {e}"));
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
     }
 
     /// What has come and was not read yet.
@@ -64,8 +69,11 @@ fn service(market: &Process, dir: &Path) -> (Process, Notified) {
         .env("NOTIFY_SOCKET", &path)
         .env("WATCHDOG_USEC", WATCHDOG_USEC);
     let mut daemon = Process::run(&mut command);
+    let status = notified.next("a status");
     notified.wait_for("READY=1");
     daemon.wait_listening(); // was printed before
+    let status = status.trim_end();
+    assert_eq!(status, format!("STATUS=paper on http://{}", daemon.addr()));
     wait_books(daemon.addr(), &SYMBOLS[..1]);
     (daemon, notified)
 }
