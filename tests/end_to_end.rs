@@ -15,6 +15,8 @@ mod gaps;
 mod hostile;
 #[path = "end_to_end/journal.rs"]
 mod journal;
+#[path = "end_to_end/journald.rs"]
+mod journald;
 #[path = "end_to_end/monitoring.rs"]
 mod monitoring;
 #[path = "end_to_end/process.rs"]

@@ -17,7 +17,6 @@ use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq as _;
-use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
 use super::audit::{Audit, AuditWriter};
@@ -27,6 +26,7 @@ use super::state::HttpConfig;
 use super::tls::{Tls, TlsError};
 use super::tokens::{self, Secret, Token, TokenError};
 use crate::runtime::clock::Clock;
+use crate::runtime::hangup::Renewals;
 use crate::status::Mode;
 
 /// How often the file of tokens is looked at.
@@ -441,13 +441,17 @@ impl Access {
         }
     }
 
-    /// Keeps the tokens as the file has them; a signal of `hangups` has the certificate read anew.
-    pub async fn upkeep(self: Arc<Self>, mut hangups: Signal) {
+    /// Keeps the tokens as the file has them; a wish of `renewals` has the certificate read anew.
+    pub async fn upkeep(self: Arc<Self>, mut renewals: Renewals) {
         let mut every = tokio::time::interval(POLL);
         loop {
-            tokio::select! {
-                _ = every.tick() => {}
-                Some(()) = hangups.recv() => self.reload_tls().await,
+            // Held until all is read.
+            let renewal = tokio::select! {
+                _ = every.tick() => None,
+                Some(renewal) = renewals.recv() => Some(renewal),
+            };
+            if renewal.is_some() {
+                self.reload_tls().await;
             }
             let access = Arc::clone(&self);
             // A disk that hangs must not hold a thread of the runtime.
@@ -466,6 +470,7 @@ impl Access {
                 }
                 Err(error) => tracing::error!(%error, "the tokens were not read"),
             }
+            drop(renewal);
         }
     }
 }

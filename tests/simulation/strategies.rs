@@ -5,9 +5,9 @@ use hean::kernel::types::Interval;
 
 use crate::random::Random;
 
-/// None in three of five runs.
+/// None in eleven of twelve runs: with them one takes as long as twenty.
 pub(crate) fn strategies(seed: u64) -> Vec<StrategyConfig> {
-    if seed % 5 > 1 {
+    if !seed.is_multiple_of(12) {
         return Vec::new();
     }
     let mut random = Random::of(seed, 7);
