@@ -547,33 +547,3 @@ fn exits_follow_their_entry_over_a_restart() {
     let position = desk.kernel.ledger().position(ID, PositionSide::Both);
     assert_eq!(position.qty, -2_000);
 }
-
-/// A venue tells once more what it did to an order: cut it twice in one instant, and executed what was left.
-#[test]
-fn a_cut_that_is_told_again_does_not_make_an_order_larger() {
-    let mut desk = desk();
-    let order = desk.limit(Side::Buy, 9_900, 3_000);
-    let time = desk.now;
-    let cut = |qty| {
-        let kind = ReportKind::Amended {
-            price: None,
-            trigger: None,
-            qty: Qty(qty),
-        };
-        Input::Report(VenueReport { order, time, kind })
-    };
-    let qty = |desk: &Desk| desk.kernel.ledger().orders().get(order).unwrap().qty;
-    for told in [cut(2_000), cut(1_000), cut(2_000)] {
-        desk.input(told);
-    }
-    assert_eq!(qty(&desk), Qty(1_000));
-    desk.report(order, fill(1, 9_900, 1_000, "0", FeeAsset::Quote));
-    assert_eq!(desk.state(order), OrderState::Filled);
-    for told in [cut(2_000), cut(1_000)] {
-        desk.input(told);
-    }
-    assert_eq!(
-        (qty(&desk), desk.state(order)),
-        (Qty(1_000), OrderState::Filled)
-    );
-}

@@ -5,9 +5,9 @@ use hean::kernel::types::Interval;
 
 use crate::random::Random;
 
-/// None in eleven of twelve runs: with them one takes as long as twenty.
+/// None in twelve of thirteen runs: with them one takes as long as twenty.
 pub(crate) fn strategies(seed: u64) -> Vec<StrategyConfig> {
-    if !seed.is_multiple_of(12) {
+    if !seed.is_multiple_of(13) {
         return Vec::new();
     }
     let mut random = Random::of(seed, 7);

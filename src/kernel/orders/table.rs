@@ -503,10 +503,6 @@ impl Order {
                 && same(a.price, new.price.or(self.limit()))
                 && same(a.trigger, new.trigger.or(trigger))
         });
-        // What a venue changes by itself it makes smaller: of two changes in one instant the larger came first.
-        if self.amended_at() == time && new.qty > self.qty && !answers {
-            return Applied::Duplicate;
-        }
         // A change that the venue made by itself leaves ours under way, unless nobody knew of it any more.
         let under_way = [OrderState::AmendPending, OrderState::CancelPending];
         let over = answers || !under_way.contains(&self.state);
