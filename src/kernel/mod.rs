@@ -161,21 +161,55 @@ pub struct Kernel {
     journal_full: bool,
     now: Time,
     equity_due: Option<Time>,
+    /// How far equity may fall from a peak, and from which: zero from zero.
+    fall_allowed: (Money, Money),
     /// Whether the last market event was news: a new trade, a changed book.
     applied: bool,
     /// Whether each change of an order is told.
     tells_orders: bool,
     dirty: Dirty,
+    /// When each market wants to be looked at although nothing comes: as it says itself.
+    dues: Vec<Option<Time>>,
 }
 
 /// What changed since the last publication.
 #[derive(Debug, Default)]
 struct Dirty {
-    books: BTreeSet<InstrumentId>,
-    tickers: BTreeSet<InstrumentId>,
-    listings: BTreeSet<InstrumentId>,
-    series: BTreeSet<InstrumentId>,
+    books: Instruments,
+    tickers: Instruments,
+    listings: Instruments,
+    series: Instruments,
     ledger: Changes,
+}
+
+/// A set of instruments: a bit for each.
+#[derive(Debug, Default)]
+struct Instruments(Vec<u64>);
+
+impl Instruments {
+    #[inline]
+    fn insert(&mut self, id: InstrumentId) {
+        let (word, bit) = (id.index() / 64, 1 << (id.index() % 64));
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= bit;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// In order.
+    fn iter(&self) -> impl Iterator<Item = InstrumentId> + '_ {
+        (0..u16::MAX)
+            .map(InstrumentId)
+            .take(self.0.len() * 64)
+            .filter(|id| {
+                let word = self.0.get(id.index() / 64);
+                word.is_some_and(|word| word >> (id.index() % 64) & 1 == 1)
+            })
+    }
 }
 
 impl Kernel {
@@ -210,9 +244,11 @@ impl Kernel {
             journal_full: false,
             now: Time::ZERO,
             equity_due: None,
+            fall_allowed: (Money::ZERO, Money::ZERO),
             applied: false,
             tells_orders: false,
             dirty: Dirty::default(),
+            dues: Vec::new(),
         })
     }
 
@@ -272,6 +308,7 @@ impl Kernel {
         self.markets = (0..self.ledger.instruments().len())
             .map(|_| self.market())
             .collect();
+        self.dues = vec![None; self.markets.len()];
         self.build_strategies(&active);
         for index in 0..self.markets.len() {
             self.refresh(InstrumentId(u16::try_from(index).unwrap_or(u16::MAX)));
@@ -348,15 +385,16 @@ impl Kernel {
 
     /// When the next [`Input::Tick`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        self.markets
-            .iter()
-            .filter_map(Market::deadline)
-            .chain(self.equity_due)
-            .chain(self.guard_deadline())
-            .min()
+        let sooner = |soonest: Option<Time>, due: Option<Time>| match (soonest, due) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (known, None) | (None, known) => known,
+        };
+        let markets = self.dues.iter().copied();
+        markets.fold(sooner(self.equity_due, self.guard_deadline()), sooner)
     }
 
     /// Whether the last market event was news: a new trade, a changed book.
+    #[inline]
     pub fn applied(&self) -> bool {
         self.applied
     }
@@ -367,11 +405,13 @@ impl Kernel {
     }
 
     /// The durable state.
+    #[inline]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
     /// A market.
+    #[inline]
     pub fn market_of(&self, id: InstrumentId) -> Option<&Market> {
         self.markets.get(id.index())
     }
@@ -529,9 +569,16 @@ impl Kernel {
             else {
                 continue;
             };
-            if market.deadline().is_some_and(|due| due <= self.now) {
+            if self
+                .dues
+                .get(index)
+                .is_some_and(|due| due.is_some_and(|due| due <= self.now))
+            {
                 let mut outcome = market::Outcome::default();
                 market.advance(market.venue_now(self.now), instrument, &mut outcome);
+                if let Some(due) = self.dues.get_mut(index) {
+                    *due = market.deadline();
+                }
                 self.candles_closed(id, &outcome.closed, effects);
             }
         }

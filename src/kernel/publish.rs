@@ -21,26 +21,26 @@ impl Kernel {
     pub fn publish(&mut self, to: &Published) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.ledger = self.ledger.take_changes();
-        for id in &dirty.listings {
+        for id in dirty.listings.iter() {
             if let (Some(instrument), Some(slot)) =
-                (self.ledger.instrument(*id), to.instruments.get(id.index()))
+                (self.ledger.instrument(id), to.instruments.get(id.index()))
             {
                 slot.instrument.store(Arc::new(instrument.clone()));
             }
         }
-        for id in &dirty.books {
-            if let Some((market, slot)) = self.slot(*id, to) {
+        for id in dirty.books.iter() {
+            if let Some((market, slot)) = self.slot(id, to) {
                 slot.book.store(Arc::new(book_view(market)));
             }
         }
-        for id in &dirty.tickers {
-            if let Some((market, slot)) = self.slot(*id, to) {
+        for id in dirty.tickers.iter() {
+            if let Some((market, slot)) = self.slot(id, to) {
                 slot.ticker.store(Arc::new(ticker_view(market)));
             }
         }
-        for id in &dirty.series {
-            if let Some((market, slot)) = self.slot(*id, to) {
-                self.publish_series(*id, market, slot);
+        for id in dirty.series.iter() {
+            if let Some((market, slot)) = self.slot(id, to) {
+                self.publish_series(id, market, slot);
             }
         }
         for id in &dirty.ledger.orders {
