@@ -13,6 +13,7 @@ pub mod status;
 pub mod metrics;
 pub mod http;
 pub mod runtime;
+pub mod trace;
 pub mod offline;
 pub mod tape;
 pub mod replay;

@@ -41,5 +41,7 @@ mod syscalls;
 mod systemd;
 #[path = "end_to_end/top.rs"]
 mod top;
+#[path = "end_to_end/traces.rs"]
+mod traces;
 #[path = "end_to_end/trader.rs"]
 mod trader;

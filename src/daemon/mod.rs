@@ -211,6 +211,7 @@ pub async fn run(loaded: Loaded, sources: Sources) -> Result<(), DaemonError> {
         .url
         .as_ref()
         .map(|_| Arc::new(StoreStatus::default()));
+    let installation = opened.journal.installation();
     let journal = opened.journal.start_with_store(
         Arc::clone(&journal_status),
         handle.bell(),
@@ -337,6 +338,14 @@ pub async fn run(loaded: Loaded, sources: Sources) -> Result<(), DaemonError> {
     });
 
     // The kernel.
+    let trace = parts::trace(
+        &settings,
+        installation,
+        &published,
+        &net,
+        &clock,
+        &mut front,
+    )?;
     let wiring = Wiring {
         inbox,
         journal: Some(journal),
@@ -346,6 +355,7 @@ pub async fn run(loaded: Loaded, sources: Sources) -> Result<(), DaemonError> {
         notices,
         status: Arc::clone(&kernel_status),
         clock: clock.clone(),
+        trace,
         spin_ns: i64::try_from(settings.kernel.spin.as_nanos()).unwrap_or(i64::MAX),
     };
     let thread = kernel_thread::spawn(engine, first, wiring)

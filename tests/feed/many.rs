@@ -76,7 +76,7 @@ async fn heavy_streams_that_do_not_heal_cost_one_connection_and_not_one_each() {
     let mut updates = [0; SYMBOLS];
     let well = async {
         while updates.iter().any(|n| *n < 30) {
-            while let Some(event) = inbox.market() {
+            while let Some((event, _)) = inbox.market() {
                 if matches!(event.data, MarketData::Depth(_)) {
                     updates[event.instrument.index()] += 1;
                 }
