@@ -27,7 +27,7 @@ use crate::{Bench, Case, decode};
 
 /// Candles of a run.
 const CANDLES: usize = 200_000;
-/// Events from one order to the next.
+/// Events, or level changes, from one order to the next.
 const ORDER_EVERY: usize = 10;
 
 fn setup(interval: Interval, strategy: Option<StrategyConfig>) -> Setup {
@@ -116,22 +116,28 @@ fn decoded(recording: &Recording) -> (Source, usize) {
     source(recording, |_, _| ())
 }
 
-/// The same with an order every ten events: it rests a tenth of a percent below the best bid, and is cancelled
-/// ten events later.
-fn ordered(recording: &Recording) -> (Source, usize) {
+/// The same with orders, so many after an event as `due` says of its number and its level changes: each rests a
+/// tenth of a percent below the best bid, and is cancelled when the next one comes.
+fn ordered(recording: &Recording, mut due: impl FnMut(usize, usize) -> usize) -> (Source, usize) {
     let instrument = &recording.instrument;
     let qty = Qty(instrument.qty_scale.unit() / 1_000);
     let mut bid = None;
     source(recording, |inputs, count| {
-        let Some(Stamped { time, input }) = inputs.last() else {
+        let Some(Stamped {
+            time,
+            input: Input::Market(event),
+        }) = inputs.last()
+        else {
             return;
         };
-        if let Input::Market(event) = input
-            && let MarketData::Quote(quote) = &event.data
-        {
-            bid = Some(quote.bid.price);
+        let (time, mut changes) = (*time, 0);
+        match &event.data {
+            MarketData::Quote(quote) => bid = Some(quote.bid.price),
+            MarketData::Depth(delta) => changes = delta.bids.len() + delta.asks.len(),
+            _ => {}
         }
-        let Some(bid) = bid.filter(|_| count.is_multiple_of(ORDER_EVERY)) else {
+        let orders = due(count, changes);
+        let Some(bid) = bid else {
             return;
         };
         let price = Price((bid.0 - bid.0 / 1_000) / instrument.tick.0 * instrument.tick.0);
@@ -146,8 +152,7 @@ fn ordered(recording: &Recording) -> (Source, usize) {
             order: Arc::new(order),
             wait: Wait::Venue,
         };
-        let time = *time;
-        for kind in [cancel, place] {
+        for kind in (0..orders).flat_map(|_| [cancel.clone(), place.clone()]) {
             let correlation = Correlation(count as u64);
             let input = Input::Command(Command { correlation, kind });
             inputs.push(Stamped { time, input });
@@ -204,7 +209,15 @@ pub(crate) fn bench(bench: &Bench, recordings: &[Recording]) {
 fn over(bench: &Bench, recording: &Recording) {
     let hash = |source: &Source, setup: &Setup| run(source, setup).expect("a run").state_hash;
     let (source, changes) = decoded(recording);
-    let (with_orders, _) = ordered(recording);
+    let each_event = |count: usize, _| usize::from(count.is_multiple_of(ORDER_EVERY));
+    let (with_orders, _) = ordered(recording, each_event);
+    let mut seen = 0;
+    let (with_more, _) = ordered(recording, |_, changes| {
+        seen += changes;
+        let orders = seen / ORDER_EVERY;
+        seen %= ORDER_EVERY;
+        orders
+    });
     let mut maker = StrategyConfig::new("market_maker", Interval::SECOND);
     maker.set("every_ms", "10").expect("a parameter");
     let mut fast = StrategyConfig::new("ema_cross", Interval::SECOND);
@@ -223,6 +236,9 @@ fn over(bench: &Bench, recording: &Recording) {
             Case::new("no strategy", changes, || hash(&source, &plain)),
             Case::new("an order every ten events", changes, || {
                 hash(&with_orders, &plain)
+            }),
+            Case::new("an order every ten level changes", changes, || {
+                hash(&with_more, &plain)
             }),
             Case::new("EMA cross of seconds", changes, || hash(&source, &crossing)),
             Case::new("market maker every 10 ms", changes, || {
@@ -253,5 +269,6 @@ fn over(bench: &Bench, recording: &Recording) {
     };
     said("without orders", &source, &plain);
     said("an order every ten events", &with_orders, &plain);
+    said("an order every ten level changes", &with_more, &plain);
     said("market maker", &source, &making);
 }

@@ -116,6 +116,10 @@ impl RestingOrders {
         Some(&mut resting.ticket)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.orders.is_empty()
+    }
+
     pub(super) fn contains(&self, id: OrderId) -> bool {
         self.keys.contains_key(&id)
     }
