@@ -283,7 +283,7 @@ fn run_doctor(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
         print(report.to_text().trim_end().as_bytes())?;
     }
     Ok(match report.verdict() {
-        Verdict::Ok | Verdict::Warn => Exit::Ok,
+        Verdict::Ok | Verdict::Hint | Verdict::Warn => Exit::Ok,
         Verdict::Fail => Exit::Failure,
     })
 }

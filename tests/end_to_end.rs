@@ -1,6 +1,8 @@
 //! The real binary from outside: processes, sockets, signals, files. What the daemon promises is held
 //! against recordings with known answers, and against `kill -9`.
 
+#[path = "end_to_end/alerts.rs"]
+mod alerts;
 #[path = "end_to_end/binary.rs"]
 mod binary;
 #[path = "end_to_end/client.rs"]
@@ -9,6 +11,8 @@ mod client;
 mod commands;
 #[path = "end_to_end/crash.rs"]
 mod crash;
+#[path = "end_to_end/doctor.rs"]
+mod doctor;
 #[path = "end_to_end/gaps.rs"]
 mod gaps;
 #[path = "end_to_end/hostile.rs"]
