@@ -266,6 +266,7 @@ impl Kernel {
             notices: TaskQueue::new(4_096),
             status: Arc::new(KernelStatus::default()),
             clock: clock.clone(),
+            trace: None,
             spin_ns: match waiting {
                 Waiting::Spinning => SPIN_FOR_EVER_NS,
                 Waiting::Parked => 0,

@@ -98,6 +98,7 @@ pub async fn run(
         notices: TaskQueue::new(1), // nobody reads them
         status: Arc::new(KernelStatus::default()),
         clock: clock.clone(),
+        trace: None,
         spin_ns: 0,
     };
     let kernel = kernel_thread::spawn(engine, first, wiring)

@@ -1,6 +1,8 @@
 //! The real binary from outside: processes, sockets, signals, files. What the daemon promises is held
 //! against recordings with known answers, and against `kill -9`.
 
+#[path = "end_to_end/alerts.rs"]
+mod alerts;
 #[path = "end_to_end/binary.rs"]
 mod binary;
 #[path = "end_to_end/client.rs"]
@@ -9,12 +11,16 @@ mod client;
 mod commands;
 #[path = "end_to_end/crash.rs"]
 mod crash;
+#[path = "end_to_end/doctor.rs"]
+mod doctor;
 #[path = "end_to_end/gaps.rs"]
 mod gaps;
 #[path = "end_to_end/hostile.rs"]
 mod hostile;
 #[path = "end_to_end/journal.rs"]
 mod journal;
+#[path = "end_to_end/journald.rs"]
+mod journald;
 #[path = "end_to_end/monitoring.rs"]
 mod monitoring;
 #[path = "end_to_end/process.rs"]
@@ -39,5 +45,7 @@ mod syscalls;
 mod systemd;
 #[path = "end_to_end/top.rs"]
 mod top;
+#[path = "end_to_end/traces.rs"]
+mod traces;
 #[path = "end_to_end/trader.rs"]
 mod trader;

@@ -5,6 +5,9 @@
 
 mod script;
 
+#[path = "feed/many.rs"]
+mod many;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -94,7 +97,7 @@ impl Running {
     async fn event(&self) -> MarketEvent {
         let wait = async {
             loop {
-                if let Some(event) = self.inbox.market() {
+                if let Some((event, _)) = self.inbox.market() {
                     return event;
                 }
                 tokio::task::yield_now().await;

@@ -226,6 +226,7 @@ fn every_metric_of_trading_is_on_a_dashboard() {
             "hean_feed_ignored",
             "hean_venue_substitute",
             "hean_journal_",
+            "hean_trace_",
         ]
         .iter()
         .any(|p| metric.name.starts_with(p));

@@ -1,7 +1,7 @@
 //! The table of keys: parser, printer, completeness test and suggestions all read it.
 //!
 //! To add a setting: a field with its default in `settings.rs`, a row here, a line in
-//! `config/hean.toml`. What is about trading has its rows in `trading_keys.rs`.
+//! `config/hean.toml`. Rows about trading are in `trading_keys.rs`, about traces in `trace_keys.rs`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use super::raw::{
     Raw, Wrong, boolean, count, integer, list_of, millis, one_of, parse_duration, text, word,
 };
 use super::settings::{DataDir, LogFormat, Settings, SyncPolicy, VenueSettings};
-use super::trading_keys::TRADING_KEYS;
 use super::url::{StoreUrl, base_url, check_host};
+use super::{trace_keys::TRACE_KEYS, trading_keys::TRADING_KEYS};
 use crate::http::tokens::Secret;
 use crate::kernel::types::{InstrumentName, Interval, VenueId};
 use crate::status::Mode;
@@ -78,7 +78,7 @@ pub(super) use field;
 
 /// Every setting but those of venues and strategies.
 pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(TRADING_KEYS)
+    KEYS.iter().chain(TRADING_KEYS).chain(TRACE_KEYS)
 }
 
 /// What is not about trading; that is in `trading_keys.rs`.
@@ -581,8 +581,8 @@ fn path_of(path: Option<&PathBuf>) -> Raw {
     Raw::Text(path.map(|p| p.display().to_string()).unwrap_or_default())
 }
 
-/// Empty is the venue's own address.
-fn optional_url(raw: &Raw, schemes: [&str; 2]) -> Result<Option<String>, Wrong> {
+/// Empty is none: the default address, or nothing at all.
+pub(super) fn optional_url(raw: &Raw, schemes: [&str; 2]) -> Result<Option<String>, Wrong> {
     match text(raw)? {
         "" => Ok(None),
         url => Ok(Some(base_url(url, schemes)?)),

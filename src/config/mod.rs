@@ -15,6 +15,7 @@ mod names;
 mod raw;
 mod settings;
 mod show;
+mod trace_keys;
 mod trading_keys;
 mod url;
 
@@ -25,6 +26,7 @@ pub use load::{KnownStrategy, Loaded, Override, Sources, load};
 pub use raw::parse_duration;
 pub use settings::{
     DataDir, JournalSettings, KernelSettings, LogFormat, LogSettings, OrderSettings, PaperSettings,
-    RecordSettings, RiskSettings, RunSettings, Settings, StoreSettings, SyncPolicy, VenueSettings,
+    RecordSettings, RiskSettings, RunSettings, Settings, StoreSettings, SyncPolicy, TraceSettings,
+    VenueSettings,
 };
 pub use url::StoreUrl;

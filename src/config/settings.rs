@@ -42,6 +42,8 @@ pub struct Settings {
     pub strategies: BTreeMap<String, BTreeMap<String, String>>,
     /// Logs.
     pub log: LogSettings,
+    /// Traces.
+    pub trace: TraceSettings,
 }
 
 /// `[run]`
@@ -192,6 +194,15 @@ pub struct VenueSettings {
     pub snapshot_limit: u16,
 }
 
+/// `[trace]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceSettings {
+    /// Base address of an OTLP/HTTP collector; without one nothing is traced.
+    pub endpoint: Option<String>,
+    /// The share of orders that are traced.
+    pub sample: Rate,
+}
+
 /// `[log]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
@@ -338,6 +349,10 @@ impl Default for Settings {
             log: LogSettings {
                 level: "info".to_owned(),
                 format: LogFormat::Auto,
+            },
+            trace: TraceSettings {
+                endpoint: None,
+                sample: Rate::ONE,
             },
         }
     }

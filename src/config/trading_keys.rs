@@ -192,6 +192,6 @@ fn number(raw: &Raw, max: u32) -> Result<u32, Wrong> {
     Ok(u32::try_from(value).unwrap_or(max))
 }
 
-fn rate_text(value: Rate) -> Raw {
+pub(super) fn rate_text(value: Rate) -> Raw {
     Raw::Text(format_fixed(i128::from(value.0), Rate::SCALE).to_string())
 }

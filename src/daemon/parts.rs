@@ -9,18 +9,21 @@ use tokio::sync::watch;
 use super::{BACK_DRAIN, DaemonError, FRONT_DRAIN, Settings};
 use crate::config::{DataDir, SyncPolicy, VenueSettings};
 use crate::http::{HttpConfig, IndicatorSeries};
-use crate::journal::{self, JournalConfig, JournalError, Opened};
+use crate::journal::{self, InstallationId, JournalConfig, JournalError, Opened};
 use crate::kernel::event::Seq;
 use crate::kernel::indicators::{Bar, Spec};
 use crate::kernel::ledger::Ledger;
 use crate::kernel::market::CandleLog;
 use crate::kernel::orders::OrderState;
+use crate::kernel::snapshot::Published;
 use crate::kernel::types::{Instrument, Time, VenueId};
 use crate::recording::{Recorder, RecorderConfig, RecorderThread};
 use crate::runtime::clock::{Clock, wall};
+use crate::runtime::supervise::Supervisor;
 use crate::setup;
 use crate::status::{FeedStatus, RecoveryStatus};
 use crate::store::{StoreConfig, restore};
+use crate::trace::{self, ExportConfig, Probe, Sampler};
 use crate::venue::access::Access;
 use crate::venue::budget::Budgets;
 use crate::venue::dns::Resolver;
@@ -261,6 +264,31 @@ pub(crate) fn store(settings: &Settings, net: &Net) -> Option<StoreConfig> {
     config.drain = BACK_DRAIN / 2;
     config.tls = url.is_tls().then(|| net.tls());
     Some(config)
+}
+
+/// The kernel thread's end of tracing, and the task behind it, if orders are traced.
+pub(crate) fn trace(
+    settings: &Settings,
+    installation: InstallationId,
+    published: &Arc<Published>,
+    net: &Net,
+    clock: &Clock,
+    front: &mut Supervisor,
+) -> Result<Option<Probe>, DaemonError> {
+    let Some(endpoint) = &settings.trace.endpoint else {
+        return Ok(None);
+    };
+    let config = ExportConfig {
+        endpoint: endpoint.parse().map_err(EndpointError::from)?,
+        sampler: Sampler::new(installation, settings.trace.sample),
+        published: Arc::clone(published),
+        net: net.clone(),
+        clock: clock.clone(),
+        instance: installation.to_string(),
+    };
+    let (probe, marks) = trace::ends(config.sampler);
+    front.spawn("traces", trace::run(config, marks, front.stopping()));
+    Ok(Some(probe))
 }
 
 pub(crate) fn http(settings: &Settings, data_dir: &Path) -> HttpConfig {

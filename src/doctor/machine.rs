@@ -37,11 +37,12 @@ pub(super) fn time(report: &mut Report) {
             "set the clock, and install chrony or systemd-timesyncd",
         );
     }
-    // timesyncd and chrony leave traces; the kernel's own flag needs a system call that rustix lacks.
+    // Those that run leave traces; the kernel's own flag needs a system call that rustix lacks.
     let synchronised = [
         "/run/systemd/timesync/synchronized",
-        "/var/lib/chrony/drift",
-        "/var/lib/chrony/chrony.drift",
+        "/run/chrony/chronyd.pid",
+        "/run/chronyd.pid",
+        "/run/ntpd.pid",
     ]
     .iter()
     .find(|path| Path::new(path).exists());
@@ -74,7 +75,7 @@ pub(super) fn processor(report: &mut Report) {
         if governor == "performance" {
             report.ok("processor", "governor", governor);
         } else {
-            report.warn(
+            report.hint(
                 "processor",
                 "governor",
                 format!("{governor}: a core that slept answers late"),
@@ -82,8 +83,47 @@ pub(super) fn processor(report: &mut Report) {
             );
         }
     }
-    if let Some(isolated) = word("/sys/devices/system/cpu/isolated").filter(|w| !w.is_empty()) {
-        report.ok("processor", "isolated cores", isolated);
+    isolation(
+        report,
+        cores,
+        word("/sys/devices/system/cpu/isolated").as_deref(),
+    );
+    if let Some(pages) = word("/sys/kernel/mm/transparent_hugepage/enabled") {
+        huge_pages(report, &pages);
+    }
+}
+
+/// Whether a core is kept free for the kernel thread.
+fn isolation(report: &mut Report, cores: usize, isolated: Option<&str>) {
+    /// With fewer, one that is kept free is missing elsewhere.
+    const CORES_TO_SPARE: usize = 4;
+    match isolated {
+        Some(isolated) if !isolated.is_empty() => {
+            report.ok("processor", "isolated cores", isolated);
+        }
+        Some(_) if cores >= CORES_TO_SPARE => report.hint(
+            "processor",
+            "isolated cores",
+            "none: other programs take turns with the kernel thread",
+            "where microseconds matter: isolcpus=, nohz_full= and rcu_nocbs= of the system's kernel, taskset or \
+             CPUAffinity= for hean, and a larger kernel.spin_us",
+        ),
+        Some(_) | None => report.ok("processor", "isolated cores", "none, and none to spare"),
+    }
+}
+
+/// Huge pages that the system makes unasked stop threads while it does, and KeyDB's snapshots copy them whole.
+fn huge_pages(report: &mut Report, setting: &str) {
+    let chosen = setting.split(['[', ']']).nth(1).unwrap_or(setting);
+    if chosen == "always" {
+        report.hint(
+            "processor",
+            "huge pages",
+            "always: threads wait while the system puts pages together, and a store's snapshots take more memory",
+            "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled, at each boot",
+        );
+    } else {
+        report.ok("processor", "huge pages", chosen);
     }
 }
 
@@ -261,6 +301,29 @@ mod tests {
             .iter()
             .map(|f| (f.subject.as_str(), f.verdict))
             .collect()
+    }
+
+    #[test]
+    fn hints_fail_nobody() {
+        for (setting, verdict) in [
+            ("[always] madvise never", Verdict::Hint),
+            ("always [madvise] never", Verdict::Ok),
+            ("always madvise [never]", Verdict::Ok),
+        ] {
+            let mut report = Report::default();
+            huge_pages(&mut report, setting);
+            assert_eq!(report.verdict(), verdict, "{setting}");
+        }
+        for (cores, isolated, verdict) in [
+            (8, Some(""), Verdict::Hint),
+            (8, Some("6-7"), Verdict::Ok),
+            (2, Some(""), Verdict::Ok),
+            (8, None, Verdict::Ok),
+        ] {
+            let mut report = Report::default();
+            isolation(&mut report, cores, isolated);
+            assert_eq!(report.verdict(), verdict, "{cores} {isolated:?}");
+        }
     }
 
     #[test]

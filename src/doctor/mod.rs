@@ -4,6 +4,7 @@
 mod machine;
 mod network;
 mod report;
+mod secrets;
 mod store;
 
 pub use report::{Finding, Report, Verdict};
@@ -36,6 +37,11 @@ pub async fn examine(loaded: &Loaded, clock: &Clock) -> Report {
     machine::processor(&mut report);
     machine::limits(&mut report);
     machine::listen(&mut report, settings.http.listen);
+    secrets::check(
+        &mut report,
+        loaded,
+        std::env::var_os("CREDENTIALS_DIRECTORY"),
+    );
     if let DataDir::Path(dir) = &settings.journal.dir {
         let (dir, mut found) = (dir.clone(), Report::default());
         let clock = clock.clone();

@@ -9,6 +9,8 @@ use crate::json::Json;
 pub enum Verdict {
     /// As it should be.
     Ok,
+    /// Fine as it is; faster or safer where that matters.
+    Hint,
     /// It will run, but not as well or as safely as it could.
     Warn,
     /// It will not run, or not do what it is for.
@@ -20,6 +22,7 @@ impl Verdict {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Hint => "hint",
             Self::Warn => "warn",
             Self::Fail => "fail",
         }
@@ -56,6 +59,22 @@ impl Report {
         found: impl Into<String>,
     ) {
         self.add(check, subject.into(), Verdict::Ok, found.into(), None);
+    }
+
+    pub(super) fn hint(
+        &mut self,
+        check: &'static str,
+        subject: impl Into<String>,
+        found: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.add(
+            check,
+            subject.into(),
+            Verdict::Hint,
+            found.into(),
+            Some(fix.into()),
+        );
     }
 
     pub(super) fn warn(
@@ -147,8 +166,9 @@ impl Report {
         }
         let _written = writeln!(
             out,
-            "{} ok, {} to look at, {} to mend",
+            "{} ok, {} hints, {} to look at, {} to mend",
             self.count(Verdict::Ok),
+            self.count(Verdict::Hint),
             self.count(Verdict::Warn),
             self.count(Verdict::Fail)
         );
@@ -203,7 +223,7 @@ mod tests {
             "ok    clock  ntp             synchronised\n\
              warn  disk   data directory  slow\n\
              \x20            -> use another disk\n\
-             1 ok, 1 to look at, 0 to mend\n"
+             1 ok, 0 hints, 1 to look at, 0 to mend\n"
         );
     }
 

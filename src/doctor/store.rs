@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Report;
 use crate::config::StoreUrl;
-use crate::store::wire::{Address, Connection, Peer, Reply};
+use crate::store::wire::{Address, Connection, Peer, Reply, WireError};
 use crate::venue::net::Net;
 
 /// What is asked of the server's configuration: setting, whether a value will do, what is wrong with
@@ -56,12 +56,13 @@ pub(super) async fn check(report: &mut Report, url: &StoreUrl, net: Net, patienc
     let mut connection = match tokio::time::timeout(patience, peer.connect()).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
-            return report.fail(
-                "store",
-                name,
-                error.to_string(),
-                "start it, or correct store.url",
-            );
+            let fix = match error {
+                WireError::Denied { .. } | WireError::Refused { .. } => {
+                    "correct user and password in store.url, or the server's users (ACL LIST)"
+                }
+                _ => "start it, or correct store.url",
+            };
+            return report.fail("store", name, error.to_string(), fix);
         }
         Err(_) => {
             let found = format!("no answer within {} ms", patience.as_millis());

@@ -24,12 +24,14 @@ mod desk;
 mod exits;
 mod feed;
 mod guard;
+mod instruments;
 mod publish;
 mod running;
 mod valuation;
 mod waiters;
 mod why;
 
+use instruments::Instruments;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
 use std::ops::Range;
@@ -38,8 +40,8 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use event::{
-    Correlation, Effect, Effects, Input, Notice, OrderChange, Outcome, Record, Reply, ReportKind,
-    Seq, Sequenced, Stamped, VenueReport,
+    Correlation, Effect, Effects, Input, Notice, Outcome, Record, Reply, ReportKind, Seq,
+    Sequenced, Stamped, VenueReport,
 };
 use indicators::Spec;
 use ledger::{Changes, Ledger, LedgerError};
@@ -180,36 +182,6 @@ struct Dirty {
     listings: Instruments,
     series: Instruments,
     ledger: Changes,
-}
-
-/// A set of instruments: a bit for each.
-#[derive(Debug, Default)]
-struct Instruments(Vec<u64>);
-
-impl Instruments {
-    #[inline]
-    fn insert(&mut self, id: InstrumentId) {
-        let (word, bit) = (id.index() / 64, 1 << (id.index() % 64));
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
-        }
-        self.0[word] |= bit;
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
-    }
-
-    /// In order.
-    fn iter(&self) -> impl Iterator<Item = InstrumentId> + '_ {
-        (0..u16::MAX)
-            .map(InstrumentId)
-            .take(self.0.len() * 64)
-            .filter(|id| {
-                let word = self.0.get(id.index() / 64);
-                word.is_some_and(|word| word >> (id.index() % 64) & 1 == 1)
-            })
-    }
 }
 
 impl Kernel {
@@ -452,7 +424,7 @@ impl Kernel {
         if let Some(order) = effect.order.and_then(|id| self.ledger.orders().get(id)) {
             let instrument = order.instrument;
             if self.tells_orders {
-                let change = order_change(&sequenced, order, effect);
+                let change = publish::order_change(&sequenced, order, effect);
                 effects.push(Effect::Notice(Notice::Order(Arc::new(change))));
             }
             if effect.moved {
@@ -608,24 +580,5 @@ impl Kernel {
             after: self.ledger.seq(),
             outcome,
         }));
-    }
-}
-
-/// What a record made of an order.
-fn order_change(record: &Sequenced, order: &orders::Order, effect: ledger::Effect) -> OrderChange {
-    let fill = match &record.record {
-        Record::Report(VenueReport {
-            kind: ReportKind::Fill(fill),
-            ..
-        }) if effect.filled => Some(fill.clone()),
-        _ => None,
-    };
-    OrderChange {
-        seq: record.seq,
-        time: record.time,
-        order: order.clone(),
-        fill,
-        answered: effect.answered,
-        disputed: effect.disputed,
     }
 }

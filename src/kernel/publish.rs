@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Kernel;
-use super::event::Seq;
-use super::ledger::FILLS_KEPT;
+use super::event::{OrderChange, Record, ReportKind, Seq, Sequenced, VenueReport};
+use super::ledger::{Effect, FILLS_KEPT};
 use super::market::{Book, Market};
 use super::orders::{Link, Order, OrderId, PositionSide};
 use super::running::Running;
@@ -308,5 +308,24 @@ fn ticker_view(market: &Market) -> TickerView {
         trades: market.trades,
         trade_gaps: market.trade_gaps,
         recent: market.recent().copied().collect(),
+    }
+}
+
+/// What a record made of an order.
+pub(super) fn order_change(record: &Sequenced, order: &Order, effect: Effect) -> OrderChange {
+    let fill = match &record.record {
+        Record::Report(VenueReport {
+            kind: ReportKind::Fill(fill),
+            ..
+        }) if effect.filled => Some(fill.clone()),
+        _ => None,
+    };
+    OrderChange {
+        seq: record.seq,
+        time: record.time,
+        order: order.clone(),
+        fill,
+        answered: effect.answered,
+        disputed: effect.disputed,
     }
 }

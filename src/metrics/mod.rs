@@ -533,6 +533,18 @@ pub const EVENTS: &[Metric] = &[
     ),
     metric(
         Counter,
+        "hean_trace_spans_sent_total",
+        &[],
+        "Spans that the collector of traces has taken.",
+    ),
+    metric(
+        Counter,
+        "hean_trace_dropped_total",
+        &["reason"],
+        "Spans, or changes to be made into spans, that were dropped: queue (full), unreachable, refused (by the collector).",
+    ),
+    metric(
+        Counter,
         "hean_feed_ignored_total",
         &["venue"],
         "Frames of no interest.",

@@ -22,6 +22,7 @@ use crate::kernel::event::{
 use crate::kernel::snapshot::Published;
 use crate::kernel::types::{InstrumentId, MILLISECOND, Time};
 use crate::status::{JournalStatus, KernelStatus};
+use crate::trace::Probe;
 
 /// Market events stepped between two looks at the other queues.
 const MARKET_BATCH: usize = 512;
@@ -49,6 +50,8 @@ pub struct Wiring {
     pub status: Arc<KernelStatus>,
     /// The clock that stamps inputs.
     pub clock: Clock,
+    /// Tells of sampled orders; `None` where nothing is traced.
+    pub trace: Option<Probe>,
     /// How long it spins before it sleeps, in nanoseconds.
     pub spin_ns: i64,
 }
@@ -183,7 +186,7 @@ impl Shell {
             steps += 1;
         }
         for first in 0..MARKET_BATCH {
-            let Some(event) = self.wiring.inbox.market() else {
+            let Some((event, decoded)) = self.wiring.inbox.market() else {
                 break;
             };
             if first == 0 {
@@ -191,7 +194,7 @@ impl Shell {
                 let waited = began.since(event.received).max(0);
                 self.queue_seconds.record(waited as f64 / 1e9);
             }
-            self.step(Input::Market(event));
+            self.step_decoded(Input::Market(event), decoded);
             steps += 1;
         }
         let now = self.wiring.clock.now();
@@ -211,15 +214,22 @@ impl Shell {
     }
 
     fn step(&mut self, input: Input) {
+        self.step_decoded(input, None);
+    }
+
+    fn step_decoded(&mut self, input: Input, decoded: Option<Time>) {
         // The clock cannot go back, but two reads of it may be equal: fine, times never go back.
         self.last_time = self.last_time.max(self.wiring.clock.now());
-        self.engine.step(
-            &Stamped {
-                time: self.last_time,
-                input,
-            },
-            &mut self.effects,
-        );
+        let first = self.effects.len();
+        let stamped = Stamped {
+            time: self.last_time,
+            input,
+        };
+        self.engine.step(&stamped, &mut self.effects);
+        if let Some(probe) = &mut self.wiring.trace {
+            let made = self.effects.get(first..).unwrap_or_default();
+            probe.stepped(&stamped, decoded, made, &self.wiring.clock);
+        }
     }
 
     /// Hands out the effects of a round: journal, then views, then answers.

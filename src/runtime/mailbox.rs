@@ -16,7 +16,7 @@ use super::lost::LostMarks;
 use crate::kernel::event::{
     CommandKind, LossReason, Lost, MarketData, MarketEvent, Outcome, VenueReport,
 };
-use crate::kernel::types::InstrumentId;
+use crate::kernel::types::{InstrumentId, Time};
 
 /// A caller's command on its way to the kernel, with the place for the answer.
 #[derive(Debug)]
@@ -42,7 +42,8 @@ pub struct KernelInbox(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    market: ArrayQueue<MarketEvent>,
+    /// With when each was decoded, where it came from a decoder.
+    market: ArrayQueue<(MarketEvent, Option<Time>)>,
     reports: ArrayQueue<VenueReport>,
     commands: ArrayQueue<Envelope>,
     report_space: Notify,
@@ -95,8 +96,13 @@ impl KernelHandle {
     /// Queues market data without ringing; ring once after a batch. When the queue is full the
     /// event is dropped and counted, and the kernel marks the instrument invalid.
     pub fn offer_market(&self, event: MarketEvent) -> bool {
+        self.offer_decoded(event, None)
+    }
+
+    /// The same for an event that comes straight from a decoder, with the time at which it was ready.
+    pub fn offer_decoded(&self, event: MarketEvent, decoded: Option<Time>) -> bool {
         let instrument = event.instrument;
-        if self.0.market.push(event).is_ok() {
+        if self.0.market.push((event, decoded)).is_ok() {
             return true;
         }
         self.0.market_dropped.fetch_add(1, Ordering::Relaxed);
@@ -188,8 +194,8 @@ impl KernelInbox {
         self.0.commands.pop()
     }
 
-    /// Next market event.
-    pub fn market(&self) -> Option<MarketEvent> {
+    /// Next market event, and when it was decoded, if that is known.
+    pub fn market(&self) -> Option<(MarketEvent, Option<Time>)> {
         self.0.market.pop()
     }
 
@@ -281,7 +287,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::kernel::types::Time;
 
     fn event(instrument: u16) -> MarketEvent {
         MarketEvent {

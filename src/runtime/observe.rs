@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::mailbox::TaskQueue;
 use super::order_feed::OrderFeed;
 use crate::kernel::event::Notice;
-use crate::kernel::orders::Order;
+use crate::kernel::orders::{Order, OrderState};
+use crate::kernel::risk::Rule;
 use crate::kernel::snapshot::Published;
 use crate::kernel::types::InstrumentId;
 
@@ -16,6 +17,7 @@ pub async fn observe(
     published: Arc<Published>,
     orders: Arc<OrderFeed>,
 ) {
+    begin_counting(&published);
     let mut refused = notices.refused();
     loop {
         let notice = notices.next().await;
@@ -28,6 +30,21 @@ pub async fn observe(
         observe_one(&notice, &published);
         if let Notice::Order(change) = notice {
             orders.push(change);
+        }
+    }
+}
+
+/// Counters that alerts watch begin at 0: one that appears with its first value has not increased.
+fn begin_counting(published: &Published) {
+    for rule in Rule::ALL {
+        metrics::counter!("hean_risk_refusals_total", "rule" => rule.name()).increment(0);
+    }
+    for published in published.active() {
+        let venue = published.instrument.load().name.venue.name();
+        for state in [OrderState::Sent, OrderState::Rejected] {
+            let status = state.name();
+            metrics::counter!("hean_orders_total", "venue" => venue, "status" => status)
+                .increment(0);
         }
     }
 }

@@ -1,13 +1,13 @@
-//! A small HTTP/1.1 client: one GET on one connection, with an end in time and size.
+//! A small HTTP/1.1 client: one request on one connection, with an end in time and size.
 //!
 //! Public REST calls are rare here (instruments, snapshots, history), so a connection each costs
 //! little and there is no idle connection that could be stale. Nothing is retried at this level.
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::header::{HOST, HeaderMap, HeaderName, RETRY_AFTER, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
@@ -86,25 +86,47 @@ pub async fn get(
     target: &str,
     limits: RestLimits,
 ) -> Result<RestReply, RestError> {
-    timeout(limits.total, exchange(net, base, target, limits))
+    timeout(limits.total, exchange(net, base, target, None, limits))
         .await
         .unwrap_or_else(|_| Err(RestError::Timeout(base.authority(), limits.total)))
+}
+
+/// Sends `POST target` with a JSON body to `base` and reads the whole answer.
+pub async fn post(
+    net: &Net,
+    base: &BaseUrl,
+    target: &str,
+    body: Bytes,
+    limits: RestLimits,
+) -> Result<RestReply, RestError> {
+    timeout(
+        limits.total,
+        exchange(net, base, target, Some(body), limits),
+    )
+    .await
+    .unwrap_or_else(|_| Err(RestError::Timeout(base.authority(), limits.total)))
 }
 
 async fn exchange(
     net: &Net,
     base: &BaseUrl,
     target: &str,
+    body: Option<Bytes>,
     limits: RestLimits,
 ) -> Result<RestReply, RestError> {
     let http = |e| RestError::Http(base.authority(), e);
     let target = base.target(target);
-    let request = Request::builder()
-        .method(Method::GET)
+    let mut request = Request::builder()
         .uri(&target)
         .header(HOST, base.authority())
-        .header(USER_AGENT, AGENT)
-        .body(Empty::<Bytes>::new())
+        .header(USER_AGENT, AGENT);
+    if body.is_some() {
+        request = request
+            .method(Method::POST)
+            .header(CONTENT_TYPE, "application/json");
+    }
+    let request = request
+        .body(Full::new(body.unwrap_or_default()))
         .map_err(|_| RestError::Target(target))?;
     let stream = net.connect(base).await?;
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()

@@ -23,14 +23,15 @@ const FOREIGN: [&str; 3] = ["node_", "container_", "redis_"];
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A Prometheus with our rules, ten times as fast as they are meant to be evaluated.
-struct Prometheus {
+pub(crate) struct Prometheus {
     _process: Process,
     addr: SocketAddr,
     _dir: tempfile::TempDir,
 }
 
 impl Prometheus {
-    fn start(target: SocketAddr) -> Option<Self> {
+    /// Scrapes `targets`; `change` may change a line of the rules once more.
+    pub(crate) fn start(targets: &[SocketAddr], change: fn(&str) -> String) -> Option<Self> {
         if Command::new("prometheus")
             .arg("--version")
             .output()
@@ -48,15 +49,17 @@ impl Prometheus {
             // How long a state must last is held by promtool; here it is the state that counts.
             let mut quick = String::new();
             for line in text.lines().filter(|l| !l.trim().starts_with("for: ")) {
-                writeln!(quick, "{}", line.replace("interval: 15s", "interval: 1s"))
-                    .expect("memory");
+                let line = line.replace("interval: 15s", "interval: 1s");
+                writeln!(quick, "{}", change(&line)).expect("memory");
             }
             fs::write(dir.path().join(name), quick).expect("rules");
         }
+        let targets: Vec<String> = targets.iter().map(|t| format!("'{t}'")).collect();
+        let targets = targets.join(", ");
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
              rule_files: [{0}/recording.yml, {0}/alerts.yml]\n\
-             scrape_configs: [{{job_name: hean, static_configs: [{{targets: ['{target}']}}]}}]\n",
+             scrape_configs: [{{job_name: hean, static_configs: [{{targets: [{targets}]}}]}}]\n",
             dir.path().display()
         );
         let file = dir.path().join("prometheus.yml");
@@ -94,7 +97,7 @@ impl Prometheus {
     }
 
     /// How many series a query gives now.
-    fn series(&self, query: &str) -> usize {
+    pub(crate) fn series(&self, query: &str) -> usize {
         let mut text = String::new();
         for byte in query.bytes() {
             write!(text, "%{byte:02X}").expect("memory");
@@ -134,7 +137,7 @@ fn heavy_every_query_has_data_and_alerts_fire_and_clear() {
         &redis.url(),
     ]);
     let addr = daemon.addr();
-    let Some(prometheus) = Prometheus::start(addr) else {
+    let Some(prometheus) = Prometheus::start(&[addr], str::to_owned) else {
         return;
     };
     until("a position", || {

@@ -88,6 +88,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Changes a setting of the running server.
+    pub(crate) fn set_config(&self, setting: &str, value: &str) {
+        self.call(&["CONFIG", "SET", setting, value]);
+    }
+
     fn call(&self, command: &[&str]) -> Value {
         let answer = self.try_call(command);
         answer.unwrap_or_else(|e| panic!("{command:?}: {e}"))

@@ -168,7 +168,9 @@ impl Shell {
                 self.step(now, event, &mut effects, &mut touched);
             }
             for _ in 0..1_024 {
-                let Some(event) = inbox.market() else { break };
+                let Some((event, _)) = inbox.market() else {
+                    break;
+                };
                 self.step(now, event, &mut effects, &mut touched);
             }
             if self.engine.deadline().is_some_and(|due| due <= now) {

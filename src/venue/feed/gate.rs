@@ -40,16 +40,21 @@ impl Gate {
         }
     }
 
-    /// An event came.
-    pub(super) fn pass(&self, shared: &Shared, event: MarketEvent) {
+    /// Whether events go straight to the kernel.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// An event came, and was decoded then.
+    pub(super) fn pass(&self, shared: &Shared, event: MarketEvent, decoded: Time) {
         if self.open.load(Ordering::Acquire) {
-            return deliver(shared, event);
+            return deliver(shared, event, Some(decoded));
         }
         let mut held = self.held.lock();
         // It may have been opened meanwhile.
         if self.open.load(Ordering::Acquire) {
             drop(held);
-            return deliver(shared, event);
+            return deliver(shared, event, Some(decoded));
         }
         held.events.push(event);
         if held.events.len() >= HELD_MAX {
@@ -143,16 +148,16 @@ impl Gate {
                 feeding.awaits_snapshot.set(Time::ZERO);
                 continue;
             }
-            deliver(shared, event);
+            deliver(shared, event, None);
         }
         shared.kernel.ring();
         self.open.store(true, Ordering::Release);
     }
 }
 
-fn deliver(shared: &Shared, event: MarketEvent) {
+fn deliver(shared: &Shared, event: MarketEvent, decoded: Option<Time>) {
     if let Some(feeding) = shared.feeding(event.instrument) {
         feeding.note(&event);
     }
-    shared.kernel.offer_market(event);
+    shared.kernel.offer_decoded(event, decoded);
 }

@@ -99,8 +99,8 @@ async fn run(
         heard.set(received);
         gate.record(shared, received, frame);
         let decoded = shared.decoder.decode(frame, received, &mut events);
-        let spent = shared.clock.now().since(received);
-        shared.meters.decode.record(seconds(spent));
+        let ready = shared.clock.now();
+        shared.meters.decode.record(seconds(ready.since(received)));
         // Of a frame whose second half is bad nothing counts.
         if decoded.is_err() {
             events.clear();
@@ -110,7 +110,7 @@ async fn run(
                 let late = received.since(event.venue_time);
                 shared.meters.latency.record(seconds(late));
             }
-            gate.pass(shared, event);
+            gate.pass(shared, event, ready);
         }
         match decoded {
             Ok(Said::Market) => {}
