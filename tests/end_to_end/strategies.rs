@@ -173,7 +173,7 @@ fn a_wrong_rule_or_script_is_a_configuration_error_with_its_place() {
     for (config, place) in [
         (
             &rules,
-            "dip.toml:11:29: strategies.dip.exit_long: unknown name bars_hold: did you mean bars_held?",
+            "dip.toml:12:29: strategies.dip.exit_long: unknown name bars_hold: did you mean bars_held?",
         ),
         (
             &scripts,
