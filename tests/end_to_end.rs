@@ -19,6 +19,8 @@ mod gaps;
 mod hostile;
 #[path = "end_to_end/journal.rs"]
 mod journal;
+#[path = "end_to_end/logs.rs"]
+mod logs;
 #[path = "end_to_end/monitoring.rs"]
 mod monitoring;
 #[path = "end_to_end/process.rs"]
