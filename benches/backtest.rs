@@ -1,15 +1,24 @@
-//! Backtests over what lies decoded in memory: candles with and without a strategy, recordings by level change,
-//! without orders and with a market maker that quotes all the time.
+//! Backtests: candles with and without a strategy, recordings by level change, without orders, with an order every
+//! ten events and with a market maker that quotes all the time; trades alone. What lies decoded in memory is timed
+//! without decoding; the same from frames in memory, and from the compressed files, stands beside it.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use hean::backtest::candles::Play;
 use hean::backtest::market::{CandleMarket, Row};
 use hean::backtest::{Setup, Source, run};
 use hean::kernel::KernelConfig;
-use hean::kernel::event::{Input, MarketData, Stamped};
+use hean::kernel::event::{
+    CancelFilter, Command, CommandKind, Correlation, Input, MarketData, Stamped, Wait,
+};
+use hean::kernel::orders::{OrderSpec, OrderType, Size};
+use hean::kernel::risk::RiskLimits;
 use hean::kernel::strategies::StrategyConfig;
-use hean::kernel::types::{Interval, MINUTE, Money, Price, Qty, Rate, Time};
+use hean::kernel::types::{
+    InstrumentId, Interval, MINUTE, Money, Price, Qty, Rate, Side, Time, VenueId,
+};
+use hean::tape::Tape;
 use hean::venue::sim::paper::PaperConfig;
 use hean::venue::sim::paper::queue::QueueModel;
 
@@ -18,6 +27,8 @@ use crate::{Bench, Case, decode};
 
 /// Candles of a run.
 const CANDLES: usize = 200_000;
+/// Events, or level changes, from one order to the next.
+const ORDER_EVERY: usize = 10;
 
 fn setup(interval: Interval, strategy: Option<StrategyConfig>) -> Setup {
     Setup {
@@ -25,6 +36,11 @@ fn setup(interval: Interval, strategy: Option<StrategyConfig>) -> Setup {
             intervals: vec![interval],
             indicators: Vec::new(),
             strategies: strategy.into_iter().collect(),
+            limits: RiskLimits {
+                // Recorded minutes run in milliseconds, with more orders than anybody is allowed.
+                orders_per_second_max: 100_000,
+                ..RiskLimits::default()
+            },
             ..KernelConfig::default()
         },
         paper: PaperConfig {
@@ -71,23 +87,96 @@ fn candles() -> Source {
     }])
 }
 
-/// A recording in memory, and how many level changes it holds.
-fn decoded(recording: &Recording) -> (Source, usize) {
-    let events = decode::events(recording);
-    let changes = events.iter().map(|event| match &event.data {
-        MarketData::Depth(delta) => delta.bids.len() + delta.asks.len(),
-        _ => 0,
-    });
-    let changes = changes.sum();
-    let stamped = |event: hean::kernel::event::MarketEvent| Stamped {
-        time: event.received,
-        input: Input::Market(event),
-    };
+/// Events as inputs, with what follows each of them.
+fn source(
+    recording: &Recording,
+    mut then: impl FnMut(&mut Vec<Stamped>, usize),
+) -> (Source, usize) {
+    let mut changes = 0;
+    let mut inputs = Vec::new();
+    for (count, event) in decode::events(recording).into_iter().enumerate() {
+        if let MarketData::Depth(delta) = &event.data {
+            changes += delta.bids.len() + delta.asks.len();
+        }
+        inputs.push(Stamped {
+            time: event.received,
+            input: Input::Market(event),
+        });
+        then(&mut inputs, count);
+    }
     let source = Source::Decoded {
         instruments: vec![recording.instrument.clone()],
-        inputs: events.into_iter().map(stamped).collect(),
+        inputs,
     };
     (source, changes)
+}
+
+/// A recording in memory, and how many level changes it holds.
+fn decoded(recording: &Recording) -> (Source, usize) {
+    source(recording, |_, _| ())
+}
+
+/// The same with orders, so many after an event as `due` says of its number and its level changes: each rests a
+/// tenth of a percent below the best bid, and is cancelled when the next one comes.
+fn ordered(recording: &Recording, mut due: impl FnMut(usize, usize) -> usize) -> (Source, usize) {
+    let instrument = &recording.instrument;
+    let qty = Qty(instrument.qty_scale.unit() / 1_000);
+    let mut bid = None;
+    source(recording, |inputs, count| {
+        let Some(Stamped {
+            time,
+            input: Input::Market(event),
+        }) = inputs.last()
+        else {
+            return;
+        };
+        let (time, mut changes) = (*time, 0);
+        match &event.data {
+            MarketData::Quote(quote) => bid = Some(quote.bid.price),
+            MarketData::Depth(delta) => changes = delta.bids.len() + delta.asks.len(),
+            _ => {}
+        }
+        let orders = due(count, changes);
+        let Some(bid) = bid else {
+            return;
+        };
+        let price = Price((bid.0 - bid.0 / 1_000) / instrument.tick.0 * instrument.tick.0);
+        let kind = OrderType::Limit { price };
+        let order = OrderSpec::new(InstrumentId(0), Side::Buy, kind, Size::Base(qty));
+        let cancel = CommandKind::CancelAll(CancelFilter {
+            instrument: Some(InstrumentId(0)),
+            side: None,
+            strategy: None,
+        });
+        let place = CommandKind::Place {
+            order: Arc::new(order),
+            wait: Wait::Venue,
+        };
+        for kind in (0..orders).flat_map(|_| [cancel.clone(), place.clone()]) {
+            let correlation = Correlation(count as u64);
+            let input = Input::Command(Command { correlation, kind });
+            inputs.push(Stamped { time, input });
+        }
+    })
+}
+
+/// The trades of a recording alone.
+fn trades(source: &Source) -> (Source, usize) {
+    let Source::Decoded {
+        instruments,
+        inputs,
+    } = source
+    else {
+        panic!("it is decoded");
+    };
+    let trade = |s: &&Stamped| matches!(&s.input, Input::Market(e) if matches!(e.data, MarketData::Trade(_)));
+    let inputs: Vec<Stamped> = inputs.iter().filter(trade).cloned().collect();
+    let count = inputs.len();
+    let source = Source::Decoded {
+        instruments: instruments.clone(),
+        inputs,
+    };
+    (source, count)
 }
 
 pub(crate) fn bench(bench: &Bench, recordings: &[Recording]) {
@@ -105,34 +194,81 @@ pub(crate) fn bench(bench: &Bench, recordings: &[Recording]) {
             Case::new("no strategy", CANDLES, || hash(&source, &plain)),
         ],
     );
+    let run = run(&source, &crossing).expect("a run");
+    drop(writeln!(
+        std::io::stdout(),
+        "  EMA cross: {} orders, state hash {:016x}",
+        run.trades.orders,
+        run.state_hash
+    ));
     for recording in recordings {
-        let (source, changes) = decoded(recording);
-        let mut maker = StrategyConfig::new("market_maker", Interval::SECOND);
-        maker.set("every_ms", "10").expect("a parameter");
-        let mut fast = StrategyConfig::new("ema_cross", Interval::SECOND);
-        fast.set("fast", "3").expect("a parameter");
-        let plain = setup(Interval::SECOND, None);
-        let crossing = setup(Interval::SECOND, Some(fast));
-        let making = setup(Interval::SECOND, Some(maker));
-        bench.compare(
-            &format!("backtest of {}, per level change", recording.name),
-            vec![
-                Case::new("no strategy", changes, || hash(&source, &plain)),
-                Case::new("EMA cross of seconds", changes, || hash(&source, &crossing)),
-                Case::new("market maker every 10 ms", changes, || {
-                    hash(&source, &making)
-                }),
-            ],
-        );
-        let made = run(&source, &making).expect("a run");
-        let (orders, fills) = (made.trades.orders, made.trades.marks.len());
-        let Source::Decoded { inputs, .. } = &source else {
-            continue;
-        };
+        over(bench, recording);
+    }
+}
+
+fn over(bench: &Bench, recording: &Recording) {
+    let hash = |source: &Source, setup: &Setup| run(source, setup).expect("a run").state_hash;
+    let (source, changes) = decoded(recording);
+    let each_event = |count: usize, _| usize::from(count.is_multiple_of(ORDER_EVERY));
+    let (with_orders, _) = ordered(recording, each_event);
+    let mut seen = 0;
+    let (with_more, _) = ordered(recording, |_, changes| {
+        seen += changes;
+        let orders = seen / ORDER_EVERY;
+        seen %= ORDER_EVERY;
+        orders
+    });
+    let mut maker = StrategyConfig::new("market_maker", Interval::SECOND);
+    maker.set("every_ms", "10").expect("a parameter");
+    let mut fast = StrategyConfig::new("ema_cross", Interval::SECOND);
+    fast.set("fast", "3").expect("a parameter");
+    let plain = setup(Interval::SECOND, None);
+    let crossing = setup(Interval::SECOND, Some(fast));
+    let making = setup(Interval::SECOND, Some(maker));
+    let venue = match recording.instrument.name.venue {
+        VenueId::Binance if recording.name == "usdm" => VenueId::BinanceUsdm,
+        venue => venue,
+    };
+    let tape = Source::Tape(Tape::open(&recording.files, venue).expect("a recording"));
+    bench.compare(
+        &format!("backtest of {}, per level change", recording.name),
+        vec![
+            Case::new("no strategy", changes, || hash(&source, &plain)),
+            Case::new("an order every ten events", changes, || {
+                hash(&with_orders, &plain)
+            }),
+            Case::new("an order every ten level changes", changes, || {
+                hash(&with_more, &plain)
+            }),
+            Case::new("EMA cross of seconds", changes, || hash(&source, &crossing)),
+            Case::new("market maker every 10 ms", changes, || {
+                hash(&source, &making)
+            }),
+            Case::new("no strategy, frames decoded first", changes, || {
+                hash(&decoded(recording).0, &plain)
+            }),
+            Case::new("no strategy, from the files", changes, || {
+                hash(&tape, &plain)
+            }),
+        ],
+    );
+    let (trades, count) = trades(&source);
+    bench.compare(
+        &format!("backtest of the trades of {}, per trade", recording.name),
+        vec![Case::new("no strategy", count, || hash(&trades, &plain))],
+    );
+    let said = |what: &str, source: &Source, setup: &Setup| {
+        let run = run(source, setup).expect("a run");
+        let (orders, fills) = (run.trades.orders, run.trades.marks.len());
         drop(writeln!(
             std::io::stdout(),
-            "  {changes} level changes in {} events; the market maker: {orders} orders, {fills} fills",
-            inputs.len()
+            "  {what}: {orders} orders, {fills} fills, {} inputs, state hash {:016x}",
+            run.inputs,
+            run.state_hash
         ));
-    }
+    };
+    said("without orders", &source, &plain);
+    said("an order every ten events", &with_orders, &plain);
+    said("an order every ten level changes", &with_more, &plain);
+    said("market maker", &source, &making);
 }

@@ -11,6 +11,7 @@ pub(crate) struct Recording {
     pub(crate) name: &'static str,
     pub(crate) market: Market,
     pub(crate) instrument: Instrument,
+    pub(crate) files: Vec<PathBuf>,
     /// Receive time and bytes.
     pub(crate) frames: Vec<(Time, Vec<u8>)>,
 }
@@ -42,24 +43,29 @@ pub(crate) fn all() -> Vec<Recording> {
             market: Market::Spot,
             instrument: instrument(2, 8),
             frames: read(&[root.join("tests/data/binance_spot_frames.txt")]),
+            files: vec![root.join("tests/data/binance_spot_frames.txt")],
         }];
     }
     let files = |names: &[&str]| -> Vec<PathBuf> { names.iter().map(|n| data.join(n)).collect() };
+    let spot = files(&[
+        "binance_spot_btcusdt_20240808.txt.gz",
+        "binance_spot_btcusdt_20240809.txt.gz",
+    ]);
+    let usdm = files(&["binance_usdm_btcusdt_20240808.txt.gz"]);
     vec![
         Recording {
             name: "spot",
             market: Market::Spot,
             instrument: instrument(2, 8),
-            frames: read(&files(&[
-                "binance_spot_btcusdt_20240808.txt.gz",
-                "binance_spot_btcusdt_20240809.txt.gz",
-            ])),
+            frames: read(&spot),
+            files: spot,
         },
         Recording {
             name: "usdm",
             market: Market::Usdm,
             instrument: instrument(2, 3),
-            frames: read(&files(&["binance_usdm_btcusdt_20240808.txt.gz"])),
+            frames: read(&usdm),
+            files: usdm,
         },
     ]
 }

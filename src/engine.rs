@@ -51,11 +51,13 @@ impl Engine {
     }
 
     /// The kernel.
+    #[inline]
     pub fn kernel(&self) -> &Kernel {
         &self.kernel
     }
 
     /// The paper venue.
+    #[inline]
     pub fn paper(&self) -> &PaperVenue {
         &self.paper
     }
@@ -67,11 +69,10 @@ impl Engine {
 
     /// When the next [`Input::Tick`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        self.kernel
-            .deadline()
-            .into_iter()
-            .chain(self.paper.deadline())
-            .min()
+        match (self.kernel.deadline(), self.paper.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (known, None) | (None, known) => known,
+        }
     }
 
     /// Whether no command is on its way to the venue.
@@ -107,6 +108,9 @@ impl Engine {
             | Input::Tick => {}
         }
         self.settle(stamped.time, effects);
+        if effects.len() == first {
+            return;
+        }
         // A caller must not see a state that a crash could take back.
         let seq = self.kernel.ledger().seq();
         for effect in effects.iter_mut().skip(first) {
@@ -145,6 +149,9 @@ impl Engine {
 
     /// Commands go to the venue, everything else to the shell.
     fn hand_out(&mut self, time: Time, effects: &mut Effects) {
+        if self.scratch.is_empty() {
+            return; // most events
+        }
         for effect in self.scratch.drain(..) {
             match effect {
                 Effect::Submit { after, command } => {

@@ -33,3 +33,4 @@ pub mod client;
 pub mod top;
 pub mod doctor;
 pub mod daemon;
+pub mod service_tool;

@@ -1,6 +1,9 @@
-//! Logs go to stderr through `tracing`: for people on a terminal, plain otherwise, JSON by setting.
+//! Logs go to stderr through `tracing`: for people on a terminal, plain otherwise, JSON by setting. Under
+//! systemd they go to its journal instead, with their fields.
 //!
 //! The level can be changed while running, through the [`LogHandle`].
+
+mod journald;
 
 use std::io::{IsTerminal, stderr};
 
@@ -71,16 +74,21 @@ pub fn init(settings: &LogSettings) -> Result<LogHandle, LogError> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     tracing_subscriber::registry()
         .with(filter)
-        .with(form(settings.format, terminal, terminal && !no_color))
+        .with(form(settings.format, terminal && !no_color))
         .try_init()
         .map_err(|_| LogError::Twice)?;
     Ok(LogHandle(handle))
 }
 
-fn form<S>(format: LogFormat, terminal: bool, color: bool) -> Box<dyn Layer<S> + Send + Sync>
+fn form<S>(format: LogFormat, color: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
+    if format == LogFormat::Auto
+        && let Some(journal) = journald::Journal::behind_stderr()
+    {
+        return journal.boxed();
+    }
     // Internal errors would be printed outside of the log's own form.
     let layer = fmt::layer()
         .with_writer(stderr)
@@ -88,12 +96,7 @@ where
         .log_internal_errors(false);
     match format {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
-        LogFormat::Pretty => layer.boxed(),
-        // systemd and Docker stamp the lines themselves.
-        LogFormat::Auto if !terminal && std::env::var_os("JOURNAL_STREAM").is_some() => {
-            layer.without_time().boxed()
-        }
-        LogFormat::Auto => layer.boxed(),
+        LogFormat::Pretty | LogFormat::Auto => layer.boxed(),
     }
 }
 

@@ -12,7 +12,7 @@ use hean::candle_csv;
 use hean::cli::{
     Cli, Command, ConfigCommand, DownloadArgs, Exit, HistoryCommand, IndicatorsArgs,
     JournalCommand, KeydbCommand, LookArgs, ManArgs, RecordArgs, ReplayArgs, RunArgs, ServerArgs,
-    SideArg, SimArgs, TokenCommand,
+    ServiceArgs, SideArg, SimArgs, TokenCommand,
 };
 use hean::client::show::{Manner, Show, ShowError, show};
 use hean::client::{self, Ask, Client, ClientError};
@@ -33,6 +33,7 @@ use hean::record;
 use hean::replay::{ReplayConfig, replay};
 use hean::runtime::clock::{Clock, wall};
 use hean::runtime::supervise::{End, Supervisor};
+use hean::service_tool;
 use hean::setup::{self, SetupError};
 use hean::store::bench;
 use hean::store::migrate::{self, Progress, ToolError};
@@ -144,6 +145,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Config(command) => run_config(&command, cli.json)?,
         Command::Journal(command) => run_journal(&command, cli.json)?,
         Command::Token(command) => run_token(&command, cli.json)?,
+        Command::InstallService(args) => run_service(&args, cli.json)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             Cli::completions(shell, &mut script).context("cannot make the script")?;
@@ -498,6 +500,15 @@ fn run_token(command: &TokenCommand, json: bool) -> anyhow::Result<()> {
         drop(writeln!(std::io::stderr(), "{note}"));
     }
     Ok(())
+}
+
+fn run_service(args: &ServiceArgs, json: bool) -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("cannot find the file of this program")?;
+    let report = service_tool::run(args, &program)?;
+    if json {
+        return print(&report.to_json());
+    }
+    print(report.to_text().as_bytes())
 }
 
 fn run_replay(args: &ReplayArgs, json: bool) -> anyhow::Result<()> {

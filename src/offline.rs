@@ -30,6 +30,8 @@ pub struct Offline {
     /// The instruments, in the order of the start.
     pub instruments: Vec<InstrumentId>,
     now: Time,
+    /// The engine's deadline after its last step.
+    due: Option<Time>,
     /// Strategies that may not trade before a time.
     held: Option<(Time, Vec<String>)>,
 }
@@ -46,11 +48,13 @@ impl Offline {
         let mut engine = Engine::new(kernel, paper.clone(), false);
         let mut effects = Effects::new();
         let instruments = engine.start(start, &mut effects)?;
+        let due = engine.deadline();
         Ok(Self {
             engine,
             effects,
             instruments,
             now,
+            due,
             held: None,
         })
     }
@@ -80,8 +84,13 @@ impl Offline {
                 time: self.now,
                 input: Input::Command(command),
             };
-            self.engine.step(&stamped, &mut self.effects);
+            self.step(&stamped);
         }
+    }
+
+    fn step(&mut self, stamped: &Stamped) {
+        self.engine.step(stamped, &mut self.effects);
+        self.due = self.engine.deadline();
     }
 
     /// Time passes up to the input, then it is applied.
@@ -93,16 +102,16 @@ impl Offline {
         }
         self.tick_until(stamped.time);
         self.now = self.now.max(stamped.time);
-        self.engine.step(stamped, &mut self.effects);
+        self.step(stamped);
     }
 
     /// Time passes until no command and no report is on its way, or up to `until`; returns when that is.
     pub fn settle(&mut self, until: Time) -> Time {
         while !self.engine.is_settled()
-            && let Some(due) = self.engine.deadline().filter(|due| *due < until)
+            && let Some(due) = self.due.filter(|due| *due < until)
         {
             self.tick_until(due.plus(1));
-            if self.engine.deadline() == Some(due) {
+            if self.due == Some(due) {
                 break;
             }
         }
@@ -111,14 +120,14 @@ impl Offline {
 
     /// Timers that are due before `time` fire at their own times.
     pub fn tick_until(&mut self, time: Time) {
-        while let Some(due) = self.engine.deadline().filter(|due| *due < time) {
+        while let Some(due) = self.due.filter(|due| *due < time) {
             self.now = self.now.max(due);
             let tick = Stamped {
                 time: self.now,
                 input: Input::Tick,
             };
-            self.engine.step(&tick, &mut self.effects);
-            if self.engine.deadline() == Some(due) {
+            self.step(&tick);
+            if self.due == Some(due) {
                 return; // a deadline that its own tick does not move waits for data
             }
         }

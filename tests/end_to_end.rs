@@ -21,6 +21,8 @@ mod hostile;
 mod journal;
 #[path = "end_to_end/logs.rs"]
 mod logs;
+#[path = "end_to_end/journald.rs"]
+mod journald;
 #[path = "end_to_end/monitoring.rs"]
 mod monitoring;
 #[path = "end_to_end/process.rs"]

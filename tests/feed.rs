@@ -5,6 +5,9 @@
 
 mod script;
 
+#[path = "feed/many.rs"]
+mod many;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

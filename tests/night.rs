@@ -195,7 +195,14 @@ impl Stage {
                 if !stale {
                     *since = None;
                 } else if first.elapsed() > STALE {
-                    panic!("{venue}:{symbol} has been called valid for {STALE:?} after it was not");
+                    let streams = self.statuses[at / INSTRUMENTS].streams.get();
+                    panic!(
+                        "{venue}:{symbol} has been called valid for {STALE:?} after it was not: ours {:?}, the \
+                         venue's {}, streams {:?}",
+                        self.night.valid_seq(at),
+                        truth.id,
+                        streams.and_then(|all| all.get(at % INSTRUMENTS)),
+                    );
                 }
             }
         }

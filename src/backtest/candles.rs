@@ -343,7 +343,10 @@ impl<'a> Lane<'a> {
 
     /// The book moves to a price.
     fn quote(&mut self, price: Price, now: Time, play: Play, offline: &mut Offline) {
-        let slip = i128::from(price.0) * i128::from(play.slippage.0) / i128::from(Rate::ONE.0);
+        let slip = match play.slippage {
+            Rate(0) => 0, // as it is by default, and a division of such numbers is slow
+            share => i128::from(price.0) * i128::from(share.0) / i128::from(Rate::ONE.0),
+        };
         let half = i64::try_from(slip)
             .unwrap_or(i64::MAX)
             .max(self.market.instrument.tick.0);

@@ -10,6 +10,7 @@ mod journal;
 mod keydb;
 mod manual;
 mod server;
+mod service;
 mod show;
 mod token;
 mod trade;
@@ -22,6 +23,7 @@ pub use journal::{DumpArgs, JournalArgs, JournalCommand, QuarantineArgs, TailArg
 pub use keydb::{BenchArgs, KeydbCommand, MigrateArgs, PairArgs, Place, VerifyArgs};
 pub use manual::ManArgs;
 pub use server::ServerArgs;
+pub use service::ServiceArgs;
 pub use show::{ColorArg, LookArgs, ShowCommand};
 pub use token::{CreateArgs, RevokeArgs, TokenCommand};
 pub(crate) use trade::encoded;
@@ -150,6 +152,8 @@ pub enum Command {
     /// Who may call the API: tokens with scopes
     #[command(subcommand)]
     Token(TokenCommand),
+    /// This program as a service of systemd: unit, settings, and the way back
+    InstallService(ServiceArgs),
     /// A completion script for a shell, on stdout
     Completions {
         /// Which shell

@@ -37,7 +37,7 @@ pub enum ShowCommand {
     Equity(EquityArgs),
     /// Strategies and what they decided last
     Strategies(PlainArgs),
-    /// Why a strategy decided as it did, and which rule said no
+    /// Why strategies decided as they did, and which rule said no
     Why(WhyArgs),
     /// Every stream of market data: its age, latency and number of messages
     Feeds(PlainArgs),
@@ -247,9 +247,9 @@ pub struct EquityArgs {
 /// Flags of `why`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct WhyArgs {
-    /// Which strategies
-    #[arg(value_name = "STRATEGY", required = true)]
-    pub strategies: Vec<String>,
+    /// Of which strategies and on which instruments; without any of one kind, all of it
+    #[arg(value_name = "STRATEGY|SYMBOL")]
+    pub names: Vec<String>,
     /// Looks.
     #[command(flatten)]
     pub look: LookArgs,
@@ -325,8 +325,13 @@ impl ShowCommand {
             | Self::Status(_)
             | Self::Health(_) => (None, None),
         };
+        let names = match self {
+            Self::Why(args) => args.names.clone(),
+            _ => Vec::new(),
+        };
         Show {
             asks,
+            names,
             view,
             count,
             watch,
@@ -383,11 +388,7 @@ impl ShowCommand {
             Self::Fills(args) => (filtered("/api/v1/fills", &args.symbols), View::Fills),
             Self::Equity(_) => (one("/api/v1/equity"), View::Equity),
             Self::Strategies(_) => (one("/api/v1/strategies"), View::Strategies),
-            Self::Why(args) => {
-                let names = args.strategies.iter();
-                let why = |name| get(&format!("/api/v1/strategies/{}/why", encoded(name)));
-                (names.map(|name| why(name)).collect(), View::Why)
-            }
+            Self::Why(_) => (Vec::new(), View::Why),
             Self::Feeds(_) => (one("/api/v1/feeds"), View::Feeds),
             Self::Status(_) => (one("/api/v1/status"), View::Status),
             Self::Health(_) => (one("/readyz"), View::Health),
@@ -419,6 +420,7 @@ impl IndicatorWish<'_> {
             });
         Show {
             asks: asks.collect(),
+            names: Vec::new(),
             view: View::Indicators,
             count: None,
             watch: None,

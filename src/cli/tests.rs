@@ -117,7 +117,6 @@ fn bad_values_are_refused_and_named() {
         ("hean indicators BTCUSDT --interval 7m", "7m"),
         ("hean book", "SYMBOL"),
         ("hean klines", "SYMBOL"),
-        ("hean why", "STRATEGY"),
         ("hean order x", "'x'"),
         ("hean orders --open --status filled", "cannot be used with"),
         ("hean orders --limit 0", "0"),

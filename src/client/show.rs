@@ -23,8 +23,10 @@ pub enum Count {
 /// What is asked for, and how it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Show {
-    /// A document each; with none, a document for each instrument that the daemon has.
+    /// A document each; with none, a document for each instrument or strategy that the daemon has.
     pub asks: Vec<Ask>,
+    /// Of the strategies that the daemon has, which, and on which instruments; with none, all.
+    pub names: Vec<String>,
     /// How they are shown.
     pub view: View,
     /// Entries of a list, over however many pages; `None` for what is no list.
@@ -65,7 +67,10 @@ pub async fn show(
 ) -> Result<Exit, ShowError> {
     let mut show = show.clone();
     if show.asks.is_empty() {
-        show.asks = of_each_symbol(client).await?;
+        show.asks = match show.view {
+            View::Why => of_strategies(client, &show.names).await?,
+            _ => of_each_symbol(client).await?,
+        };
     }
     loop {
         let redraw = manner.redraw && show.watch.is_some() && !manner.json;
@@ -94,6 +99,35 @@ async fn of_each_symbol(client: &mut Client) -> Result<Vec<Ask>, ClientError> {
         .collect())
 }
 
+/// Why each of some strategies decided as it did. A name that no strategy has is an instrument's.
+async fn of_strategies(client: &mut Client, names: &[String]) -> Result<Vec<Ask>, ClientError> {
+    let target = "/api/v1/strategies";
+    let document = client.ask(&Ask::plain("GET", target)).await?;
+    let json: Value = serde_json::from_slice(&document).unwrap_or_default();
+    let items = json["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let all: Vec<&str> = items.iter().filter_map(|i| i["name"].as_str()).collect();
+    let (strategies, symbols): (Vec<&str>, Vec<&str>) = names
+        .iter()
+        .map(String::as_str)
+        .partition(|name| all.contains(name));
+    let strategies = if strategies.is_empty() {
+        all
+    } else {
+        strategies
+    };
+    let mut asks = Vec::new();
+    for name in strategies {
+        let ask = Ask::plain("GET", format!("{target}/{}/why", crate::cli::encoded(name)));
+        if symbols.is_empty() {
+            asks.push(ask);
+        } else {
+            let on = |symbol| ask.clone().with("symbol", &crate::cli::encoded(symbol));
+            asks.extend(symbols.iter().copied().map(on));
+        }
+    }
+    Ok(asks)
+}
+
 async fn once(
     show: &Show,
     client: &mut Client,
@@ -113,7 +147,7 @@ async fn once(
             }
             Err(error @ ClientError::Refused { .. }) if show.asks.len() > 1 => {
                 // The others are still worth showing; the first refusal is the result.
-                if failed.is_some() {
+                if failed.as_ref().is_some_and(|first| *first != error) {
                     drop(writeln!(note, "error: {error}"));
                 }
                 failed.get_or_insert(error);
@@ -126,7 +160,7 @@ async fn once(
             out.write_all(document)?;
             out.write_all(b"\n")?;
         }
-    } else if !documents.is_empty() {
+    } else if !documents.is_empty() || show.asks.is_empty() {
         let documents: Vec<Value> = documents
             .iter()
             .map(|document| parsed(client, document))

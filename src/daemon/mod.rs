@@ -31,6 +31,7 @@ use crate::record;
 use crate::recording::RecordError;
 use crate::recording::Recorder;
 use crate::runtime::clock::{Clock, wall};
+use crate::runtime::hangup::Hangups;
 use crate::runtime::kernel_thread::{self, Wiring};
 use crate::runtime::mailbox::{KernelHandle, TaskQueue, kernel_queues};
 use crate::runtime::observe::observe;
@@ -136,7 +137,7 @@ pub async fn run(loaded: Loaded, sources: Sources) -> Result<(), DaemonError> {
     let data = DataDirectory::prepare(&settings.journal.dir);
     // Before anything else: without a handler the signal would end the process.
     let halts = signal(SignalKind::user_defined1()).map_err(io("cannot listen to SIGUSR1"))?;
-    let hangups = signal(SignalKind::hangup()).map_err(io("cannot listen to SIGHUP"))?;
+    let mut hangups = Hangups::listen().map_err(io("cannot listen to SIGHUP"))?;
     let mut front = Supervisor::default();
     let mut back = Supervisor::default();
 
@@ -324,12 +325,10 @@ pub async fn run(loaded: Loaded, sources: Sources) -> Result<(), DaemonError> {
         .await
         .map_err(io(format!("cannot listen on {listen}")))?;
     let stop = front.stopping();
-    // Each of those who read something anew hears the signal for itself.
-    let renewals = signal(SignalKind::hangup()).map_err(io("cannot listen to SIGHUP"))?;
     if let Some(writer) = access.audit_writer() {
         front.spawn("audit log", writer.run());
     }
-    front.spawn("access", until(stop, access.upkeep(renewals)));
+    front.spawn("access", until(stop, access.upkeep(hangups.part())));
     announce(&server, &settings, &data);
     let mut stop = front.stopping();
     let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
@@ -373,7 +372,10 @@ pub async fn run(loaded: Loaded, sources: Sources) -> Result<(), DaemonError> {
         status: reload_status,
     };
     let stop = front.stopping();
-    front.spawn("reload", until(stop, reload::run(reload, hangups)));
+    front.spawn("reload", until(stop, reload::run(reload, hangups.part())));
+    let stop = front.stopping();
+    let renewals = hangups.run(systemd::reloading, systemd::ready);
+    front.spawn("SIGHUP", until(stop, renewals));
     let stop = front.stopping();
     front.spawn(
         "watchdog",
@@ -459,6 +461,10 @@ fn announce(server: &http::Server, settings: &Settings, data: &DataDirectory) {
     let (scheme, address) = (server.scheme(), server.local_addr());
     let mut out = std::io::stdout().lock();
     drop(writeln!(out, "listening on {scheme}://{address}").and_then(|()| out.flush()));
+    systemd::status(&format!(
+        "{} on {scheme}://{address}",
+        settings.run.mode.name()
+    ));
     let symbols: Vec<_> = settings
         .run
         .symbols

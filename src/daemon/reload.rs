@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::Signal;
-
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::kernel::event::{CommandKind, Outcome};
 use crate::kernel::strategies::StrategyConfig;
+use crate::runtime::hangup::Renewals;
 use crate::runtime::mailbox::KernelHandle;
 use crate::setup;
 use crate::status::ReloadStatus;
@@ -49,17 +48,19 @@ enum Found {
 }
 
 /// Looks and reloads, for ever.
-pub(super) async fn run(mut reload: Reload, mut hangups: Signal) {
+pub(super) async fn run(mut reload: Reload, mut renewals: Renewals) {
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut loaded = reload.look().await;
     let mut last = loaded.clone();
     let mut told: Vec<String> = Vec::new();
     loop {
-        let asked = tokio::select! {
-            hangup = hangups.recv() => hangup.is_some(),
-            _ = every.tick() => false,
+        // Held until all is read.
+        let renewal = tokio::select! {
+            Some(renewal) = renewals.recv() => Some(renewal),
+            _ = every.tick() => None,
         };
+        let asked = renewal.is_some();
         let now = reload.look().await;
         // What still changes is being written.
         let settled = now == last;
@@ -72,6 +73,7 @@ pub(super) async fn run(mut reload: Reload, mut hangups: Signal) {
             loaded.retain(|path, _| reload.watches(path));
             last.clone_from(&loaded);
         }
+        drop(renewal);
     }
 }
 

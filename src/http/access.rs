@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use parking_lot::Mutex;
-use tokio::signal::unix::Signal;
+use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
 use super::audit::{Audit, AuditWriter};
@@ -24,8 +24,9 @@ use super::peers::Peer;
 use super::problem::{Code, Problem};
 use super::state::HttpConfig;
 use super::tls::{Tls, TlsError};
-use super::tokens::{self, Token, TokenError};
+use super::tokens::{self, Secret, Token, TokenError};
 use crate::runtime::clock::Clock;
+use crate::runtime::hangup::Renewals;
 use crate::status::Mode;
 
 /// How often the file of tokens is looked at.
@@ -102,6 +103,38 @@ struct Tokens {
     /// Whether callers need one.
     needed: bool,
     list: Vec<Arc<Token>>,
+}
+
+/// The token that a connection showed last, and whose it is: most show the same one again.
+#[derive(Debug, Default)]
+pub(crate) struct Known(Mutex<Option<Shown>>);
+
+#[derive(Debug)]
+struct Shown {
+    text: Secret,
+    /// The list that it was found in. Another one knows it anew, or no longer.
+    of: Arc<Tokens>,
+    token: Arc<Token>,
+}
+
+impl Known {
+    /// Whose token `text` is, if it is the one shown before. Compared in a time that says nothing of how much fits.
+    fn recall(&self, text: &str, tokens: &Arc<Tokens>) -> Option<Arc<Token>> {
+        let shown = self.0.lock();
+        let shown = shown.as_ref().filter(|s| Arc::ptr_eq(&s.of, tokens))?;
+        let (held, text) = (shown.text.expose().as_bytes(), text.as_bytes());
+        let differ = held.iter().zip(text).fold(0, |all, (a, b)| all | (a ^ b));
+        let same = held.len() == text.len() && bool::from(differ.ct_eq(&0_u8));
+        same.then(|| Arc::clone(&shown.token))
+    }
+
+    fn keep(&self, text: &str, of: &Arc<Tokens>, token: &Arc<Token>) {
+        *self.0.lock() = Secret::parse(text).ok().map(|text| Shown {
+            text,
+            of: Arc::clone(of),
+            token: Arc::clone(token),
+        });
+    }
 }
 
 /// Nobody could get in, or everybody could.
@@ -233,7 +266,7 @@ impl Access {
         scope: Scope,
         peer: &Peer,
     ) -> Result<Caller, Box<Problem>> {
-        let caller = self.identify(headers, scope, peer)?;
+        let caller = self.identify(headers, scope, peer, &Known::default())?;
         caller.require(scope)?;
         Ok(caller)
     }
@@ -244,6 +277,7 @@ impl Access {
         headers: &HeaderMap,
         scope: Scope,
         peer: &Peer,
+        known: &Known,
     ) -> Result<Caller, Box<Problem>> {
         if scope == Scope::Open {
             return Ok(Caller::ANYBODY);
@@ -252,7 +286,19 @@ impl Access {
         if !tokens.needed {
             return Ok(Caller::ANYBODY);
         }
-        self.find(&tokens, bearer(headers), peer)
+        let shown = bearer(headers);
+        if let Ok(text) = &shown
+            && let Some(token) = known.recall(text, &tokens)
+            && !token.is_expired(self.clock.now())
+        {
+            return Ok(Caller(Some(token)));
+        }
+        let text = shown.as_ref().ok().copied().unwrap_or_default();
+        let caller = self.find(&tokens, shown, peer)?;
+        if let Some(token) = caller.token() {
+            known.keep(text, &tokens, token);
+        }
+        Ok(caller)
     }
 
     /// The caller who shows `token` elsewhere than in a header: in the first message of a WebSocket.
@@ -395,13 +441,17 @@ impl Access {
         }
     }
 
-    /// Keeps the tokens as the file has them; a signal of `hangups` has the certificate read anew.
-    pub async fn upkeep(self: Arc<Self>, mut hangups: Signal) {
+    /// Keeps the tokens as the file has them; a wish of `renewals` has the certificate read anew.
+    pub async fn upkeep(self: Arc<Self>, mut renewals: Renewals) {
         let mut every = tokio::time::interval(POLL);
         loop {
-            tokio::select! {
-                _ = every.tick() => {}
-                Some(()) = hangups.recv() => self.reload_tls().await,
+            // Held until all is read.
+            let renewal = tokio::select! {
+                _ = every.tick() => None,
+                Some(renewal) = renewals.recv() => Some(renewal),
+            };
+            if renewal.is_some() {
+                self.reload_tls().await;
             }
             let access = Arc::clone(&self);
             // A disk that hangs must not hold a thread of the runtime.
@@ -420,6 +470,7 @@ impl Access {
                 }
                 Err(error) => tracing::error!(%error, "the tokens were not read"),
             }
+            drop(renewal);
         }
     }
 }

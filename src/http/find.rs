@@ -1,18 +1,18 @@
 //! From a method and a path to a row of `ROUTES`, and what is said where there is none.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use hyper::Method;
 use hyper::header::{ALLOW, HeaderMap, HeaderValue};
 
 use super::access::{Caller, Scope};
+use super::connection::Connection;
 use super::negotiate::{self, Media};
-use super::peers::Peer;
 use super::problem::{Code, Problem, nearest};
 use super::query::{Query, percent_decode};
 use super::reply::Reply;
 use super::routes::{ANY, Call, Handler, ROUTES, Route};
-use super::state::App;
 
 /// The route of a request, and what its path captured.
 pub(super) struct Found {
@@ -22,35 +22,66 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// The form that an answer is wanted in.
-    pub(super) fn media(&self, headers: &HeaderMap) -> Result<Media, Box<Problem>> {
-        match self.route.offers {
-            [] => Ok(Media::Json),
-            offers => negotiate::media(offers, headers),
+    /// The form that an answer is wanted in; without `headers` nothing is said of it.
+    pub(super) fn media(&self, headers: Option<&HeaderMap>) -> Result<Media, Box<Problem>> {
+        match (self.route.offers, headers) {
+            ([], _) => Ok(Media::Json),
+            ([first, ..], None) => Ok(*first),
+            (offers, Some(headers)) => negotiate::media(offers, headers),
         }
     }
 
     /// The call of this route.
     pub(super) fn call(
         self,
-        app: Arc<App>,
+        connection: Arc<Connection>,
         caller: Caller,
-        peer: Arc<Peer>,
         query: Option<&str>,
         media: Media,
     ) -> Result<Call, Box<Problem>> {
         let query = Query::parse(query.unwrap_or_default(), self.route.query)?;
         let strings = query.numbers_as_strings()?;
         Ok(Call {
-            app,
+            connection,
             caller,
-            peer,
             arg: self.arg,
             query,
             strings,
             media,
         })
     }
+}
+
+/// What stands behind a row's `{…}`, if it has one, and which row it is.
+type Row = (Option<&'static str>, usize);
+
+/// Rows of `ROUTES` by what stands before their `{…}`, or by all of their path.
+static BY_BEGINNING: LazyLock<BTreeMap<&'static str, Vec<Row>>> = LazyLock::new(|| {
+    let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (index, route) in ROUTES.iter().enumerate() {
+        let (before, after) = match route.path.split_once('{') {
+            Some((before, rest)) => (before, rest.split_once('}').map(|(_, after)| after)),
+            None => (route.path, None),
+        };
+        all.entry(before).or_default().push((after, index));
+    }
+    all
+});
+
+/// The rows that a path fits, each with what stands at its `{…}`.
+fn fitting(path: &str) -> impl Iterator<Item = (usize, &str)> {
+    let whole = BY_BEGINNING.get(path).into_iter().flatten();
+    let whole = whole.filter(|(after, _)| after.is_none());
+    let whole = whole.map(|(_, index)| (*index, ""));
+    let parts = path.match_indices('/').flat_map(move |(at, _)| {
+        let (before, rest) = path.split_at(at + 1);
+        let rows = BY_BEGINNING.get(before).into_iter().flatten();
+        rows.filter_map(move |(after, index)| {
+            let arg = rest.strip_suffix((*after)?)?;
+            (!arg.is_empty() && !arg.contains('/')).then_some((*index, arg))
+        })
+    });
+    whole.chain(parts)
 }
 
 /// Finds the route of a method and path: 404 for an unknown path, 405 with `Allow` for a method
@@ -62,8 +93,8 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Found, Box<Problem>> {
         method
     };
     let mut allowed = Vec::new();
-    for (index, route) in ROUTES.iter().enumerate() {
-        let Some(arg) = captures(route.path, path) else {
+    for (index, arg) in fitting(path) {
+        let Some(route) = ROUTES.get(index) else {
             continue;
         };
         if route.method != *wanted {
@@ -86,16 +117,6 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Found, Box<Problem>> {
     } else {
         Err(wrong_method(method, path, &allowed))
     }
-}
-
-/// What stands at the `{…}` of `pattern` if `path` fits it; the empty text without one.
-fn captures<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
-    let Some((before, rest)) = pattern.split_once('{') else {
-        return (pattern == path).then_some("");
-    };
-    let (_, after) = rest.split_once('}')?;
-    let arg = path.strip_prefix(before)?.strip_suffix(after)?;
-    (!arg.is_empty() && !arg.contains('/')).then_some(arg)
 }
 
 fn unknown_path(path: &str) -> Box<Problem> {
@@ -131,8 +152,8 @@ static OPTIONS: Route = Route {
 };
 
 fn options(call: &Call) -> Reply {
-    let fits = |route: &&Route| captures(route.path, &call.arg).is_some();
-    let routes: Vec<&Route> = ROUTES.iter().filter(fits).collect();
+    let fits = fitting(&call.arg).filter_map(|(index, _)| ROUTES.get(index));
+    let routes: Vec<&Route> = fits.collect();
     let mut reply = Reply::none();
     reply.header = HeaderValue::from_str(&methods(&routes))
         .ok()
@@ -161,18 +182,26 @@ mod tests {
 
     #[test]
     fn a_path_fits_by_whole_segments() {
+        let found = |path: &'static str| -> Vec<(&str, &str)> {
+            fitting(path)
+                .map(|(index, arg)| (ROUTES[index].path, arg))
+                .collect()
+        };
         let pattern = "/api/v1/strategies/{name}/start";
-        assert_eq!(captures(pattern, "/api/v1/strategies/x/start"), Some("x"));
+        assert_eq!(found("/api/v1/strategies/x/start"), [(pattern, "x")]);
         for path in [
             "/api/v1/strategies//start",
             "/api/v1/strategies/a/b/start",
             "/api/v1/strategies/start",
             "/api/v1/strategies/x/start/",
+            "/health/",
+            "",
+            "/",
+            "health",
         ] {
-            assert_eq!(captures(pattern, path), None, "{path}");
+            assert_eq!(found(path), [], "{path}");
         }
-        assert_eq!(captures("/health", "/health"), Some(""));
-        assert_eq!(captures("/health", "/health/"), None);
+        assert_eq!(found("/health"), [("/health", "")]);
     }
 
     #[test]

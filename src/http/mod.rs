@@ -5,9 +5,11 @@
 //! bounded; no price or quantity becomes a float on its way out.
 
 mod access;
+mod answer;
 mod api;
 mod audit;
 mod body;
+mod connection;
 mod decimal;
 mod describe;
 mod find;

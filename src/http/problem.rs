@@ -280,7 +280,7 @@ impl Problem {
         Reply {
             status: self.status,
             content_type: "application/problem+json",
-            body: Content::Whole(json.into_bytes()),
+            body: Content::Whole(json.into_bytes().into()),
             header: self.header,
             close: self.close,
         }

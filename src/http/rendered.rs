@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use hyper::body::Bytes;
 
 use crate::kernel::snapshot::TickerView;
 use crate::kernel::types::{Instrument, InstrumentId};
@@ -13,7 +14,7 @@ use crate::kernel::types::{Instrument, InstrumentId};
 struct Text {
     instrument: Arc<Instrument>,
     ticker: Arc<TickerView>,
-    json: Vec<u8>,
+    json: Bytes,
 }
 
 /// The newest text of each instrument: with numbers, and with strings in their place.
@@ -32,13 +33,13 @@ impl Rendered {
         (id, strings): (InstrumentId, bool),
         (instrument, ticker): (&Arc<Instrument>, &Arc<TickerView>),
         render: impl FnOnce() -> Vec<u8>,
-    ) -> Vec<u8> {
+    ) -> Bytes {
         let Some(place) = self
             .0
             .get(id.index())
             .map(|pair| &pair[usize::from(strings)])
         else {
-            return render();
+            return render().into();
         };
         if let Some(text) = &*place.load()
             && Arc::ptr_eq(&text.instrument, instrument)
@@ -46,7 +47,7 @@ impl Rendered {
         {
             return text.json.clone();
         }
-        let json = render();
+        let json = Bytes::from(render());
         place.store(Some(Arc::new(Text {
             instrument: Arc::clone(instrument),
             ticker: Arc::clone(ticker),

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use flate2::Compression;
@@ -11,7 +12,7 @@ use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
+    CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     SEC_WEBSOCKET_ACCEPT, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
@@ -21,6 +22,21 @@ use crate::json::Json;
 
 /// Answers are compressed from this size: smaller ones fit a packet or two as they are.
 const COMPRESSED_FROM: usize = 2_048;
+
+const JSON: &str = "application/json";
+/// What nearly every answer carries: cheaper to copy than to put together.
+static OF_JSON: LazyLock<HeaderMap> = LazyLock::new(|| usual(JSON));
+
+/// The headers of every answer of a kind. Nothing here may be cached or guessed to be another type.
+fn usual(content_type: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if !content_type.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
+}
 
 /// With gzip; quickly for an answer that is read once, well for what is made once.
 pub(crate) fn compress(bytes: &[u8], how: Compression) -> Vec<u8> {
@@ -43,7 +59,7 @@ fn expand(gzip: &[u8]) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) enum Content {
     /// All of it.
-    Whole(Vec<u8>),
+    Whole(Bytes),
     /// All of it, compressed with gzip; whoever does not take that gets it plain.
     Gzip(&'static [u8]),
     /// Pieces as they come; the channel bounds how many wait.
@@ -54,7 +70,7 @@ pub(crate) enum Content {
 
 impl Content {
     /// All of it, if it is complete.
-    pub(crate) fn into_whole(self) -> Option<Vec<u8>> {
+    pub(crate) fn into_whole(self) -> Option<Bytes> {
         match self {
             Self::Whole(bytes) => Some(bytes),
             Self::Gzip(_) | Self::Pieces(_) | Self::Switch(_) => None,
@@ -120,14 +136,14 @@ pub(crate) struct Reply {
 impl Reply {
     /// 200 with a JSON document.
     pub(crate) fn json(json: Json) -> Self {
-        Self::document(json.into_bytes())
+        Self::document(json.into_bytes().into())
     }
 
     /// The same of its text.
-    pub(crate) fn document(json: Vec<u8>) -> Self {
+    pub(crate) fn document(json: Bytes) -> Self {
         Self {
             status: StatusCode::OK,
-            content_type: "application/json",
+            content_type: JSON,
             body: Content::Whole(json),
             header: None,
             close: false,
@@ -139,7 +155,7 @@ impl Reply {
         Self {
             status: StatusCode::NO_CONTENT,
             content_type: "",
-            body: Content::Whole(Vec::new()),
+            body: Content::Whole(Bytes::new()),
             header: None,
             close: false,
         }
@@ -150,7 +166,7 @@ impl Reply {
         Self {
             status: StatusCode::OK,
             content_type: "text/event-stream",
-            body: pieces.map_or(Content::Whole(Vec::new()), Content::Pieces),
+            body: pieces.map_or(Content::Whole(Bytes::new()), Content::Pieces),
             header: None,
             close: true,
         }
@@ -184,17 +200,16 @@ impl Reply {
         }
     }
 
-    /// As HTTP, compressed if the caller takes it and it is worth it. Nothing here may be cached or guessed to be
-    /// another type.
+    /// As HTTP, compressed if the caller takes it and it is worth it.
     pub(crate) fn into_response(self, gzip: bool) -> Response<Payload> {
         let whole = |bytes: Bytes| Payload::Whole(Full::new(bytes));
         let (payload, compressed) = match self.body {
-            Content::Whole(bytes) if bytes.len() < COMPRESSED_FROM => (whole(bytes.into()), None),
+            Content::Whole(bytes) if bytes.len() < COMPRESSED_FROM => (whole(bytes), None),
             Content::Whole(bytes) if gzip => (
                 whole(compress(&bytes, Compression::fast()).into()),
                 Some(true),
             ),
-            Content::Whole(bytes) => (whole(bytes.into()), Some(false)),
+            Content::Whole(bytes) => (whole(bytes), Some(false)),
             Content::Gzip(bytes) if gzip => (whole(Bytes::from_static(bytes)), Some(true)),
             Content::Gzip(bytes) => (whole(expand(bytes).into()), Some(false)),
             Content::Pieces(pieces) => (Payload::Pieces(pieces), None),
@@ -203,11 +218,11 @@ impl Reply {
         let mut response = Response::new(payload);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        if !self.content_type.is_empty() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if self.content_type == JSON {
+            headers.clone_from(&OF_JSON);
+        } else {
+            *headers = usual(self.content_type);
         }
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if let Some(compressed) = compressed {
             headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
             if compressed {

@@ -13,6 +13,7 @@ use super::api::{
     account, amend, control, docs, feeds, fills, health, indicators, market, orders, positions,
     risk,
 };
+use super::connection::Connection;
 use super::describe::{self, Docs};
 use super::negotiate::Media;
 use super::openapi;
@@ -21,7 +22,6 @@ use super::params::{
     KLINES_LIMIT, LIMIT, NUMBERS, ORDER_ID, POSITION_SIDE, Param, SIDE, SINCE, START, STATUS,
     STRATEGY, SYMBOL, SYMBOLS_LIMIT, TOPICS, WAIT,
 };
-use super::peers::Peer;
 use super::problem::Problem;
 use super::query::Query;
 use super::reply::Reply;
@@ -74,11 +74,10 @@ pub(super) enum Handler {
 /// One request as its handler sees it.
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) app: Arc<App>,
+    /// From where it came.
+    pub(super) connection: Arc<Connection>,
     /// Who asks.
     pub(super) caller: Caller,
-    /// From where.
-    pub(super) peer: Arc<Peer>,
     /// What stands at the `{…}` of the path, decoded; empty without one.
     pub(super) arg: String,
     pub(super) query: Query,
@@ -86,6 +85,13 @@ pub(super) struct Call {
     pub(super) strings: bool,
     /// The form that the answer is wanted in.
     pub(super) media: Media,
+}
+
+impl Call {
+    /// What handlers see of the daemon.
+    pub(super) fn app(&self) -> &Arc<App> {
+        &self.connection.app
+    }
 }
 
 const JSON: &[Media] = &[Media::Json];
@@ -194,6 +200,11 @@ impl Route {
         };
         let known = openapi::problems(self, &docs());
         known.contains(&(problem.http_status(), problem.code()))
+    }
+
+    /// Whether it is answered from published views, and changes nothing.
+    pub(super) fn at_once(&self) -> bool {
+        matches!(self.handler, Handler::Show(_) | Handler::Read(_)) && !self.changes()
     }
 
     /// Whether it changes something: the audit log has it.

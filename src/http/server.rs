@@ -1,37 +1,29 @@
-//! The server: sockets, limits, timeouts, shutdown. What is answered is decided in `routes.rs`.
+//! The server: sockets, limits, timeouts, shutdown. What is answered is decided in `answer.rs`.
 //!
 //! hyper's HTTP/1 connection on one task per socket. Connections are bounded in number (all, and of
 //! each address), in size (head and body) and in time (handshake, idle, headers, body, write). Those
 //! over the number are told so and closed, never queued.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY, UPGRADE};
+use hyper::rt::{Sleep, Timer};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::access::{Access, Caller, refuse_token_in_url};
-use super::audit::{self, Entry, Ticket};
-use super::find::{Found, find};
-use super::guard::is_local;
-use super::negotiate::{takes_gzip, takes_json};
+use super::access::Access;
+use super::answer::Service;
+use super::connection::Connection;
 use super::peers::{Peer, Peers};
-use super::problem::{Code, Problem};
-use super::reply::{Payload, Reply};
-use super::routes::{HALT, Handler};
 use super::socket::{Deadlines, Phase, Socket};
 use super::state::{App, AppState, HttpConfig};
 use super::stream::publish;
@@ -244,7 +236,6 @@ async fn connection(
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let peer = Arc::new(peer);
     let Some(tls) = tls else {
         return serve_on(socket, peer, app, metrics, stopped).await;
     };
@@ -259,7 +250,7 @@ async fn connection(
 /// Requests and answers on an open socket, encrypted or not.
 async fn serve_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     socket: S,
-    peer: Arc<Peer>,
+    peer: Peer,
     app: Arc<App>,
     metrics: Arc<HttpMetrics>,
     mut stopped: watch::Receiver<bool>,
@@ -267,35 +258,25 @@ async fn serve_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let config = &app.config;
     let phase = Arc::new(Phase::default());
     let deadlines = Deadlines {
+        idle: config.idle_timeout,
         headers: config.header_timeout,
         write: config.write_timeout,
     };
     let socket = Socket::new(socket, Arc::clone(&phase), deadlines);
-    let service = service_fn(|request| {
-        let (app, peer) = (Arc::clone(&app), Arc::clone(&peer));
-        let (metrics, phase) = (Arc::clone(&metrics), Arc::clone(&phase));
-        phase.request_started();
-        async move {
-            let upgrade = request.headers().contains_key(UPGRADE);
-            let mut response = answer(app, peer, &metrics, request).await;
-            // What goes on writes when it has something, not when the next request is awaited.
-            let goes_on = !response.body().is_whole();
-            if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                // hyper drops the socket of a refused upgrade without shutting it down: the answer must not
-                // wait to be gathered with others, so it is the last one.
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(CONNECTION, close);
-            } else if !upgrade && !goes_on {
-                phase.request_answered();
-            }
-            Ok::<_, Infallible>(response)
-        }
+    let head_bytes_max = config.head_bytes_max.max(HEAD_BYTES_MIN);
+    let service = Arc::new(Service {
+        connection: Arc::new(Connection::new(app, peer)),
+        metrics,
+        phase,
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.idle_timeout)
-        .max_buf_size(config.head_bytes_max.max(HEAD_BYTES_MIN))
-        .serve_connection(TokioIo::new(socket), service)
+        .timer(NoTimer(tokio::time::Instant::now().into_std()))
+        .header_read_timeout(deadlines.idle)
+        .max_buf_size(head_bytes_max)
+        .serve_connection(
+            TokioIo::new(socket),
+            service_fn(|request| service.respond(request)),
+        )
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
@@ -311,171 +292,38 @@ async fn serve_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
+/// Without a deadline for headers hyper would not read again after an answer, and with one it would make a timer for
+/// every request. The deadlines that count are the socket's; this one never comes, and costs nothing.
+#[derive(Debug)]
+struct NoTimer(Instant);
+
+impl Timer for NoTimer {
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Never)
+    }
+
+    fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Never)
+    }
+
+    fn now(&self) -> Instant {
+        self.0
+    }
+}
+
+struct Never;
+
+impl Sleep for Never {}
+
+impl Future for Never {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+}
+
 async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
     // The guard of the value must not live on: an error means that the server is gone.
     drop(stopped.wait_for(|stopped| *stopped).await);
-}
-
-/// One request to one response, whatever happens.
-async fn answer(
-    app: Arc<App>,
-    peer: Arc<Peer>,
-    metrics: &HttpMetrics,
-    request: Request<Incoming>,
-) -> Response<Payload> {
-    let clock = app.state.clock.clone();
-    let started = clock.now();
-    let found = find(request.method(), request.uri().path());
-    let route = found.as_ref().ok().map(|found| found.index);
-    let gzip = takes_gzip(request.headers());
-    // On localhost it would speak for every other server there.
-    let secure = app.hsts && !is_local(&request);
-    // Of its two lengths, if it has two, a proxy in front may have believed the other one: then what
-    // follows is no request.
-    let chunked = !request.body().is_end_stream() && request.body().size_hint().exact().is_none();
-    let reply = match admit(&app, &peer, found, &request, started) {
-        Ok((found, caller)) => {
-            let route = found.route;
-            let reply = dispatch(app, found, caller, peer, request, started).await;
-            reply.inspect_err(|problem| {
-                debug_assert!(route.announces(problem), "{route:?} says {problem:?}");
-            })
-        }
-        Err(problem) => Err(problem),
-    };
-    let reply = reply.unwrap_or_else(|problem| problem.into_reply());
-    metrics.request(route, reply.status, clock.now().since(started));
-    let mut response = reply.into_response(gzip);
-    if chunked {
-        let value = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, value);
-    }
-    if secure {
-        let value = HeaderValue::from_static("max-age=31536000");
-        response
-            .headers_mut()
-            .insert(STRICT_TRANSPORT_SECURITY, value);
-    }
-    response
-}
-
-/// Whether a request may go on: meant for this server, to a route that there is, by somebody who
-/// may, and not too often.
-fn admit<B>(
-    app: &App,
-    peer: &Peer,
-    found: Result<Found, Box<Problem>>,
-    request: &Request<B>,
-    now: Time,
-) -> Result<(Found, Caller), Box<Problem>> {
-    app.guard.check(request)?;
-    refuse_token_in_url(request.uri().query())?;
-    let found = match found {
-        Ok(found) => found,
-        Err(problem) => {
-            app.count_request(&Caller::ANYBODY, peer, now)?;
-            return Err(problem);
-        }
-    };
-    let route = found.route;
-    let caller = app.access.identify(request.headers(), route.scope, peer)?;
-    // A program that has gone wild must not keep its owner from the kill switch.
-    if route.path != HALT {
-        app.count_request(&caller, peer, now)?;
-    }
-    Ok((found, caller))
-}
-
-async fn dispatch(
-    app: Arc<App>,
-    found: Found,
-    caller: Caller,
-    peer: Arc<Peer>,
-    request: Request<Incoming>,
-    now: Time,
-) -> Result<Reply, Box<Problem>> {
-    let route = found.route;
-    if !route.changes() {
-        return handle(app, found, caller, peer, request, None).await;
-    }
-    let entry = Entry {
-        time: now,
-        caller: caller.clone(),
-        peer: peer.addr,
-        method: route.method.to_string(),
-        route: route.path,
-        target: audit::target(request.uri()),
-        body_sha256: None,
-        client_order_id: None,
-        order_id: None,
-        status: None,
-        code: None,
-    };
-    let mut ticket = app.access.audit().begin(entry, route.reduces())?;
-    let reply = handle(app, found, caller, peer, request, Some(&mut ticket)).await;
-    let reply = reply.unwrap_or_else(|problem| problem.into_reply());
-    ticket.answered(&reply);
-    Ok(reply)
-}
-
-/// Has the handler answer; what changes something has a `ticket` for the audit log.
-async fn handle(
-    app: Arc<App>,
-    found: Found,
-    caller: Caller,
-    peer: Arc<Peer>,
-    request: Request<Incoming>,
-    ticket: Option<&mut Ticket>,
-) -> Result<Reply, Box<Problem>> {
-    let route = found.route;
-    caller.require(route.scope)?;
-    let media = found.media(request.headers())?;
-    let call = found.call(app, caller, peer, request.uri().query(), media)?;
-    match route.handler {
-        Handler::Show(handler) => Ok(handler(&call)),
-        Handler::Read(handler) => handler(&call),
-        Handler::Command(handler) => handler(call).await,
-        Handler::WithBody(handler) => {
-            let (head, body) = request.into_parts();
-            let body = read_body(&call.app.config, body).await?;
-            if let Some(ticket) = ticket {
-                ticket.entry.body(&body);
-            }
-            if !body.is_empty() {
-                takes_json(&head.headers)?;
-            }
-            handler(call, body).await
-        }
-        Handler::Stream(handler) => handler(call, request),
-    }
-}
-
-async fn read_body(config: &HttpConfig, body: Incoming) -> Result<Bytes, Box<Problem>> {
-    let max = config.body_bytes_max;
-    let too_large = || {
-        Problem::new(
-            Code::BodyTooLarge,
-            format!("the body is larger than {max} bytes"),
-        )
-        .close()
-    };
-    if body.size_hint().lower() > u64::try_from(max).unwrap_or(u64::MAX) {
-        return Err(too_large());
-    }
-    let whole = Limited::new(body, max).collect();
-    match tokio::time::timeout(config.body_timeout, whole).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => {
-            Err(Problem::new(Code::BodyIncomplete, format!("the body broke off: {error}")).close())
-        }
-        Err(_) => Err(Problem::new(
-            Code::BodyTimeout,
-            format!(
-                "the body was not complete after {} ms",
-                config.body_timeout.as_millis()
-            ),
-        )
-        .close()),
-    }
 }

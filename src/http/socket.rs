@@ -3,8 +3,7 @@
 //!
 //! hyper's own `pipeline_flush` would withhold an answer behind half of the next request and buffer
 //! answers without bound. Here they are gathered, 64 KiB at most, until hyper asks for more input:
-//! then every complete request has been answered. hyper's header timeout covers the time between
-//! requests.
+//! then every complete request has been answered. Between requests a third deadline runs.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -31,13 +30,15 @@ pub(crate) struct Phase(AtomicU8);
 /// Who connects has something to ask: the first request's deadline begins at once.
 impl Default for Phase {
     fn default() -> Self {
-        Self(AtomicU8::new(HEADERS))
+        Self(AtomicU8::new(CONNECTED))
     }
 }
 
 /// Nothing, or the last answer is complete and on its way to the socket.
 const IDLE: u8 = 0;
-/// The first bytes of a request have come, or no request has come yet.
+/// Nothing has come yet.
+const CONNECTED: u8 = 3;
+/// The first bytes of a request have come.
 const HEADERS: u8 = 1;
 /// A request is being answered; what is written goes out at once.
 const BUSY: u8 = 2;
@@ -95,6 +96,8 @@ impl Timer {
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
+    /// From an answer to the first byte of the next request.
+    pub(crate) idle: Duration,
     /// From the first byte of a request to the last one of its headers.
     pub(crate) headers: Duration,
     /// To take any part of an answer.
@@ -107,6 +110,7 @@ pub(crate) struct Socket<S> {
     inner: S,
     phase: Arc<Phase>,
     deadlines: Deadlines,
+    idle_timer: Timer,
     header_timer: Timer,
     write_timer: Timer,
     gathered: Vec<u8>,
@@ -124,6 +128,7 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
             inner,
             phase,
             deadlines,
+            idle_timer: Timer::default(),
             header_timer: Timer::default(),
             write_timer: Timer::default(),
             gathered: Vec::new(),
@@ -201,16 +206,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<S> {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.inner).poll_read(cx, buffer);
         let phase = this.phase.get();
-        if phase != HEADERS {
-            this.header_timer.stop();
-            if phase == IDLE && buffer.filled().len() > before {
-                this.phase.set(HEADERS);
+        let Deadlines { idle, headers, .. } = this.deadlines;
+        let (timer, after, what) = match phase {
+            IDLE => (&mut this.idle_timer, idle, "no request comes"),
+            CONNECTED => (&mut this.header_timer, headers.min(idle), "nothing comes"),
+            HEADERS => (&mut this.header_timer, headers, "the headers are late"),
+            _ => {
+                this.header_timer.stop();
+                return outcome;
             }
-        } else if outcome.is_pending() {
-            let what = "the headers are late";
-            if let Err(error) = this.header_timer.check(this.deadlines.headers, what, cx) {
+        };
+        if outcome.is_pending() {
+            if let Err(error) = timer.check(after, what, cx) {
                 return Poll::Ready(Err(error));
             }
+        } else if phase != HEADERS && buffer.filled().len() > before {
+            if phase == IDLE {
+                this.idle_timer.stop();
+                this.header_timer.stop();
+            }
+            this.phase.set(HEADERS);
         }
         outcome
     }

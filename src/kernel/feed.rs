@@ -3,6 +3,7 @@
 use super::Kernel;
 use super::event::{self, BookFault, Effect, Effects, LossReason, MarketEvent, Notice, Record};
 use super::indicators::Kept;
+use super::ledger::Holding;
 use super::market::{Market, Series, Step};
 use super::types::{Instrument, InstrumentId, Interval, Price};
 
@@ -30,10 +31,16 @@ impl Kernel {
             return;
         };
         let outcome = market.apply(event, instrument);
-        let mark = market.mark(instrument);
         self.applied = outcome.applied;
+        if let Some(due) = self.dues.get_mut(id.index()) {
+            *due = market.deadline();
+        }
+        // Where nothing is held and nothing is wanted, no price matters.
+        if self.ledger.holding(id).is_some_and(Holding::is_exposed) {
+            let mark = market.mark(instrument);
+            self.revalue(id, mark, effects);
+        }
         self.mark(event);
-        self.revalue(id, mark, effects);
         match outcome.step {
             Some(Step::NeedsSnapshot(reason)) => {
                 self.dirty.books.insert(id);
@@ -64,10 +71,10 @@ impl Kernel {
         self.look(id, effects);
     }
 
-    /// The mark of an instrument may have moved.
-    pub(super) fn revalue(&mut self, id: InstrumentId, mark: Option<Price>, effects: &mut Effects) {
-        let exposed = self.ledger.holding(id).filter(|h| h.is_exposed());
-        let Some(holding) = exposed.filter(|_| self.valuation.mark(id) != mark) else {
+    /// The mark of an instrument that is held, or that orders are for, may have moved.
+    fn revalue(&mut self, id: InstrumentId, mark: Option<Price>, effects: &mut Effects) {
+        let known = self.ledger.holding(id);
+        let Some(holding) = known.filter(|_| self.valuation.mark(id) != mark) else {
             return;
         };
         let held = holding.positions().iter().any(|p| p.qty != 0);
@@ -102,7 +109,7 @@ impl Kernel {
         }
     }
 
-    pub(super) fn mark(&mut self, event: &MarketEvent) {
+    fn mark(&mut self, event: &MarketEvent) {
         use event::MarketData as D;
         let id = event.instrument;
         match event.data {

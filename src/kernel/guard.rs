@@ -62,32 +62,32 @@ impl Kernel {
         self.valuation.equity(&self.ledger).unwrap_or_default()
     }
 
-    /// Profit and loss since the day began, net of transfers; `None` while a position has no mark.
-    fn pnl_today(&self) -> Result<Option<Money>, MoneyError> {
-        if !self.valuation.all_marked() {
-            return Ok(None);
-        }
-        let pnl = self
-            .valuation
-            .equity(&self.ledger)?
-            .minus(self.ledger.account().transfers)?;
-        pnl.minus(self.ledger.statistics().day_start_pnl).map(Some)
+    /// Profit and loss since the day began, net of transfers.
+    fn pnl_today(&self, equity: Money) -> Result<Money, MoneyError> {
+        let pnl = equity.minus(self.ledger.account().transfers)?;
+        pnl.minus(self.ledger.statistics().day_start_pnl)
     }
 
     /// Holds equity against the loss limits.
     pub(super) fn watch(&mut self, effects: &mut Effects) {
+        let limits = &self.config.limits;
+        if limits.daily_loss_max <= Money::ZERO && limits.drawdown_max <= Rate(0) {
+            return;
+        }
         let events = self.broken_limits().unwrap_or_default();
         for event in events.into_iter().flatten() {
             self.risk_event(&event, effects);
         }
     }
 
-    fn broken_limits(&self) -> Result<[Option<RiskEvent>; 2], MoneyError> {
+    fn broken_limits(&mut self) -> Result<[Option<RiskEvent>; 2], MoneyError> {
         let mut broken = [None, None];
-        let limits = &self.config.limits;
-        let Some(pnl) = self.pnl_today()? else {
+        if !self.valuation.all_marked() {
             return Ok(broken);
-        };
+        }
+        let equity = self.valuation.equity(&self.ledger)?;
+        let pnl = self.pnl_today(equity)?;
+        let limits = &self.config.limits;
         let state = self.ledger.risk();
         let over = |until: Option<Time>| until.is_none_or(|until| until <= self.now);
         let [daily, fallen] = &mut broken;
@@ -106,8 +106,12 @@ impl Kernel {
             && limits.drawdown_max > Rate(0)
             && !state.drawdown
         {
-            let equity = self.valuation.equity(&self.ledger)?;
-            let allowed = peak.max(Money::ZERO).at_rate(limits.drawdown_max)?;
+            let (of, mut allowed) = self.fall_allowed;
+            if of != peak {
+                // A peak is asked about at every price and moves once a minute at most.
+                allowed = peak.max(Money::ZERO).at_rate(limits.drawdown_max)?;
+                self.fall_allowed = (peak, allowed);
+            }
             if peak.minus(equity)? >= allowed && allowed > Money::ZERO {
                 *fallen = Some(RiskEvent::Drawdown {
                     peak,

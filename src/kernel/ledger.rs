@@ -179,6 +179,7 @@ impl Ledger {
     }
 
     /// Sequence of the last applied record.
+    #[inline]
     pub fn seq(&self) -> Seq {
         self.seq
     }
@@ -189,6 +190,7 @@ impl Ledger {
     }
 
     /// An instrument.
+    #[inline]
     pub fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
         self.instruments.get(id.index())
     }
@@ -205,6 +207,7 @@ impl Ledger {
     }
 
     /// What the account has and wants of an instrument.
+    #[inline]
     pub fn holding(&self, id: InstrumentId) -> Option<&Holding> {
         self.holdings.get(id.index())
     }
@@ -238,6 +241,7 @@ impl Ledger {
     }
 
     /// The account.
+    #[inline]
     pub fn account(&self) -> &Account {
         &self.account
     }

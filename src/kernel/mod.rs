@@ -24,12 +24,14 @@ mod desk;
 mod exits;
 mod feed;
 mod guard;
+mod instruments;
 mod publish;
 mod running;
 mod valuation;
 mod waiters;
 mod why;
 
+use instruments::Instruments;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
 use std::ops::Range;
@@ -38,8 +40,8 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use event::{
-    Correlation, Effect, Effects, Input, Notice, OrderChange, Outcome, Record, Reply, ReportKind,
-    Seq, Sequenced, Stamped, VenueReport,
+    Correlation, Effect, Effects, Input, Notice, Outcome, Record, Reply, ReportKind, Seq,
+    Sequenced, Stamped, VenueReport,
 };
 use indicators::Spec;
 use ledger::{Changes, Ledger, LedgerError};
@@ -161,20 +163,24 @@ pub struct Kernel {
     journal_full: bool,
     now: Time,
     equity_due: Option<Time>,
+    /// How far equity may fall from a peak, and from which: zero from zero.
+    fall_allowed: (Money, Money),
     /// Whether the last market event was news: a new trade, a changed book.
     applied: bool,
     /// Whether each change of an order is told.
     tells_orders: bool,
     dirty: Dirty,
+    /// When each market wants to be looked at although nothing comes: as it says itself.
+    dues: Vec<Option<Time>>,
 }
 
 /// What changed since the last publication.
 #[derive(Debug, Default)]
 struct Dirty {
-    books: BTreeSet<InstrumentId>,
-    tickers: BTreeSet<InstrumentId>,
-    listings: BTreeSet<InstrumentId>,
-    series: BTreeSet<InstrumentId>,
+    books: Instruments,
+    tickers: Instruments,
+    listings: Instruments,
+    series: Instruments,
     ledger: Changes,
 }
 
@@ -210,9 +216,11 @@ impl Kernel {
             journal_full: false,
             now: Time::ZERO,
             equity_due: None,
+            fall_allowed: (Money::ZERO, Money::ZERO),
             applied: false,
             tells_orders: false,
             dirty: Dirty::default(),
+            dues: Vec::new(),
         })
     }
 
@@ -272,6 +280,7 @@ impl Kernel {
         self.markets = (0..self.ledger.instruments().len())
             .map(|_| self.market())
             .collect();
+        self.dues = vec![None; self.markets.len()];
         self.build_strategies(&active);
         for index in 0..self.markets.len() {
             self.refresh(InstrumentId(u16::try_from(index).unwrap_or(u16::MAX)));
@@ -348,15 +357,16 @@ impl Kernel {
 
     /// When the next [`Input::Tick`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        self.markets
-            .iter()
-            .filter_map(Market::deadline)
-            .chain(self.equity_due)
-            .chain(self.guard_deadline())
-            .min()
+        let sooner = |soonest: Option<Time>, due: Option<Time>| match (soonest, due) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (known, None) | (None, known) => known,
+        };
+        let markets = self.dues.iter().copied();
+        markets.fold(sooner(self.equity_due, self.guard_deadline()), sooner)
     }
 
     /// Whether the last market event was news: a new trade, a changed book.
+    #[inline]
     pub fn applied(&self) -> bool {
         self.applied
     }
@@ -367,11 +377,13 @@ impl Kernel {
     }
 
     /// The durable state.
+    #[inline]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
     /// A market.
+    #[inline]
     pub fn market_of(&self, id: InstrumentId) -> Option<&Market> {
         self.markets.get(id.index())
     }
@@ -412,7 +424,7 @@ impl Kernel {
         if let Some(order) = effect.order.and_then(|id| self.ledger.orders().get(id)) {
             let instrument = order.instrument;
             if self.tells_orders {
-                let change = order_change(&sequenced, order, effect);
+                let change = publish::order_change(&sequenced, order, effect);
                 effects.push(Effect::Notice(Notice::Order(Arc::new(change))));
             }
             if effect.moved {
@@ -529,9 +541,16 @@ impl Kernel {
             else {
                 continue;
             };
-            if market.deadline().is_some_and(|due| due <= self.now) {
+            if self
+                .dues
+                .get(index)
+                .is_some_and(|due| due.is_some_and(|due| due <= self.now))
+            {
                 let mut outcome = market::Outcome::default();
                 market.advance(market.venue_now(self.now), instrument, &mut outcome);
+                if let Some(due) = self.dues.get_mut(index) {
+                    *due = market.deadline();
+                }
                 self.candles_closed(id, &outcome.closed, effects);
             }
         }
@@ -561,24 +580,5 @@ impl Kernel {
             after: self.ledger.seq(),
             outcome,
         }));
-    }
-}
-
-/// What a record made of an order.
-fn order_change(record: &Sequenced, order: &orders::Order, effect: ledger::Effect) -> OrderChange {
-    let fill = match &record.record {
-        Record::Report(VenueReport {
-            kind: ReportKind::Fill(fill),
-            ..
-        }) if effect.filled => Some(fill.clone()),
-        _ => None,
-    };
-    OrderChange {
-        seq: record.seq,
-        time: record.time,
-        order: order.clone(),
-        fill,
-        answered: effect.answered,
-        disputed: effect.disputed,
     }
 }

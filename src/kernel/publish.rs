@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Kernel;
-use super::event::Seq;
-use super::ledger::FILLS_KEPT;
+use super::event::{OrderChange, Record, ReportKind, Seq, Sequenced, VenueReport};
+use super::ledger::{Effect, FILLS_KEPT};
 use super::market::{Book, Market};
 use super::orders::{Link, Order, OrderId, PositionSide};
 use super::running::Running;
@@ -21,26 +21,26 @@ impl Kernel {
     pub fn publish(&mut self, to: &Published) {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.ledger = self.ledger.take_changes();
-        for id in &dirty.listings {
+        for id in dirty.listings.iter() {
             if let (Some(instrument), Some(slot)) =
-                (self.ledger.instrument(*id), to.instruments.get(id.index()))
+                (self.ledger.instrument(id), to.instruments.get(id.index()))
             {
                 slot.instrument.store(Arc::new(instrument.clone()));
             }
         }
-        for id in &dirty.books {
-            if let Some((market, slot)) = self.slot(*id, to) {
+        for id in dirty.books.iter() {
+            if let Some((market, slot)) = self.slot(id, to) {
                 slot.book.store(Arc::new(book_view(market)));
             }
         }
-        for id in &dirty.tickers {
-            if let Some((market, slot)) = self.slot(*id, to) {
+        for id in dirty.tickers.iter() {
+            if let Some((market, slot)) = self.slot(id, to) {
                 slot.ticker.store(Arc::new(ticker_view(market)));
             }
         }
-        for id in &dirty.series {
-            if let Some((market, slot)) = self.slot(*id, to) {
-                self.publish_series(*id, market, slot);
+        for id in dirty.series.iter() {
+            if let Some((market, slot)) = self.slot(id, to) {
+                self.publish_series(id, market, slot);
             }
         }
         for id in &dirty.ledger.orders {
@@ -308,5 +308,24 @@ fn ticker_view(market: &Market) -> TickerView {
         trades: market.trades,
         trade_gaps: market.trade_gaps,
         recent: market.recent().copied().collect(),
+    }
+}
+
+/// What a record made of an order.
+pub(super) fn order_change(record: &Sequenced, order: &Order, effect: Effect) -> OrderChange {
+    let fill = match &record.record {
+        Record::Report(VenueReport {
+            kind: ReportKind::Fill(fill),
+            ..
+        }) if effect.filled => Some(fill.clone()),
+        _ => None,
+    };
+    OrderChange {
+        seq: record.seq,
+        time: record.time,
+        order: order.clone(),
+        fill,
+        answered: effect.answered,
+        disputed: effect.disputed,
     }
 }

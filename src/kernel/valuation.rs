@@ -69,6 +69,7 @@ impl Valuation {
     }
 
     /// The mark that an instrument's part was taken at.
+    #[inline]
     pub(super) fn mark(&self, id: InstrumentId) -> Option<Price> {
         self.parts.get(id.index())?.mark
     }

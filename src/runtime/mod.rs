@@ -2,6 +2,7 @@
 
 pub mod bell;
 pub mod clock;
+pub mod hangup;
 pub mod kernel_thread;
 mod lost;
 pub mod mailbox;

@@ -396,6 +396,8 @@ impl Feed {
             );
         }
         for feed in &shard.feeds {
+            // What a stream did on the connection before says nothing about this one.
+            self.heals.remove(&(feed.at, feed.topic.kind));
             if feed.topic.kind == TopicKind::Depth {
                 self.fetcher.forget(feed.at);
                 if let Some(slot) = self.suspects.get_mut(feed.at) {

@@ -95,6 +95,26 @@ fn the_origin_of_every_setting_is_told() {
 }
 
 #[test]
+fn every_example_is_valid_with_and_without_the_demo() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples");
+    let files = std::fs::read_dir(dir).expect("the examples");
+    let mut checked = 0;
+    for file in files {
+        let file = file.expect("an entry").path();
+        if file.extension().is_none_or(|end| end != "toml") {
+            continue;
+        }
+        let path = text(&file);
+        let check = ["config", "check", "--data-dir", "/x", "--config", &path];
+        assert!(stdout(&check).contains("good"), "{path}");
+        let demo = [check.as_slice(), &["--demo"]].concat();
+        assert!(stdout(&demo).contains("good"), "{path}");
+        checked += 1;
+    }
+    assert!(checked > 0, "no example in {dir}");
+}
+
+#[test]
 fn completions_are_a_script_of_the_shell() {
     let script = stdout(&["completions", "bash"]);
     assert!(script.contains("complete -F _hean"), "{script}");

@@ -20,7 +20,7 @@ const ATTEMPTS_MAX: u32 = 2_000;
 
 /// Whether processes can be traced here; says so where they cannot.
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
-fn can_trace() -> bool {
+pub(crate) fn can_trace() -> bool {
     match Command::new("strace").args(["-qq", "true"]).output() {
         Err(_) => {
             skip("no strace");

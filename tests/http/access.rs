@@ -8,8 +8,8 @@ use hean::http::tokens::{self, create, revoke};
 use hean::http::{Access, AccessError, HttpConfig, ROUTES, Scope};
 use hean::kernel::event::Outcome;
 use hean::runtime::clock::{Clock, wall};
+use hean::runtime::hangup::Hangups;
 use hean::status::Mode;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::client::{Answer, Client};
 use super::harness::{Harness, PATIENCE};
@@ -236,8 +236,8 @@ async fn tokens_come_and_go_while_the_server_runs() {
     let dir = tempfile::tempdir().expect("directory");
     let dir = dir.path();
     let server = Harness::reading(with_data(dir)).await;
-    let hangups = signal(SignalKind::hangup()).expect("a signal");
-    let upkeep = tokio::spawn(Arc::clone(&server.access).upkeep(hangups));
+    let mut hangups = Hangups::listen().expect("a signal");
+    let upkeep = tokio::spawn(Arc::clone(&server.access).upkeep(hangups.part()));
     assert_eq!(server.get("/api/v1/status").await.status, 200);
     let first = token(dir, "first", Scope::Read);
     let until = async |token: &str, status: u16| {

@@ -186,26 +186,8 @@ async fn strategies_start_and_stop() {
 #[tokio::test]
 async fn why_tells_the_inputs_and_the_rule_that_said_no() {
     let server = Harness::reading(HttpConfig::default()).await;
-    let decision = |instrument: u16, stop: Option<Stop>| DecisionView {
-        instrument: InstrumentId(instrument),
-        interval: Interval::MINUTE,
-        time: Time(FIRST_MS * MILLISECOND + 1),
-        candle: Some(Time(FIRST_MS * MILLISECOND)),
-        inputs: vec!["ema:9".to_owned(), "ema:21".to_owned()].into(),
-        why: Why::new(Said::Signal, &[60_000.5, 0.25]),
-        verdict: Verdict::Enter,
-        stop,
-    };
-    let refused = Stop::Risk(Box::new(refusal()));
-    let strategy = StrategyView {
-        name: "slow".to_owned(),
-        kind: "ema_cross".to_owned(),
-        running: true,
-        version: 1,
-        decisions: vec![decision(0, Some(refused)), decision(1, None)],
-    };
     server.state.published.kernel.store(Arc::new(KernelView {
-        strategies: vec![strategy].into(),
+        strategies: vec![slow()].into(),
         ..KernelView::default()
     }));
     let json = server.get("/api/v1/strategies/slow/why").await.json();
@@ -234,6 +216,28 @@ async fn why_tells_the_inputs_and_the_rule_that_said_no() {
     ] {
         let answer = server.get(&format!("/api/v1/strategies/{path}")).await;
         assert_eq!((answer.status, answer.code().as_str()), (404, code));
+    }
+}
+
+/// A strategy that was refused on one instrument, and not on another.
+pub(crate) fn slow() -> StrategyView {
+    let decision = |instrument: u16, stop: Option<Stop>| DecisionView {
+        instrument: InstrumentId(instrument),
+        interval: Interval::MINUTE,
+        time: Time(FIRST_MS * MILLISECOND + 1),
+        candle: Some(Time(FIRST_MS * MILLISECOND)),
+        inputs: vec!["ema:9".to_owned(), "ema:21".to_owned()].into(),
+        why: Why::new(Said::Signal, &[60_000.5, 0.25]),
+        verdict: Verdict::Enter,
+        stop,
+    };
+    let refused = Stop::Risk(Box::new(refusal()));
+    StrategyView {
+        name: "slow".to_owned(),
+        kind: "ema_cross".to_owned(),
+        running: true,
+        version: 1,
+        decisions: vec![decision(0, Some(refused)), decision(1, None)],
     }
 }
 

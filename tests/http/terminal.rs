@@ -5,14 +5,16 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 use hean::http::tokens::create;
 use hean::http::{HttpConfig, Scope};
 use hean::kernel::event::{CommandKind, Outcome};
 use hean::kernel::orders::OrderState;
+use hean::kernel::snapshot::KernelView;
 use hean::runtime::clock::wall;
 
-use super::commands::refusal;
+use super::commands::{refusal, slow};
 use super::harness::{Harness, order, publish};
 
 const HEAN: &str = env!("CARGO_BIN_EXE_hean");
@@ -42,6 +44,10 @@ async fn server() -> Harness {
     ] {
         publish(&harness.state.published, order(id, state));
     }
+    let kernel = &harness.state.published.kernel;
+    let mut view = KernelView::clone(&kernel.load());
+    view.strategies = view.strategies.iter().cloned().chain([slow()]).collect();
+    kernel.store(Arc::new(view));
     harness
 }
 

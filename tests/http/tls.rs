@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hean::http::HttpConfig;
+use hean::runtime::hangup::Hangups;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -196,8 +196,9 @@ async fn a_hangup_brings_another_certificate_if_it_is_good() {
         return;
     };
     let server = Harness::reading(certificates.config()).await;
-    let hangups = signal(SignalKind::hangup()).expect("a signal");
-    let upkeep = tokio::spawn(Arc::clone(&server.access).upkeep(hangups));
+    let mut hangups = Hangups::listen().expect("a signal");
+    let upkeep = tokio::spawn(Arc::clone(&server.access).upkeep(hangups.part()));
+    let renewing = tokio::spawn(hangups.run(|| {}, || {}));
     let hang_up = || {
         let pid = std::process::id().to_string();
         let sent = Command::new("kill").args(["-s", "HUP", &pid]).status();
@@ -232,5 +233,6 @@ async fn a_hangup_brings_another_certificate_if_it_is_good() {
     )
     .await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    renewing.abort();
     upkeep.abort();
 }

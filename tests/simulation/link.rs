@@ -173,13 +173,15 @@ impl Link {
         Ok(())
     }
 
-    /// What the venue knows of an order: all that it said of it once more, or that it never came.
+    /// What the venue knows of an order: all that it said of it once more, but for what it said of requests alone;
+    /// or that it never came.
     fn answer(&mut self, order: OrderId, venue: &mut PaperVenue, now: Time, query: VenueCommand) {
-        let history = self.history.get(&order).cloned().unwrap_or_default();
+        let mut history = self.history.get(&order).cloned().unwrap_or_default();
+        history.retain(|report| !is_refusal(report));
         if !self.placed.contains_key(&order) {
             self.faults.not_found += 1;
             self.deliver(report(order, now, ReportKind::NotFound), now);
-        } else if history.iter().all(is_refusal) {
+        } else if history.is_empty() {
             venue.submit(Seq(0), query, Seq(u64::MAX), now);
         } else {
             let ended = history.iter().any(|r| {

@@ -3,12 +3,19 @@
 use hean::kernel::event::Sequenced;
 use hean::kernel::ledger::Ledger;
 
-/// Ended orders that are kept.
-const ORDERS_KEPT: usize = 64;
+/// How many ended orders are kept: few, so that they are forgotten all the time. Strategies end hundreds while a
+/// report is late, and a report of a forgotten order is booked nowhere.
+pub(crate) const fn orders_kept(strategies: usize) -> usize {
+    if strategies == 0 { 64 } else { 4_096 }
+}
 
 /// The ledger from a snapshot after record `known`, and the one from all records. They do not differ.
-pub(crate) fn recover(journal: &[Sequenced], known: u64) -> Result<(Ledger, Ledger), String> {
-    let mut whole = Ledger::new(ORDERS_KEPT);
+pub(crate) fn recover(
+    journal: &[Sequenced],
+    known: u64,
+    kept: usize,
+) -> Result<(Ledger, Ledger), String> {
+    let mut whole = Ledger::new(kept);
     let mut snapshot = image(&whole);
     for record in journal {
         whole.apply(record).map_err(|e| e.to_string())?;
@@ -17,7 +24,7 @@ pub(crate) fn recover(journal: &[Sequenced], known: u64) -> Result<(Ledger, Ledg
         }
     }
     let snapshot = postcard::from_bytes(&snapshot).map_err(|e| e.to_string())?;
-    let mut ledger = Ledger::restore(snapshot, ORDERS_KEPT).map_err(|e| e.to_string())?;
+    let mut ledger = Ledger::restore(snapshot, kept).map_err(|e| e.to_string())?;
     for record in &journal[ledger.seq().0 as usize..] {
         ledger.apply(record).map_err(|e| e.to_string())?;
     }

@@ -20,7 +20,7 @@ use crate::link::{Link, Weather};
 use crate::market::{Market, instruments};
 use crate::oracle::Oracle;
 use crate::random::Random;
-use crate::recovery;
+use crate::recovery::{self, orders_kept};
 use crate::seen::Seen;
 use crate::strategies::strategies;
 
@@ -54,10 +54,10 @@ fn kernel_config(seed: u64) -> KernelConfig {
         } else {
             vec![Interval::SECOND, Interval::MINUTE]
         },
+        orders_kept: orders_kept(strategies.len()),
         strategies,
         indicators: Vec::new(),
         candles_kept: 4,
-        orders_kept: 64,
         limits: RiskLimits {
             order_notional_max: Money::whole(random.pick(&[5_000, 50_000])),
             position_notional_max: Money::whole(random.pick(&[20_000, 400_000])),
@@ -102,8 +102,8 @@ fn paper_config(seed: u64) -> PaperConfig {
 impl World {
     pub(crate) fn new(seed: u64) -> Result<Self, String> {
         let now = Time(START);
-        let kernel =
-            Kernel::new(kernel_config(seed), Ledger::new(64)).map_err(|e| e.to_string())?;
+        let (config, kept) = (kernel_config(seed), kernel_config(seed).orders_kept);
+        let kernel = Kernel::new(config, Ledger::new(kept)).map_err(|e| e.to_string())?;
         let mut world = Self {
             seed,
             random: Random::of(seed, 3),
@@ -114,7 +114,7 @@ impl World {
             markets: (0..INSTRUMENTS).map(|n| Market::new(n, now)).collect(),
             journal: Vec::new(),
             durable: 0,
-            replica: Ledger::new(64),
+            replica: Ledger::new(kept),
             oracle: Oracle::default(),
             survives: seed.is_multiple_of(2),
             commands: 0,
@@ -503,7 +503,8 @@ impl World {
         let live = recovery::image(self.kernel.ledger());
         self.journal.truncate(kept as usize);
         let known = kept * (self.seed % 7 + 1) / 8;
-        let (ledger, replica) = recovery::recover(&self.journal, known)?;
+        let config = kernel_config(self.seed);
+        let (ledger, replica) = recovery::recover(&self.journal, known, config.orders_kept)?;
         if kept == all && (ledger.durable_hash() != before || recovery::image(&ledger) != live) {
             return Err("the recovered ledger differs".to_owned());
         }
@@ -514,7 +515,7 @@ impl World {
         (self.replica, self.oracle) = (replica, oracle);
         self.durable = kept;
         self.link.cut();
-        self.kernel = Kernel::new(kernel_config(self.seed), ledger).map_err(|e| e.to_string())?;
+        self.kernel = Kernel::new(config, ledger).map_err(|e| e.to_string())?;
         self.now = self.now.plus(SECOND);
         if self.survives {
             self.start(false)?;

@@ -63,7 +63,7 @@ impl View {
             Self::Fills => vec![trading::fills(documents)],
             Self::Equity => vec![trading::equity(documents)],
             Self::Strategies => vec![strategies(documents)],
-            Self::Why => documents.iter().map(system::why).collect(),
+            Self::Why => vec![system::why(documents)],
             Self::Feeds => vec![feeds(documents)],
             Self::Status => documents.iter().flat_map(system::status).collect(),
             Self::Health => documents.iter().flat_map(system::health).collect(),
@@ -81,11 +81,11 @@ impl View {
             Self::Indicators => "no values yet: not enough candles have closed",
             Self::Trades => "no trades yet",
             Self::Orders => "no orders",
-            Self::Order | Self::Account | Self::Status | Self::Health | Self::Why => "nothing",
+            Self::Order | Self::Account | Self::Status | Self::Health => "nothing",
             Self::Positions => "no positions",
             Self::Fills => "no fills",
             Self::Equity => "no equity recorded yet: a point comes each minute",
-            Self::Strategies => "no strategies: hean run --strategy NAME starts one",
+            Self::Strategies | Self::Why => "no strategies: hean run --strategy NAME starts one",
             Self::Feeds => "no feeds",
         }
     }

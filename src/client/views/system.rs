@@ -40,49 +40,67 @@ pub(crate) fn strategies(documents: &[Value]) -> Table {
     table
 }
 
-/// Why a strategy did what it did, or did not.
-pub(super) fn why(document: &Value) -> Table {
-    let mut lines = Vec::new();
-    pairs("", document, &mut lines);
-    let mut table = Table::pairs(None, Vec::new());
-    table.rows = lines;
+/// Why strategies did what they did, or did not: a decision a line, of every strategy and instrument.
+pub(super) fn why(documents: &[Value]) -> Table {
+    let mut table = Table::new(&[
+        column("STRATEGY", Align::Left, 0),
+        column("SYMBOL", Align::Left, 0),
+        column("DECIDED UTC", Align::Left, 3),
+        column("VERDICT", Align::Left, 0),
+        column("RULE", Align::Left, 1),
+        column("WHY", Align::Prose, 0),
+        column("SAW", Align::Prose, 2),
+    ]);
+    for document in documents {
+        let mut unloaded = None;
+        for decision in items(std::slice::from_ref(document)) {
+            let stop = &decision["stopped_by"];
+            let (rule, tone) = match stop["rule"].as_str() {
+                Some(rule) => (rule, Tone::Warn),
+                None => (decision["said"].as_str().unwrap_or_default(), Tone::Plain),
+            };
+            table.rows.push(vec![
+                plain(&decision["strategy"]),
+                plain(&decision["symbol"]),
+                time(&decision["time"]),
+                plain(&decision["verdict"]),
+                Cell::new(rule, tone),
+                Cell::plain(reason(decision)),
+                Cell::plain(saw(&decision["inputs"])),
+            ]);
+            unloaded = decision["reload_error"].as_str().or(unloaded);
+        }
+        for line in unloaded.into_iter().flat_map(str::lines) {
+            let mut row = vec![Cell::default(); 5];
+            row.push(Cell::new(format!("not reloaded: {line}"), Tone::Bad));
+            table.rows.push(row);
+        }
+    }
     table
 }
 
-/// Names and values, those of inner objects under theirs.
-fn pairs(path: &str, value: &Value, rows: &mut Vec<Vec<Cell>>) {
-    match value {
-        Value::Object(fields) => {
-            for (field, value) in fields {
-                let field = field.replace('_', " ");
-                let inner = if path.is_empty() {
-                    field
-                } else {
-                    format!("{path} {field}")
-                };
-                pairs(&inner, value, rows);
-            }
-        }
-        Value::Array(values) => {
-            for value in values {
-                pairs(path, value, rows);
-            }
-        }
-        Value::Null => {}
-        value => {
-            let text = match (
-                path.ends_with(" at") || path == "timestamp",
-                super::millis(value),
-            ) {
-                (true, Some(ms)) => super::stamp(ms),
-                _ => text(value),
-            };
-            for (at, line) in text.lines().enumerate() {
-                let name = if at == 0 { path } else { "" };
-                rows.push(vec![Cell::plain(name), Cell::plain(line)]);
-            }
-        }
+/// In words, what kept a decision from becoming an order, or what the strategy said.
+fn reason(decision: &Value) -> String {
+    if let Some(stop) = decision["stopped_by"]["text"].as_str() {
+        return stop.to_owned();
     }
+    // `text` is the inputs, the verdict, and this.
+    let all = decision["text"].as_str().unwrap_or_default();
+    let verdict = decision["verdict"].as_str().unwrap_or_default();
+    let behind = all.split_once(&format!("{verdict}; "));
+    behind.map_or(all, |(_, reason)| reason).to_owned()
+}
+
+/// Inputs with their names.
+fn saw(inputs: &Value) -> String {
+    let inputs = inputs.as_object().into_iter().flatten();
+    let named = inputs.map(|(name, value)| match float(value) {
+        // Cheap assets need more digits to tell values apart.
+        Some(value) if value.abs() < 100.0 => format!("{name} {value:.6}"),
+        Some(value) => format!("{name} {value:.2}"),
+        None => format!("{name} -"),
+    });
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// Above this, a stream that should speak all the time is worth a look.

@@ -112,16 +112,29 @@ ema_cross  running  2026-11-30 20:21:00  A: long, stay
 grid       stopped
 "
     );
-    let why = json!({"name": "grid", "decided_at": 1_796_070_060_000_i64,
-        "refused_by": {"rule": "max_order_notional"}, "reasons": ["a", "b"]});
+}
+
+#[test]
+fn a_decision_is_a_line_with_the_rule_that_said_no() {
+    let at = 1_796_070_060_000_i64;
+    let why = json!({"items": [
+        {"strategy": "slow", "symbol": "BTCUSDT", "time": at, "verdict": "enter", "said": "signal",
+         "inputs": {"ema:9": 60_000.5, "ema:21": 0.25}, "reload_error": "hean.toml: x\nat line 3",
+         "stopped_by": {"rule": "leverage", "text": "refused: too much"},
+         "text": "ema:9 60000.50, ema:21 0.250000: enter; refused: too much"},
+        {"strategy": "slow", "symbol": "ETHUSDT", "time": null, "verdict": "hold", "said": "no_signal",
+         "inputs": {}, "stopped_by": null, "text": "waiting for the first candle"},
+        {"strategy": "slow", "symbol": "SOLUSDT", "time": at, "verdict": "hold", "said": "text",
+         "inputs": {}, "stopped_by": null, "text": "hold; too late; or early"}]});
     assert_eq!(
         shown(View::Why, &why),
         "\
-decided at       2026-11-30 20:21:00
-name             grid
-reasons          a
-reasons          b
-refused by rule  max_order_notional
+STRATEGY  SYMBOL   DECIDED UTC          VERDICT  RULE       WHY                           SAW
+slow      BTCUSDT  2026-11-30 20:21:00  enter    leverage   refused: too much             ema:21 0.250000, ema:9 60000.50
+slow      ETHUSDT                       hold     no_signal  waiting for the first candle
+slow      SOLUSDT  2026-11-30 20:21:00  hold     text       too late; or early
+                                                            not reloaded: hean.toml: x
+                                                            not reloaded: at line 3
 "
     );
 }

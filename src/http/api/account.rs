@@ -10,11 +10,11 @@ use crate::kernel::types::Contract;
 
 /// `GET /api/v1/account`.
 pub(in crate::http) fn account(call: &Call) -> Reply {
-    let account = call.app.state.published.account.load();
+    let account = call.app().state.published.account.load();
     let mut json = Json::new(call.strings);
     json.object(|j| {
         j.key("account").text("default");
-        j.key("mode").text(call.app.state.mode.name());
+        j.key("mode").text(call.app().state.mode.name());
         j.key("currency").text(&account.currency);
         for (name, amount) in [
             ("equity", account.equity),
@@ -64,7 +64,7 @@ pub(in crate::http) fn equity(call: &Call) -> Answer {
     let before = call.query.id(&ID_CURSOR)?;
     let before = before.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
     let since = call.query.millis(&SINCE)?;
-    let account = call.app.state.published.account.load();
+    let account = call.app().state.published.account.load();
     let mut points: Vec<_> = account
         .curve
         .iter()
@@ -106,7 +106,7 @@ fn balances(json: &mut Json, call: &Call, account: &AccountView) {
             });
         }
         for position in account.positions.iter().filter(|p| p.qty != 0) {
-            let Some(published) = call.app.published(position.instrument) else {
+            let Some(published) = call.app().published(position.instrument) else {
                 continue;
             };
             let instrument = published.instrument.load();

@@ -20,9 +20,9 @@ pub(in crate::http) const FIELDS: &[&str] = &["price", "stop_price", "quantity"]
 pub(in crate::http) fn amend(call: Call, body: Bytes) -> Answering {
     Box::pin(async move {
         let id = path_id(&call)?;
-        let order = lookup(&call.app, id).ok_or_else(|| unknown_order(&call.arg))?;
+        let order = lookup(call.app(), id).ok_or_else(|| unknown_order(&call.arg))?;
         let published = call
-            .app
+            .app()
             .published(order.instrument)
             .ok_or_else(|| unknown_order(&call.arg))?;
         let instrument = published.instrument.load();
@@ -43,7 +43,7 @@ pub(in crate::http) fn amend(call: Call, body: Bytes) -> Answering {
             trigger,
             qty,
         };
-        match tell(&call.app, wish).await? {
+        match tell(call.app(), wish).await? {
             Told::Outcome(Outcome::Amending(id)) => found_as(&call, id, StatusCode::ACCEPTED).await,
             Told::Nothing(_) => found_as(&call, id, StatusCode::ACCEPTED).await,
             Told::Outcome(Outcome::NotAmendable(id, why)) => Err(Problem::new(

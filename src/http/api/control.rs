@@ -19,14 +19,14 @@ use crate::status::{JournalStatus, RecoveryStatus};
 
 /// `GET /api/v1/strategies`.
 pub(in crate::http) fn strategies(call: &Call) -> Reply {
-    let kernel = call.app.state.published.kernel.load();
+    let kernel = call.app().state.published.kernel.load();
     let mut json = Json::new(call.strings);
     page(
         &mut json,
         usize::MAX,
         kernel.strategies.iter(),
         |j, view| {
-            strategy(j, view, &call.app.state);
+            strategy(j, view, &call.app().state);
             view.name.clone()
         },
     );
@@ -58,12 +58,12 @@ fn strategy(json: &mut Json, view: &StrategyView, state: &AppState) {
 
 /// `GET /api/v1/strategies/{name}/why`.
 pub(in crate::http) fn why(call: &Call) -> Answer {
-    let published = &call.app.state.published;
+    let published = &call.app().state.published;
     let kernel = published.kernel.load();
     let view = kernel.strategies.iter().find(|s| s.name == call.arg);
     let view = view.ok_or_else(|| unknown(&call.arg, &kernel.strategies))?;
     let wanted = match call.query.get(&SYMBOL) {
-        Some(symbol) => Some(call.app.instrument(symbol)?.0),
+        Some(symbol) => Some(call.app().instrument(symbol)?.0),
         None => None,
     };
     let shown = |d: &&DecisionView| wanted.is_none_or(|id| d.instrument == id);
@@ -76,7 +76,7 @@ pub(in crate::http) fn why(call: &Call) -> Answer {
             let slot = published.instruments.get(decision.instrument.index());
             let name = slot.map(|s| s.instrument.load().name.clone());
             let symbol = name.as_ref().map_or("", |n| n.symbol.as_str());
-            let errors = call.app.state.reload.errors();
+            let errors = call.app().state.reload.errors();
             let error = errors.get(&view.name).map(String::as_str);
             decided(j, view, decision, name.as_ref(), error);
             symbol.to_owned()
@@ -143,14 +143,14 @@ pub(in crate::http) fn stop(call: Call) -> Answering {
 fn switch(call: Call, run: bool) -> Answering {
     Box::pin(async move {
         let name = call.arg.clone();
-        let told = tell(&call.app, CommandKind::Strategy { name, run }).await?;
-        let kernel = call.app.state.published.kernel.load();
+        let told = tell(call.app(), CommandKind::Strategy { name, run }).await?;
+        let kernel = call.app().state.published.kernel.load();
         match told {
             Told::Outcome(Outcome::Done | Outcome::Cancelling(_)) => {
                 match kernel.strategies.iter().find(|s| s.name == call.arg) {
                     Some(view) => {
                         let mut json = Json::new(call.strings);
-                        strategy(&mut json, view, &call.app.state);
+                        strategy(&mut json, view, &call.app().state);
                         Ok(Reply::json(json))
                     }
                     None => Err(unknown(&call.arg, &kernel.strategies)),
@@ -191,7 +191,7 @@ fn unknown(name: &str, strategies: &[StrategyView]) -> Box<Problem> {
 
 /// `GET /api/v1/status`.
 pub(in crate::http) fn status(call: &Call) -> Reply {
-    let state = &call.app.state;
+    let state = &call.app().state;
     let now = state.clock.now();
     let kernel = state.published.kernel.load();
     let mut json = Json::new(call.strings);

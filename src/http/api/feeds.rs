@@ -14,7 +14,7 @@ use crate::venue::protocol::TopicKind;
 
 /// `GET /api/v1/feeds`: every stream of every instrument.
 pub(in crate::http) fn feeds(call: &Call) -> Reply {
-    let state = &call.app.state;
+    let state = &call.app().state;
     let now = state.clock.now();
     let mut rows = Vec::new();
     for feed in &state.feeds {

@@ -10,7 +10,7 @@ use crate::kernel::types::{Instrument, Money};
 
 /// `GET /api/v1/fills`: newest first, as many as the ledger keeps.
 pub(in crate::http) fn fills(call: &Call) -> Answer {
-    let (app, query) = (&call.app, &call.query);
+    let (app, query) = (call.app(), &call.query);
     let wanted = Wanted::of(call, &FILLS_LIMIT)?;
     let symbol = query
         .get(&SYMBOL)

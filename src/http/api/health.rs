@@ -33,20 +33,20 @@ impl Check {
 
 /// `GET /health`.
 pub(in crate::http) fn health(call: &Call) -> Reply {
-    let checks = alive(&call.app.state);
+    let checks = alive(&call.app().state);
     report(call, &checks, ["healthy", "unhealthy"])
 }
 
 /// `GET /livez`.
 pub(in crate::http) fn livez(call: &Call) -> Reply {
-    let checks = alive(&call.app.state);
+    let checks = alive(&call.app().state);
     report(call, &checks, ["alive", "dead"])
 }
 
 /// `GET /readyz`.
 pub(in crate::http) fn readyz(call: &Call) -> Reply {
-    let mut checks = alive(&call.app.state);
-    ready(&call.app.state, &mut checks);
+    let mut checks = alive(&call.app().state);
+    ready(&call.app().state, &mut checks);
     report(call, &checks, ["ready", "not_ready"])
 }
 
@@ -56,7 +56,7 @@ fn report(call: &Call, checks: &[Check], [good, bad]: [&str; 2]) -> Reply {
     json.object(|j| {
         j.key("status").text(if ok { good } else { bad });
         j.key("service").text("hean");
-        j.key("version").text(call.app.state.build.version);
+        j.key("version").text(call.app().state.build.version);
         j.key("checks").array(|j| {
             for check in checks {
                 j.object(|j| {
@@ -131,14 +131,14 @@ fn age(state: &AppState, moment: Option<Time>) -> Option<i64> {
 
 /// `GET /metrics`.
 pub(in crate::http) fn metrics(call: &Call) -> Reply {
-    let state = &call.app.state;
+    let state = &call.app().state;
     crate::metrics::refresh(state);
     let mut text = state.prometheus.render();
     crate::metrics::write_process(&mut text);
     Reply {
         status: StatusCode::OK,
         content_type: "text/plain; version=0.0.4; charset=utf-8",
-        body: Content::Whole(text.into_bytes()),
+        body: Content::Whole(text.into_bytes().into()),
         header: None,
         close: false,
     }

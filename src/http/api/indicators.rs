@@ -64,8 +64,8 @@ fn params() -> impl Iterator<Item = &'static Param> {
 
 /// `GET /api/v1/indicators/{symbol}`.
 pub(in crate::http) fn indicators(call: &Call) -> Answer {
-    let (_, published) = call.app.instrument(&call.arg)?;
-    let (at, interval) = call.app.interval(call.query.get(&INTERVAL))?;
+    let (_, published) = call.app().instrument(&call.arg)?;
+    let (at, interval) = call.app().interval(call.query.get(&INTERVAL))?;
     let instrument = published.instrument.load();
     let series = published.series.get(at).map(|s| s.view.load_full());
     let series = series.unwrap_or_default();
@@ -80,7 +80,7 @@ pub(in crate::http) fn indicators(call: &Call) -> Answer {
     };
     let limit = call.query.count(&SERIES_LIMIT)?;
     let spec = spec(call, kind)?;
-    let values = (call.app.state.indicator)(&spec, &series.closed, &instrument)
+    let values = (call.app().state.indicator)(&spec, &series.closed, &instrument)
         .map_err(|error| Problem::new(Code::InvalidParameter, error).member("field", "type"))?;
     let mut json = Json::new(call.strings);
     json.object(|j| {

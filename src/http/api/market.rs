@@ -30,10 +30,10 @@ pub(super) fn time(json: &mut Json, time: Time) {
 
 /// `GET /api/v1/ticker/{symbol}`.
 pub(in crate::http) fn ticker(call: &Call) -> Answer {
-    let (id, published) = call.app.instrument(&call.arg)?;
+    let (id, published) = call.app().instrument(&call.arg)?;
     let instrument = published.instrument.load();
     let ticker = published.ticker.load();
-    Ok(Reply::document(call.app.tickers.document(
+    Ok(Reply::document(call.app().tickers.document(
         (id, call.strings),
         (&instrument, &ticker),
         || ticker_json(call.strings, &instrument, &ticker),
@@ -130,7 +130,7 @@ fn scales(instrument: &Instrument) -> (u8, u8) {
 
 /// `GET /api/v1/orderbook/{symbol}`.
 pub(in crate::http) fn orderbook(call: &Call) -> Answer {
-    let (_, published) = call.app.instrument(&call.arg)?;
+    let (_, published) = call.app().instrument(&call.arg)?;
     let depth = call.query.limit(&DEPTH)?;
     let instrument = published.instrument.load();
     let book = published.book.load();
@@ -163,8 +163,8 @@ fn levels<'a>(json: &mut Json, levels: impl Iterator<Item = &'a Level>, instrume
 
 /// `GET /api/v1/klines/{symbol}`: the newest of those that fit; with `start` the oldest.
 pub(in crate::http) fn klines(call: &Call) -> Answer {
-    let (_, published) = call.app.instrument(&call.arg)?;
-    let (at, interval) = call.app.interval(call.query.get(&INTERVAL))?;
+    let (_, published) = call.app().instrument(&call.arg)?;
+    let (at, interval) = call.app().interval(call.query.get(&INTERVAL))?;
     let query = &call.query;
     let limit = query.limit(&KLINES_LIMIT)?;
     let (start, since) = (query.millis(&START)?, query.millis(&SINCE)?);
@@ -219,7 +219,7 @@ fn kline(
 
 /// `GET /api/v1/trades/{symbol}`.
 pub(in crate::http) fn trades(call: &Call) -> Answer {
-    let (_, published) = call.app.instrument(&call.arg)?;
+    let (_, published) = call.app().instrument(&call.arg)?;
     let limit = call.query.limit(&LIMIT)?;
     let since = call.query.millis(&SINCE)?;
     let before = call.query.id(&ID_CURSOR)?;
@@ -264,7 +264,7 @@ pub(in crate::http) fn symbols(call: &Call) -> Answer {
     let limit = call.query.limit(&SYMBOLS_LIMIT)?;
     let after = match call.query.get(&CURSOR) {
         Some(name) => Some(
-            call.app
+            call.app()
                 .instrument(name)
                 .map(|(id, _)| id)
                 .map_err(|_| invalid(&CURSOR, name, "a next_cursor of this list"))?,
@@ -272,7 +272,7 @@ pub(in crate::http) fn symbols(call: &Call) -> Answer {
         None => None,
     };
     let instruments = (0_u16..)
-        .zip(&call.app.state.published.instruments)
+        .zip(&call.app().state.published.instruments)
         .filter(|(id, p)| p.active && after.is_none_or(|after| InstrumentId(*id) > after));
     let mut json = Json::new(call.strings);
     page(&mut json, limit, instruments, |j, (_, published)| {

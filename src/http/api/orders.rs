@@ -63,7 +63,7 @@ pub(super) fn impossible(outcome: &Outcome) -> Box<Problem> {
 /// `POST /api/v1/orders`.
 pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
     Box::pin(async move {
-        let app = &call.app;
+        let app = call.app();
         let wait = match call.query.choice(&WAIT)? {
             Some("journal") => Wait::Journal,
             _ => Wait::Venue,
@@ -102,7 +102,7 @@ pub(in crate::http) fn place(call: Call, body: Bytes) -> Answering {
 
 /// The answer about an order that was placed.
 pub(super) async fn placed(call: &Call, id: OrderId) -> Answer {
-    let Some((order, durable)) = settled(&call.app, id).await else {
+    let Some((order, durable)) = settled(call.app(), id).await else {
         return Ok(unknown_status("the order is not published yet").status(StatusCode::ACCEPTED));
     };
     match order.state {
@@ -120,10 +120,10 @@ pub(super) async fn placed(call: &Call, id: OrderId) -> Answer {
 
 /// The answer when the kernel gave none: what is known of the order by its key.
 fn unanswered(call: &Call, key: Option<&ClientOrderId>, why: &str) -> Reply {
-    let published = &call.app.state.published;
+    let published = &call.app().state.published;
     let order = key
         .and_then(|key| published.client_orders.get(key))
-        .and_then(|entry| lookup(&call.app, *entry.value()));
+        .and_then(|entry| lookup(call.app(), *entry.value()));
     match order {
         Some(order) => located(call, &order, StatusCode::ACCEPTED),
         None => unknown_status(&format!("{why}; list /api/v1/orders")).status(StatusCode::ACCEPTED),
@@ -149,7 +149,7 @@ fn located(call: &Call, order: &Order, status: StatusCode) -> Reply {
 
 fn document(call: &Call, order: &Order) -> Json {
     let mut json = Json::new(call.strings);
-    order_out::write(&mut json, &call.app, order);
+    order_out::write(&mut json, call.app(), order);
     json
 }
 
@@ -170,7 +170,7 @@ async fn settled(app: &App, id: OrderId) -> Option<(Arc<OrderView>, bool)> {
 
 /// The answer of a command: the order as it is now; 202 while that is not durable.
 pub(super) async fn found_as(call: &Call, id: OrderId, status: StatusCode) -> Answer {
-    let Some((order, durable)) = settled(&call.app, id).await else {
+    let Some((order, durable)) = settled(call.app(), id).await else {
         return Err(unknown_order(&id.to_string()));
     };
     let status = if durable {
@@ -196,7 +196,7 @@ pub(super) fn path_id(call: &Call) -> Result<OrderId, Box<Problem>> {
 /// `GET /api/v1/orders/{id}`.
 pub(in crate::http) fn get(call: &Call) -> Answer {
     let id = path_id(call)?;
-    match lookup(&call.app, id) {
+    match lookup(call.app(), id) {
         Some(order) => Ok(Reply::json(document(call, &order))),
         None => Err(unknown_order(&id.to_string())),
     }
@@ -210,7 +210,7 @@ pub(in crate::http) fn list(call: &Call) -> Answer {
     let status = query.choice(&STATUS)?;
     let symbol = query
         .get(&SYMBOL)
-        .map(|symbol| call.app.instrument(symbol).map(|(id, _)| id))
+        .map(|symbol| call.app().instrument(symbol).map(|(id, _)| id))
         .transpose()?;
     let key = query.get(&CLIENT_ORDER_ID);
     let end = match query.id(&ID_CURSOR)? {
@@ -218,7 +218,7 @@ pub(in crate::http) fn list(call: &Call) -> Answer {
         None => Bound::Unbounded,
     };
     let orders = call
-        .app
+        .app()
         .state
         .published
         .orders
@@ -239,7 +239,7 @@ pub(in crate::http) fn list(call: &Call) -> Answer {
         });
     let mut json = Json::new(call.strings);
     page(&mut json, limit, orders, |j, order| {
-        order_out::write(j, &call.app, &order);
+        order_out::write(j, call.app(), &order);
         order.id.to_string()
     });
     Ok(Reply::json(json))
@@ -249,9 +249,9 @@ pub(in crate::http) fn list(call: &Call) -> Answer {
 pub(in crate::http) fn cancel(call: Call) -> Answering {
     Box::pin(async move {
         let id = path_id(&call)?;
-        match tell(&call.app, CommandKind::Cancel { order: id }).await? {
+        match tell(call.app(), CommandKind::Cancel { order: id }).await? {
             Told::Outcome(Outcome::Cancelling(_) | Outcome::Done) | Told::Nothing(_) => {
-                let order = settled(&call.app, id).await;
+                let order = settled(call.app(), id).await;
                 let (order, durable) = order.ok_or_else(|| unknown_order(&call.arg))?;
                 let status = if durable && order.state.is_terminal() {
                     StatusCode::OK
@@ -277,7 +277,7 @@ pub(in crate::http) fn cancel(call: Call) -> Answering {
 
 /// The problem of an order that has ended.
 pub(super) async fn already_done(call: &Call, id: OrderId, verb: &str) -> Box<Problem> {
-    let order = settled(&call.app, id).await.map(|(order, _)| order);
+    let order = settled(call.app(), id).await.map(|(order, _)| order);
     let status = order.as_ref().map_or("ended", |order| order.state.name());
     let problem = Problem::new(
         Code::OrderDone,
@@ -296,7 +296,7 @@ pub(in crate::http) fn cancel_all(call: Call) -> Answering {
         let instrument = call
             .query
             .get(&SYMBOL)
-            .map(|symbol| call.app.instrument(symbol).map(|(id, _)| id))
+            .map(|symbol| call.app().instrument(symbol).map(|(id, _)| id))
             .transpose()?;
         let filter = CancelFilter {
             instrument,
@@ -304,11 +304,11 @@ pub(in crate::http) fn cancel_all(call: Call) -> Answering {
             strategy: call
                 .query
                 .get(&STRATEGY)
-                .map(|name| order_in::strategy(&call.app.state.published.kernel.load(), name))
+                .map(|name| order_in::strategy(&call.app().state.published.kernel.load(), name))
                 .transpose()?,
         };
         let (status, cancelling, reason) =
-            match tell(&call.app, CommandKind::CancelAll(filter)).await? {
+            match tell(call.app(), CommandKind::CancelAll(filter)).await? {
                 Told::Outcome(Outcome::Cancelling(count)) => (StatusCode::OK, Some(count), None),
                 Told::Outcome(Outcome::Done) => (StatusCode::OK, Some(0), None),
                 Told::Outcome(Outcome::Refused(refusal)) => {

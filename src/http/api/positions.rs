@@ -29,7 +29,7 @@ const LEVERAGE_MAX: i64 = 1_000;
 
 /// `GET /api/v1/positions`.
 pub(in crate::http) fn positions(call: &Call) -> Answer {
-    let app = &call.app;
+    let app = call.app();
     let limit = call.query.limit(&LIMIT)?;
     let wanted = call
         .query
@@ -112,13 +112,13 @@ fn write(json: &mut Json, position: &PositionView, instrument: &Instrument) {
 /// `POST /api/v1/positions/{symbol}/close`: cancels its open orders, then closes it at the market.
 pub(in crate::http) fn close(call: Call) -> Answering {
     Box::pin(async move {
-        let (instrument, _) = call.app.instrument(&call.arg)?;
+        let (instrument, _) = call.app().instrument(&call.arg)?;
         let position_side = order_in::position_side(call.query.choice(&POSITION_SIDE)?);
         let wish = CommandKind::Close {
             instrument,
             position_side,
         };
-        match tell(&call.app, wish).await? {
+        match tell(call.app(), wish).await? {
             Told::Outcome(Outcome::Placed(id)) => placed(&call, id).await,
             Told::Outcome(Outcome::Cancelling(count)) => {
                 let mut json = Json::new(call.strings);
@@ -134,7 +134,7 @@ pub(in crate::http) fn close(call: Call) -> Answering {
                 format!(
                     "there is no position ({}) in {}",
                     position_side.name(),
-                    call.app.name_of(instrument)
+                    call.app().name_of(instrument)
                 ),
             )
             .hint("GET /api/v1/positions lists them")),
@@ -159,7 +159,7 @@ pub(in crate::http) fn close(call: Call) -> Answering {
 /// `POST /api/v1/positions/{symbol}/margin`.
 pub(in crate::http) fn margin(call: Call, body: Bytes) -> Answering {
     Box::pin(async move {
-        let (id, published) = call.app.instrument(&call.arg)?;
+        let (id, published) = call.app().instrument(&call.arg)?;
         let fields = Fields::parse(&body, &["leverage", "mode"])?;
         let leverage = fields
             .integer("leverage", 1, LEVERAGE_MAX)?
@@ -180,7 +180,7 @@ pub(in crate::http) fn margin(call: Call, body: Bytes) -> Answering {
             leverage,
             mode,
         };
-        match tell(&call.app, wish).await? {
+        match tell(call.app(), wish).await? {
             Told::Outcome(Outcome::Done) => {
                 let mut json = Json::new(call.strings);
                 json.object(|j| {

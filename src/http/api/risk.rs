@@ -17,7 +17,7 @@ const BY: &str = "API";
 
 /// `GET /api/v1/risk`.
 pub(in crate::http) fn risk(call: &Call) -> Reply {
-    let state = &call.app.state;
+    let state = &call.app().state;
     let limits = &state.limits;
     let kernel = state.published.kernel.load();
     let account = state.published.account.load();
@@ -88,7 +88,7 @@ pub(in crate::http) fn halt(call: Call, body: Bytes) -> Answering {
                 .then(|| fields.flag("flatten"))
                 .transpose()?
         };
-        let flatten = flatten.unwrap_or(call.app.state.halt_flattens);
+        let flatten = flatten.unwrap_or(call.app().state.halt_flattens);
         let by = BY.to_owned();
         switch(call, CommandKind::Halt { flatten, by }).await
     })
@@ -103,7 +103,7 @@ pub(in crate::http) fn resume(call: Call) -> Answering {
 }
 
 async fn switch(call: Call, wish: CommandKind) -> Result<Reply, Box<Problem>> {
-    match tell(&call.app, wish).await? {
+    match tell(call.app(), wish).await? {
         Told::Outcome(Outcome::Done) => Ok(risk(&call)),
         Told::Outcome(outcome) => Err(impossible(&outcome)),
         Told::Nothing(why) => Err(Problem::new(Code::NoAnswer, why)

@@ -103,7 +103,7 @@ pub(super) fn answer<T, const N: usize>(
         }
         return Reply {
             content_type: "text/csv; charset=utf-8; header=present",
-            body: Content::Whole(out.into_bytes()),
+            body: Content::Whole(out.into_bytes().into()),
             header: Some((CONTENT_DISPOSITION, HeaderValue::from_static(file))),
             ..Reply::json(Json::new(false))
         };

@@ -36,7 +36,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
     reason = "as the table's other streams, which need it"
 )]
 pub(in crate::http) fn events(call: Call, request: Request<Incoming>) -> Answer {
-    let app = &call.app;
+    let app = call.app();
     let names: Vec<String> = call
         .query
         .get(&TOPICS)
@@ -91,7 +91,7 @@ async fn session(
     pieces: mpsc::Sender<Bytes>,
     place: Place,
 ) {
-    let app = &call.app;
+    let app = call.app();
     let streams: &Streams = &app.streams;
     let mut stop = streams.stop.subscribe();
     let end = tokio::select! {

@@ -99,8 +99,10 @@ impl OrderDocuments {
 }
 
 /// A document as text, which JSON is.
-fn text_of(bytes: Vec<u8>) -> Arc<str> {
-    String::from_utf8(bytes).unwrap_or_default().into()
+fn text_of(bytes: impl AsRef<[u8]>) -> Arc<str> {
+    std::str::from_utf8(bytes.as_ref())
+        .unwrap_or_default()
+        .into()
 }
 
 /// A client's place among those that are allowed, and in the metrics.

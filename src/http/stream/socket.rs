@@ -21,6 +21,7 @@ use super::client::{Batch, Behind, Client};
 use super::request::{Request, Wish, error, result};
 use super::topic::What;
 use crate::http::access::{Caller, Scope};
+use crate::http::connection::Connection;
 use crate::http::problem::{Code, Problem};
 use crate::http::reply::Reply;
 use crate::http::routes::{Answer, Call};
@@ -44,7 +45,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// `GET /ws`.
 pub(in crate::http) fn socket(call: Call, mut request: HttpRequest<Incoming>) -> Answer {
-    let app = &call.app;
+    let app = call.app();
     // The guard has looked at the origin.
     let (response, accepting) = ws::accept(&mut request, |_| true, limits(&app.config))
         .map_err(|error| no_handshake(&error))?;
@@ -53,7 +54,10 @@ pub(in crate::http) fn socket(call: Call, mut request: HttpRequest<Incoming>) ->
         accept.ok_or_else(|| Problem::new(Code::Internal, "the handshake has no answer"))?;
     let headers = request.headers();
     let caller = if headers.contains_key(AUTHORIZATION) || !app.access.needs_token() {
-        Some(app.access.authorize(headers, Scope::Read, &call.peer)?)
+        Some(
+            app.access
+                .authorize(headers, Scope::Read, &call.connection.peer)?,
+        )
     } else {
         // Browsers cannot send that header: the first message has the token.
         None
@@ -102,7 +106,7 @@ async fn session(call: Call, caller: Option<Caller>, accepting: Accepting, place
     };
     let heard = reader.heard();
     let (requests, waiting) = mpsc::channel(1);
-    let app = &call.app;
+    let app = call.app();
     let mut stop = app.streams.stop.subscribe();
     let mut reading = std::pin::pin!(read(reader, requests));
     let session = Session {
@@ -202,7 +206,7 @@ struct Session<'a> {
 impl Session<'_> {
     /// Runs until the connection is to be closed.
     async fn write(mut self, mut requests: mpsc::Receiver<Request>, heard: Heard) -> End {
-        let app = &self.call.app;
+        let app = self.call.app();
         let every = app.config.stream_ping;
         let now = Instant::now();
         let mut ping = interval_at(now + every, every);
@@ -264,13 +268,13 @@ impl Session<'_> {
         }
         let texts = self.batch.iter().map(|message| message.text);
         let sent = self.writer.texts(texts).await;
-        self.call.app.streams.metrics.sent("ws", self.batch.len());
+        self.call.app().streams.metrics.sent("ws", self.batch.len());
         self.batch.clear();
         sent.map_err(|_| End::Unwritten)
     }
 
     async fn handle(&mut self, request: Request) -> Result<(), End> {
-        let app = &self.call.app;
+        let app = self.call.app();
         let id = &request.id;
         let wish = match request.wish {
             Ok(wish) => wish,
@@ -324,7 +328,7 @@ impl Session<'_> {
 
     /// A wrong token is answered, and ends the connection: nobody tries many on one.
     async fn log_in(&mut self, id: &str, token: &str) -> Result<(), End> {
-        let Call { app, peer, .. } = self.call;
+        let Connection { app, peer, .. } = &*self.call.connection;
         match app.access.authorize_token(token, Scope::Read, peer) {
             Ok(caller) => {
                 let scope = caller.token().map(|token| token.scope.name());

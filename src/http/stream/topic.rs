@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use super::{Streams, text_of};
 use crate::http::access::Caller;
 use crate::http::api::market;
+use crate::http::connection::Connection;
 use crate::http::find::find;
 use crate::http::negotiate::Media;
-use crate::http::peers::Peer;
 use crate::http::problem::{Code, Problem, either, nearest};
 use crate::http::routes::{Call, Handler};
 use crate::http::state::App;
@@ -194,8 +194,8 @@ impl Document {
     ) -> Result<Self, Box<Problem>> {
         let found = find(&Method::GET, path)?;
         let handler = found.route.handler;
-        let (caller, peer) = (Caller::ANYBODY, Arc::new(Peer::ourselves()));
-        let mut call = found.call(Arc::clone(app), caller, peer, Some(query), Media::Json)?;
+        let connection = Arc::new(Connection::ourselves(Arc::clone(app)));
+        let mut call = found.call(connection, Caller::ANYBODY, Some(query), Media::Json)?;
         call.strings = strings;
         Ok(Self { call, handler })
     }
@@ -313,7 +313,7 @@ impl Topic {
 
     /// The view to make the document of, if it is another one than `known`.
     fn changed(&self, known: &Source) -> Option<Source> {
-        let app = &self.update.call.app;
+        let app = self.update.call.app();
         let published = |id| app.published(id);
         let another = match self.what {
             What::Ticker(id) | What::Trades(id) => {
@@ -344,7 +344,7 @@ impl Topic {
         let What::Trades(id) = self.what else {
             return "null".into();
         };
-        let Some(published) = self.update.call.app.published(id) else {
+        let Some(published) = self.update.call.app().published(id) else {
             return "null".into();
         };
         let mut json = Json::new(self.strings);

@@ -62,6 +62,7 @@ impl Book {
     }
 
     /// Best bid.
+    #[inline]
     pub fn best_bid(&self) -> Option<Level> {
         self.bids
             .best()
@@ -69,6 +70,7 @@ impl Book {
     }
 
     /// Best ask.
+    #[inline]
     pub fn best_ask(&self) -> Option<Level> {
         self.asks
             .best()
@@ -76,6 +78,7 @@ impl Book {
     }
 
     /// Whether the best bid is at or above the best ask.
+    #[inline]
     pub fn is_crossed(&self) -> bool {
         matches!((self.best_bid(), self.best_ask()), (Some(b), Some(a)) if b.price >= a.price)
     }
@@ -104,6 +107,7 @@ impl Book {
         (rank >= half.worst()?).then(|| half.get(rank))
     }
 
+    #[inline]
     fn half(&self, side: Side) -> &Levels {
         match side {
             Side::Buy => &self.bids,
@@ -112,6 +116,7 @@ impl Book {
     }
 
     /// Levels way between best bid and best ask, rounded down.
+    #[inline]
     pub fn mid(&self) -> Option<Price> {
         let (bid, ask) = (self.best_bid()?, self.best_ask()?);
         Some(Price(bid.price.0.checked_add(ask.price.0)?.div_euclid(2)))

@@ -47,6 +47,8 @@ struct Closed {
 #[derive(Debug)]
 struct Forming {
     candle: Candle,
+    /// Where it ends.
+    end: Time,
     /// `None` when every trade since its start was seen. Otherwise the trades seen so far, which
     /// wait for a venue candle that ends before or within them.
     seam: Option<Vec<Trade>>,
@@ -61,6 +63,17 @@ pub struct Progress {
     pub closed: u32,
     /// Whether a venue candle contradicted ours.
     pub mismatch: bool,
+}
+
+impl Forming {
+    fn new(candle: Candle, seam: Option<Vec<Trade>>, interval: Interval) -> Self {
+        Self {
+            candle,
+            end: interval.next_open(candle.open_time),
+            seam,
+            venue_final: None,
+        }
+    }
 }
 
 impl Series {
@@ -80,6 +93,7 @@ impl Series {
     }
 
     /// The interval.
+    #[inline]
     pub fn interval(&self) -> Interval {
         self.interval
     }
@@ -90,11 +104,13 @@ impl Series {
     }
 
     /// The last closed candle.
+    #[inline]
     pub fn last(&self) -> Option<&Candle> {
         self.closed.last()
     }
 
     /// The candle that still changes.
+    #[inline]
     pub fn forming(&self) -> Option<&Candle> {
         self.forming.as_ref().map(|f| &f.candle)
     }
@@ -127,13 +143,10 @@ impl Series {
     }
 
     /// When the forming candle should have closed, with time for stragglers.
+    #[inline]
     pub fn due(&self) -> Option<Time> {
         let forming = self.forming.as_ref()?;
-        Some(
-            self.interval
-                .next_open(forming.candle.open_time)
-                .plus(4 * SETTLE_NS),
-        )
+        Some(forming.end.plus(4 * SETTLE_NS))
     }
 
     /// Trades were lost: the forming candle is incomplete until the venue's own figures come.
@@ -145,8 +158,12 @@ impl Series {
 
     /// A trade; `missed` says that others before it were not seen.
     pub fn trade(&mut self, trade: &Trade, missed: bool, instrument: &Instrument) -> Progress {
-        let open_time = self.interval.open_of(trade.time);
         let mut progress = Progress::default();
+        let open_time = match &self.forming {
+            // Most trades come into the candle that is there.
+            Some(f) if f.candle.open_time <= trade.time && trade.time < f.end => f.candle.open_time,
+            Some(_) | None => self.interval.open_of(trade.time),
+        };
         match self.forming.as_mut().map(|f| f.candle.open_time) {
             Some(forming) if open_time < forming => {
                 self.late_trades = self.late_trades.saturating_add(1);
@@ -162,10 +179,10 @@ impl Series {
             Some(_) | None => {}
         }
         // Without a candle before it, nobody knows what was traded before this one's first trade.
-        let forming = self.forming.get_or_insert_with(|| Forming {
-            candle: flat(open_time, trade.price),
-            seam: Some(Vec::new()),
-            venue_final: None,
+        let interval = self.interval;
+        let forming = self.forming.get_or_insert_with(|| {
+            let candle = flat(open_time, trade.price);
+            Forming::new(candle, Some(Vec::new()), interval)
         });
         if forming.candle.trades == 0 {
             forming.candle = flat(open_time, trade.price);
@@ -184,8 +201,7 @@ impl Series {
         let Some(forming) = &self.forming else {
             return Progress::default();
         };
-        let end = self.interval.next_open(forming.candle.open_time);
-        if time < end.plus(SETTLE_NS) {
+        if time < forming.end.plus(SETTLE_NS) {
             return Progress::default();
         }
         let open_time = self.interval.open_of(time.plus(-SETTLE_NS));
@@ -281,11 +297,7 @@ impl Series {
         if self.forming.is_none()
             && let Some(open) = history.candles.last().filter(|c| c.open_time == limit)
         {
-            self.forming = Some(Forming {
-                candle: *open,
-                seam: Some(Vec::new()),
-                venue_final: None,
-            });
+            self.forming = Some(Forming::new(*open, Some(Vec::new()), self.interval));
         }
         self.rebuild(instrument);
     }
@@ -310,7 +322,7 @@ impl Series {
         let Some(forming) = self.forming.take() else {
             return 0;
         };
-        let mut next = self.interval.next_open(forming.candle.open_time);
+        let mut next = forming.end;
         let mut closed = 1;
         let whole = forming.seam.is_none();
         let (candle, complete) = match forming.venue_final {
@@ -343,11 +355,8 @@ impl Series {
             next = self.interval.next_open(next);
             closed = closed.saturating_add(1);
         }
-        self.forming = Some(Forming {
-            candle: flat(next, close),
-            seam: missed.then(Vec::new),
-            venue_final: None,
-        });
+        let seam = missed.then(Vec::new);
+        self.forming = Some(Forming::new(flat(next, close), seam, self.interval));
         closed
     }
 
@@ -406,6 +415,7 @@ fn agree(ours: &Candle, venue: &Candle) -> bool {
         }
 }
 
+#[inline]
 fn add(candle: &mut Candle, trade: &Trade) {
     candle.high = candle.high.max(trade.price);
     candle.low = candle.low.min(trade.price);

@@ -83,10 +83,12 @@ impl Levels {
     }
 
     /// The number of levels.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
+    #[inline]
     pub(super) fn get(&self, rank: i64) -> Qty {
         let Some(block) = self.blocks.get(self.block_of(rank)) else {
             return Qty::ZERO;
@@ -97,6 +99,7 @@ impl Levels {
         }
     }
 
+    #[inline]
     pub(super) fn best(&self) -> Option<(i64, Qty)> {
         let block = self.blocks.last()?;
         let last = block.len - 1;
@@ -104,6 +107,7 @@ impl Levels {
     }
 
     /// The worst rank.
+    #[inline]
     pub(super) fn worst(&self) -> Option<i64> {
         self.blocks.first().map(|block| block.ranks[0])
     }
@@ -175,6 +179,7 @@ impl Levels {
         self.lows[left + 1] = self.blocks[left + 1].ranks[0];
     }
 
+    #[inline]
     fn remove(&mut self, at: usize) {
         self.blocks.remove(at);
         self.lows.remove(at);
@@ -232,6 +237,7 @@ impl Block {
         (slot, slot < self.len && self.ranks[slot] == rank)
     }
 
+    #[inline]
     fn insert(&mut self, slot: usize, rank: i64, qty: Qty) {
         self.ranks.copy_within(slot..self.len, slot + 1);
         self.qtys.copy_within(slot..self.len, slot + 1);
@@ -240,6 +246,7 @@ impl Block {
         self.len += 1;
     }
 
+    #[inline]
     fn remove(&mut self, slot: usize) {
         self.ranks.copy_within(slot + 1..self.len, slot);
         self.qtys.copy_within(slot + 1..self.len, slot);

@@ -97,6 +97,7 @@ impl Market {
     }
 
     /// Price of the last trade; before the first one, close of the last known candle.
+    #[inline]
     pub fn last_price(&self) -> Option<Price> {
         let candle = || {
             self.series
@@ -145,6 +146,7 @@ impl Market {
 
     /// The price that positions are valued at: the venue's mark price, else the middle of the valid
     /// book, else the last trade.
+    #[inline]
     pub fn mark(&self, instrument: &Instrument) -> Option<Price> {
         let venue = || self.derivative?.mark?.to_price(instrument.price_scale);
         let middle = || self.book.valid().and_then(Book::mid);
@@ -185,12 +187,14 @@ impl Market {
     }
 
     /// When, by our clock, a candle is to be closed although nothing comes.
+    #[inline]
     pub fn deadline(&self) -> Option<Time> {
         let due = self.series.iter().filter_map(Series::due).min()?;
         Some(due.plus(self.venue_ahead_ns.saturating_neg()))
     }
 
     /// The venue's time now, as its last events tell it: our own clock may be wrong.
+    #[inline]
     pub fn venue_now(&self, now: Time) -> Time {
         now.plus(self.venue_ahead_ns)
     }

@@ -79,6 +79,7 @@ impl SyncedBook {
     }
 
     /// The book, if it can be trusted.
+    #[inline]
     pub fn valid(&self) -> Option<&Book> {
         matches!(self.state, State::Valid).then_some(&self.book)
     }
@@ -94,6 +95,7 @@ impl SyncedBook {
     }
 
     /// What orders the last applied event among the venue's streams.
+    #[inline]
     pub fn seq(&self) -> u64 {
         self.seq
     }
@@ -221,6 +223,7 @@ impl SyncedBook {
         self.updates = self.updates.saturating_add(1);
     }
 
+    #[inline]
     fn verify(&self) -> Option<BookFault> {
         if self.book.is_crossed() {
             return Some(BookFault::Crossed);

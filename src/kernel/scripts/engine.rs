@@ -17,7 +17,7 @@ use super::reading::{Outputs, Reading, Shared, Source, not_ready, register};
 /// Longest script, in bytes.
 pub const SCRIPT_BYTES_MAX: usize = 64 << 10;
 /// Operations of one call, a few for each thing that a script does.
-pub const OPERATIONS_MAX: u64 = 10_000;
+pub const OPERATIONS_MAX: u64 = 4_000;
 /// Calls inside of calls.
 const CALLS_MAX: usize = 8;
 /// Nesting of expressions and blocks.
@@ -27,10 +27,10 @@ const VARIABLES_MAX: usize = 128;
 /// Functions that a script defines.
 const FUNCTIONS_MAX: usize = 64;
 /// Bytes of a text.
-const TEXT_MAX: usize = 4_096;
+const TEXT_MAX: usize = 1_024;
 /// Elements of a list, and of a map, with all that is inside. An operation may copy one: with the operations
-/// this bounds the time of a call.
-const ELEMENTS_MAX: usize = 256;
+/// this bounds the time of a call: 20 ms at most were measured (`benches/README.md`).
+const ELEMENTS_MAX: usize = 64;
 
 /// An engine for one script, and the script.
 pub(super) fn compile(text: &str, shared: &Shared) -> Result<(Engine, AST, Found), Fault> {

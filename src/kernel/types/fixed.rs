@@ -32,6 +32,7 @@ impl Scale {
     }
 
     /// Ten to the power of the scale: the integer that stands for one.
+    #[inline]
     pub const fn unit(self) -> i64 {
         10_i64.pow(self.0 as u32)
     }
@@ -54,11 +55,13 @@ impl Qty {
     pub const ZERO: Self = Self(0);
 
     /// `self - other`, `None` below zero or on overflow.
+    #[inline]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).filter(|q| *q >= 0).map(Self)
     }
 
     /// `self + other`, `None` on overflow.
+    #[inline]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
@@ -155,6 +158,7 @@ impl Price {
         clippy::float_arithmetic,
         reason = "indicators are f64; money never passes here"
     )]
+    #[inline]
     pub fn to_f64(self, scale: Scale) -> f64 {
         self.0 as f64 / scale.unit() as f64
     }
@@ -184,6 +188,7 @@ impl Qty {
         clippy::float_arithmetic,
         reason = "indicators are f64; money never passes here"
     )]
+    #[inline]
     pub fn to_f64(self, scale: Scale) -> f64 {
         self.0 as f64 / scale.unit() as f64
     }

@@ -111,6 +111,7 @@ pub struct InstrumentId(pub u16);
 
 impl InstrumentId {
     /// As an index.
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }

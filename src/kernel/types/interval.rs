@@ -44,6 +44,7 @@ impl Interval {
     };
 
     /// The start of the candle that `time` falls into.
+    #[inline]
     pub fn open_of(self, time: Time) -> Time {
         match self.fixed_len() {
             Some((len, offset)) => {
@@ -60,6 +61,7 @@ impl Interval {
     }
 
     /// The start of the candle after the one that `time` falls into.
+    #[inline]
     pub fn next_open(self, time: Time) -> Time {
         match self.fixed_len() {
             Some((len, _)) => self.open_of(time).plus(len),
@@ -68,11 +70,13 @@ impl Interval {
     }
 
     /// Nominal length in nanoseconds (a month counts as 30 days): for budgets and limits only.
+    #[inline]
     pub fn nominal_len(self) -> i64 {
         self.fixed_len().map_or(30 * DAY, |(len, _)| len)
     }
 
     /// Length and offset from the epoch; `None` for months, whose length varies.
+    #[inline]
     fn fixed_len(self) -> Option<(i64, i64)> {
         let (unit, offset) = match self.unit {
             Unit::Second => (SECOND, 0),

@@ -105,16 +105,19 @@ impl Money {
     }
 
     /// Checked sum.
+    #[inline]
     pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
         self.0.checked_add(other.0).map(Self).ok_or(MoneyError)
     }
 
     /// Checked difference.
+    #[inline]
     pub fn minus(self, other: Self) -> Result<Self, MoneyError> {
         self.0.checked_sub(other.0).map(Self).ok_or(MoneyError)
     }
 
     /// Checked negation.
+    #[inline]
     pub fn negated(self) -> Result<Self, MoneyError> {
         self.0.checked_neg().map(Self).ok_or(MoneyError)
     }

@@ -16,6 +16,7 @@ pub struct SharedLog<T> {
     chunks: VecDeque<Arc<Vec<T>>>,
     /// Entries of the first chunk that were dropped already.
     dropped: usize,
+    len: usize,
 }
 
 impl<T> Default for SharedLog<T> {
@@ -23,15 +24,16 @@ impl<T> Default for SharedLog<T> {
         Self {
             chunks: VecDeque::new(),
             dropped: 0,
+            len: 0,
         }
     }
 }
 
 impl<T> SharedLog<T> {
     /// Number of entries.
+    #[inline]
     pub fn len(&self) -> usize {
-        let all: usize = self.chunks.iter().map(|chunk| chunk.len()).sum();
-        all.saturating_sub(self.dropped)
+        self.len
     }
 
     /// Whether there is none.
@@ -70,6 +72,7 @@ impl<T> SharedLog<T> {
         let Some(first) = self.chunks.front() else {
             return;
         };
+        self.len = self.len.saturating_sub(1);
         self.dropped = self.dropped.saturating_add(1);
         if self.dropped >= first.len() {
             self.chunks.pop_front();
@@ -81,6 +84,7 @@ impl<T> SharedLog<T> {
 impl<T: Clone> SharedLog<T> {
     /// Appends one.
     pub fn push(&mut self, entry: T) {
+        self.len = self.len.saturating_add(1);
         match self.chunks.back_mut() {
             Some(chunk) if chunk.len() < CHUNK => Arc::make_mut(chunk).push(entry),
             Some(_) | None => {

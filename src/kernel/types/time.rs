@@ -31,16 +31,19 @@ impl Time {
     }
 
     /// Milliseconds since the epoch, rounded down: the unit of every JSON document.
+    #[inline]
     pub fn millis(self) -> i64 {
         self.0.div_euclid(MILLISECOND)
     }
 
     /// Nanoseconds from `earlier` to `self`; negative when the clocks disagree.
+    #[inline]
     pub fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 
     /// This time plus `ns`, at the edge of the range at most.
+    #[inline]
     #[must_use]
     pub fn plus(self, ns: i64) -> Self {
         Self(self.0.saturating_add(ns))

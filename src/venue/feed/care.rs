@@ -46,9 +46,7 @@ impl Feed {
                         feeding.stream(TopicKind::Depth).received.set(now);
                         self.fetcher.request(Job::Probe(at));
                     }
-                    Finding::NoSnapshot => {
-                        self.heal(at, TopicKind::Depth, "the snapshot did not come");
-                    }
+                    Finding::NoSnapshot => self.no_snapshot(at),
                     Finding::Stalled(kind) => self.stalled(at, kind),
                 }
             }
@@ -76,6 +74,17 @@ impl Feed {
         } else if now.since(since) >= patience.stall {
             *slot = None;
             self.stalled(at, TopicKind::Depth);
+        }
+    }
+
+    /// Whether the stream lives is not known until its snapshot has come: nor whether a book from before is true.
+    fn no_snapshot(&mut self, at: usize) {
+        let renewed = self.heal(at, TopicKind::Depth, "the snapshot did not come");
+        if let Some(feeding) = self.shared.instruments.get(at).filter(|_| renewed) {
+            feeding.forget(TopicKind::Depth);
+            self.shared
+                .lost(feeding.id, LossReason::Stalled, Lost::Book);
+            self.shared.kernel.ring();
         }
     }
 
@@ -132,8 +141,9 @@ impl Feed {
         self.renew(at, TopicKind::Depth, "the book needs a snapshot", false);
     }
 
-    /// Subscribes to a stream anew; after several times without success, to all of its connection.
-    pub(super) fn heal(&mut self, at: usize, kind: TopicKind, why: &str) {
+    /// Subscribes to a stream anew, unless that has just been done; after several times without success, to all
+    /// of its connection.
+    fn heal(&mut self, at: usize, kind: TopicKind, why: &str) -> bool {
         let now = self.shared.clock.now();
         let heal = self.heals.entry((at, kind)).or_insert(Heal {
             first: now,
@@ -145,7 +155,7 @@ impl Feed {
         }
         // The one before must have had its time.
         if now.since(heal.last) < nanos(self.shared.config.stall) {
-            return;
+            return false;
         }
         (heal.last, heal.count) = (now, heal.count + 1);
         let give_up = heal.count > HEALS_MAX;
@@ -153,6 +163,7 @@ impl Feed {
             heal.count = 0;
         }
         self.renew(at, kind, why, give_up);
+        true
     }
 
     fn renew(&self, at: usize, kind: TopicKind, why: &str, give_up: bool) {

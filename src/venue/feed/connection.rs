@@ -137,7 +137,10 @@ impl Connection {
             for (_, stream) in self.streams(&request.topics) {
                 stream.subscribed.store(subscribe, Ordering::Relaxed);
             }
-            self.await_snapshots(&request);
+            self.await_events(&request);
+            if subscribe && self.gate.is_open() {
+                self.await_snapshots(&request.topics);
+            }
             self.open.insert(message.id, request);
         }
         Ok(())
@@ -211,26 +214,39 @@ impl Connection {
         })
     }
 
-    /// Where the stream brings its own snapshot, it is due from now on.
-    fn await_snapshots(&self, request: &Request) {
+    /// Whatever was silent gets its time anew.
+    fn await_events(&self, request: &Request) {
         let now = self.shared.clock.now();
-        for at in &request.topics {
-            let Some(feed) = self.shard.feeds.get(*at) else {
-                continue;
-            };
+        for (_, stream) in self.streams(&request.topics) {
+            stream.received.set(now);
+        }
+    }
+
+    /// Where the stream brings its own snapshot, it is due from now on.
+    fn await_snapshots(&self, topics: &[usize]) {
+        let now = self.shared.clock.now();
+        let protocol = self.shared.config.access.protocol();
+        let feeds = topics.iter().filter_map(|at| self.shard.feeds.get(*at));
+        for feed in feeds.filter(|feed| feed.topic.kind == TopicKind::Depth) {
             let Some(feeding) = self.shared.instruments.get(feed.at) else {
                 continue;
             };
-            let stream = feeding.stream(feed.topic.kind);
-            stream.received.set(now);
-            let own = self.shared.config.access.protocol();
-            if feed.topic.kind == TopicKind::Depth
-                && request.subscribe
-                && own.depth(&feeding.instrument, 1).is_none()
-            {
+            let subscribed = &feeding.stream(TopicKind::Depth).subscribed;
+            let own = protocol.depth(&feeding.instrument, 1).is_none();
+            if own && subscribed.load(Ordering::Relaxed) {
                 feeding.awaits_snapshot.set(now.plus(SECOND));
             }
         }
+    }
+
+    /// Lets its events through, those held back first.
+    pub(super) fn let_through(&self) {
+        // A snapshot among the held ones is as good as one that comes later.
+        if !self.gate.is_open() {
+            let all: Vec<usize> = (0..self.shard.feeds.len()).collect();
+            self.await_snapshots(&all);
+        }
+        self.gate.open(&self.shared);
     }
 }
 

@@ -40,6 +40,11 @@ impl Gate {
         }
     }
 
+    /// Whether events go straight to the kernel.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
     /// An event came, and was decoded then.
     pub(super) fn pass(&self, shared: &Shared, event: MarketEvent, decoded: Time) {
         if self.open.load(Ordering::Acquire) {

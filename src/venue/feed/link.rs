@@ -73,7 +73,7 @@ impl Link {
                             .fetch_add(1, Ordering::Relaxed);
                     }
                     let since = connection.since;
-                    let end = self.live(connection).await;
+                    let end = self.begin(connection).await;
                     if self.shared.clock.now().since(since) > GOOD {
                         backoff.reset();
                     }
@@ -95,6 +95,23 @@ impl Link {
             );
             sleep(pause).await;
         }
+    }
+
+    /// Serves a new connection with what was wished meanwhile.
+    async fn begin(&mut self, mut connection: Connection) -> LinkEnd {
+        // Who wanted the one before to end has got that, however many they were.
+        let waiting = std::iter::from_fn(|| self.wishes.try_recv().ok());
+        let kept: Vec<Wish> = waiting
+            .filter(|wish| !matches!(wish, Wish::Reconnect(_)))
+            .collect();
+        for wish in kept {
+            if let Err(end) = self.carry_out(wish, &mut connection).await {
+                connection.close(matches!(end, LinkEnd::Left)).await;
+                self.lost();
+                return end;
+            }
+        }
+        self.live(connection).await
     }
 
     /// From a subscribed connection to the end of the last one that replaced it.
@@ -268,7 +285,7 @@ impl Link {
         }
         // Its last event comes before the first one of the new connection.
         old.close(true).await;
-        next.gate.open(&shared);
+        next.let_through();
         shared.status.replaced.fetch_add(1, Ordering::Relaxed);
         Ok(next)
     }

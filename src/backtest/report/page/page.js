@@ -347,18 +347,29 @@ else {
 // --- trades -----------------------------------------------------------------------------------
 {
   const PAGE = 50, table = $("trades"), several = D.instruments.length > 1, many = D.strategies.length > 1;
+  // As many digits in each row of a column, so that numbers line up: of an instrument for prices, of all for money.
+  const even = (key) => {
+    const most = new Map();
+    for (const r of D.trades) most.set(r.at, Math.max(most.get(r.at) ?? 0, (price(r[key]).split(".")[1] ?? "").length));
+    return (r) => (r[key] == null ? "\u2013" : fixed(r[key], most.get(r.at)));
+  };
+  const cents = (key) => {
+    const n = places(D.trades.reduce((most, r) => Math.max(most, Math.abs(r[key] ?? 0)), 0));
+    return (x) => (x == null ? "\u2013" : fixed(x, n));
+  };
+  const [fees, funding, net] = ["fees", "funding", "net_pnl"].map(cents);
   const columns = [
     ["Opened", (r) => r.opened, (r) => when(r.opened), "left"],
     ["Lasted", (r) => (r.closed ?? D.to) - r.opened, (r) => (r.closed == null ? "open" : span(r.closed - r.opened))],
     ...(many ? [["Strategy", (r) => r.strategy, (r) => r.strategy, "left"]] : []),
     ...(several ? [["Instrument", (r) => r.at, (r) => D.instruments[r.at].symbol, "left"]] : []),
     ["Side", (r) => r.side, (r) => r.side + (r.liquidated ? ", liquidated" : ""), "left"],
-    ["Quantity", (r) => r.quantity, (r) => price(r.quantity)],
-    ["Entry", (r) => r.entry_price, (r) => price(r.entry_price)],
-    ["Exit", (r) => r.exit_price, (r) => price(r.exit_price)],
-    ["Fees", (r) => r.fees, (r) => money(r.fees)],
-    ...(T.funding ? [["Funding", (r) => r.funding, (r) => signed(r.funding)]] : []),
-    ["Net", (r) => r.net_pnl, (r) => signed(r.net_pnl), "", (r) => tone(r.net_pnl)],
+    ["Quantity", (r) => r.quantity, even("quantity")],
+    ["Entry", (r) => r.entry_price, even("entry_price")],
+    ["Exit", (r) => r.exit_price, even("exit_price")],
+    ["Fees", (r) => r.fees, (r) => fees(r.fees)],
+    ...(T.funding ? [["Funding", (r) => r.funding, (r) => plus(r.funding, funding(r.funding))]] : []),
+    ["Net", (r) => r.net_pnl, (r) => plus(r.net_pnl, net(r.net_pnl)), "", (r) => tone(r.net_pnl)],
     ["Return", (r) => r.net_pnl / (r.quantity * r.entry_price), (r) => percent((100 * r.net_pnl) / (r.quantity * r.entry_price)), "", (r) => tone(r.net_pnl)],
   ];
   let by = 0, down = false, page = 0;

@@ -63,6 +63,9 @@ impl PaperVenue {
 
     /// When funding is paid next for a position.
     pub(super) fn funding_due(&self) -> Option<Time> {
+        if self.funding.is_empty() {
+            return None;
+        }
         let held = self.positions.iter().filter(|(_, qty)| **qty != 0);
         let due = held.filter_map(|((id, _), _)| self.funding.get(id));
         due.filter(|f| !f.waits).map(|f| f.due).min()
@@ -158,6 +161,12 @@ impl PaperVenue {
         if look.is_none() || look == self.carried.get(&id).copied() {
             return;
         }
+        if self.carries(kernel) == Ok(true) {
+            if let Some(look) = look {
+                self.carried.insert(id, look);
+            }
+            return;
+        }
         let Ok(doomed) = self.doomed(kernel, id) else {
             return;
         };
@@ -210,6 +219,34 @@ impl PaperVenue {
             }
         }
         wallet
+    }
+
+    /// Whether the account stands for all of its positions with ease: none has a margin of its own, and what is
+    /// there is more than what is needed. What most marks come to, without a list of positions.
+    fn carries(&self, kernel: &Kernel) -> Result<bool, MoneyError> {
+        let ledger = kernel.ledger();
+        let (mut balance, mut needed) = (self.wallet(kernel), Money::ZERO);
+        for ((id, side), qty) in self.positions.iter().filter(|(_, qty)| **qty != 0) {
+            let (Some(instrument), Some(holding)) = (ledger.instrument(*id), ledger.holding(*id))
+            else {
+                return Ok(false);
+            };
+            if instrument.contract == Contract::Spot {
+                continue;
+            }
+            let position = holding.position(*side);
+            let mark = kernel.market_of(*id).and_then(|m| m.mark(instrument));
+            let Some(mark) = mark.filter(|_| position.qty == *qty) else {
+                return Ok(false);
+            };
+            if holding.margin().mode == MarginMode::Isolated {
+                return Ok(false);
+            }
+            let value = position.value(mark, instrument)?;
+            balance = balance.plus(value.minus(position.cost)?)?;
+            needed = needed.plus(ledger.brackets().maintenance_margin(value)?)?;
+        }
+        Ok(!is_liquidated(balance, needed))
     }
 
     fn doomed(&self, kernel: &Kernel, moved: InstrumentId) -> Result<Vec<Doomed>, MoneyError> {

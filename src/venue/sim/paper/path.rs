@@ -10,7 +10,7 @@ impl PaperVenue {
     pub fn is_indifferent(&self, id: InstrumentId) -> bool {
         self.is_settled()
             && !self.holds(id)
-            && self.resting.of(id).next().is_none()
+            && (self.resting.is_empty() || self.resting.of(id).next().is_none())
             && self.waiting.of(id).next().is_none()
     }
 

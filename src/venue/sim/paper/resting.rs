@@ -116,6 +116,10 @@ impl RestingOrders {
         Some(&mut resting.ticket)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.orders.is_empty()
+    }
+
     pub(super) fn contains(&self, id: OrderId) -> bool {
         self.keys.contains_key(&id)
     }
@@ -187,6 +191,9 @@ impl RestingOrders {
         (bids, asks): (&[Level], &[Level]),
         book: Option<&Book>,
     ) {
+        if self.orders.is_empty() {
+            return;
+        }
         for (side, levels) in [(Side::Buy, bids), (Side::Sell, asks)] {
             let Some((best, worst)) = self.span(id, side) else {
                 continue;
@@ -416,6 +423,9 @@ impl PaperVenue {
 
     /// Others traded: those in front are served first, then we are.
     pub(super) fn traded(&mut self, kernel: &Kernel, id: InstrumentId, trade: &Trade, now: Time) {
+        if self.resting.orders.is_empty() {
+            return;
+        }
         let side = trade.taker.opposite();
         let reached = self.resting.reached(id, side, trade.price);
         let Some(instrument) = kernel
