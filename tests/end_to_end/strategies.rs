@@ -88,7 +88,7 @@ fn heavy_a_rule_trades_and_is_changed_while_it_runs() {
         Some((now["version"].clone(), error.to_owned()))
     });
     assert_eq!(wrong.0, changed["version"]);
-    let place = format!("{}:10:15: ", config.display());
+    let place = format!("{}:11:15: ", config.display());
     assert!(wrong.1.starts_with(&place), "{}", wrong.1);
     assert!(wrong.1.contains("did you mean close?"), "{}", wrong.1);
     assert!(
