@@ -139,7 +139,7 @@ impl Reload {
                 tracing::info!("nothing of a running strategy has changed");
             }
         } else if waiting != *told {
-            tracing::warn!("these settings wait for a restart: {}", waiting.join(", "));
+            tracing::warn!("this waits for a restart: {}", waiting.join(", "));
         }
         *told = waiting;
     }
@@ -147,7 +147,11 @@ impl Reload {
     /// Whether the strategy runs differently now.
     async fn apply(&mut self, name: &str, built: Result<StrategyConfig, String>) -> bool {
         let Some(index) = self.applied.iter().position(|c| c.name == *name) else {
-            return false; // a new one: told among what waits for a restart
+            // A new one: told among what waits for a restart.
+            if let Err(why) = built {
+                tracing::error!(strategy = name, "this new strategy could not start: {why}");
+            }
+            return false;
         };
         let built = built.map(|mut config| {
             // Which instruments it trades waits for a restart.
@@ -211,9 +215,31 @@ impl Reload {
                 param != "symbols" && self.applied.iter().any(|c| c.name == name)
             })
         };
-        let mut keys = now.changed_since(&self.settings);
-        keys.retain(|key| !runs(key));
-        keys
+        let running: Vec<&str> = self.applied.iter().map(|c| c.name.as_str()).collect();
+        let wanted = &now.run.strategies;
+        let added = wanted
+            .iter()
+            .filter(|name| !running.contains(&name.as_str()));
+        let added: Vec<&str> = added.map(String::as_str).collect();
+        let removed = running
+            .iter()
+            .filter(|name| !wanted.iter().any(|w| w == *name));
+        let told_by_name = |key: &str| {
+            let of_new = |name: &&str| {
+                let rest = key
+                    .strip_prefix("strategies.")
+                    .and_then(|k| k.strip_prefix(*name));
+                rest.is_some_and(|rest| rest.starts_with('.'))
+            };
+            key == "run.strategies" || added.iter().any(of_new)
+        };
+        let mut waiting = now.changed_since(&self.settings);
+        waiting.retain(|key| !runs(key) && !told_by_name(key));
+        waiting.extend(added.iter().map(|name| format!("the new strategy {name}")));
+        waiting.extend(removed.map(|name| {
+            format!("the end of strategy {name} (until then POST /api/v1/strategies/{name}/stop)")
+        }));
+        waiting
     }
 }
 

@@ -112,6 +112,15 @@ fn heavy_a_rule_trades_and_is_changed_while_it_runs() {
     until("what waits is told", || {
         process.log().contains("risk.orders_open_max").then_some(())
     });
+    // So do strategies that are new or no longer named; a new one that could not start is told at once.
+    edit(&config, "[\"dip\"]", "[\"grid\", \"nowhere\"]");
+    process.signal("HUP");
+    until("what begins and ends with a restart is told", || {
+        let log = process.log();
+        let said = ["the new strategy grid", "the end of strategy dip"];
+        said.iter().all(|said| log.contains(said)).then_some(())
+    });
+    assert!(strategy(&process, "dip")["running"] == true);
     assert!(process.terminate(HUNG).success());
 }
 
