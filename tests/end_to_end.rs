@@ -19,6 +19,8 @@ mod gaps;
 mod hostile;
 #[path = "end_to_end/journal.rs"]
 mod journal;
+#[path = "end_to_end/logs.rs"]
+mod logs;
 #[path = "end_to_end/journald.rs"]
 mod journald;
 #[path = "end_to_end/monitoring.rs"]

@@ -145,6 +145,15 @@ struct Shared {
 }
 
 impl Shared {
+    /// Tells how much of the venue's request weight is used, now and at most.
+    fn tell_weight(&self) {
+        let access = &self.config.access;
+        let used = access.weight_used_ppm();
+        self.status.weight_used_ppm.store(used, Ordering::Relaxed);
+        let peak = access.weight_peak_ppm();
+        self.status.weight_peak_ppm.store(peak, Ordering::Relaxed);
+    }
+
     fn place(&self, id: InstrumentId) -> Option<usize> {
         let place = *self.places.get(id.index())?;
         (place != u16::MAX).then_some(usize::from(place))
@@ -438,10 +447,7 @@ impl Feed {
         let shared = Arc::clone(&self.shared);
         let access = &shared.config.access;
         let status = &shared.status;
-        let used = access.weight_used_ppm();
-        status.weight_used_ppm.store(used, Ordering::Relaxed);
-        let peak = access.weight_peak_ppm();
-        status.weight_peak_ppm.store(peak, Ordering::Relaxed);
+        shared.tell_weight();
         status
             .substitute
             .store(access.is_substitute(), Ordering::Relaxed);

@@ -29,6 +29,8 @@ impl Feed {
     /// Looks after every stream.
     pub(super) fn look(&mut self) {
         let shared = Arc::clone(&self.shared);
+        // A window ends without a call.
+        shared.tell_weight();
         let now = shared.clock.now();
         let config = &shared.config;
         let patience = Patience {
