@@ -194,7 +194,7 @@ fn report(all: &[Seen], seeds: u64) {
     );
     let traded = all.iter().filter(|s| s.of_strategies > 0).count();
     assert!(
-        traded * 30 > all.len() || seeds < 60,
+        traded * 100 > all.len() || seeds < 300,
         "strategies trade: {traded}"
     );
     if seeds >= SEEDS {

@@ -5,9 +5,9 @@ use hean::kernel::types::Interval;
 
 use crate::random::Random;
 
-/// None in twelve of thirteen runs: with them one takes as long as twenty.
+/// None in thirty-six of thirty-seven runs: with them one takes as long as fifteen.
 pub(crate) fn strategies(seed: u64) -> Vec<StrategyConfig> {
-    if !seed.is_multiple_of(13) {
+    if !seed.is_multiple_of(37) {
         return Vec::new();
     }
     let mut random = Random::of(seed, 7);
