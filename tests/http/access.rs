@@ -392,7 +392,12 @@ async fn every_call_that_changes_something_is_written_down() {
     let bot = token(dir, "bot", Scope::Trade);
     let eye = token(dir, "eye", Scope::Read);
     let answering = |_, _: &_| Some(Outcome::Cancelling(4));
-    let mut server = Harness::start(with_data(dir), Box::new(answering)).await;
+    // Here the kernel answers: however late.
+    let config = HttpConfig {
+        answer_timeout: PATIENCE,
+        ..with_data(dir)
+    };
+    let mut server = Harness::start(config, Box::new(answering)).await;
     let writer = server.access.audit_writer().expect("a log");
     let writer = tokio::spawn(writer.run());
     let delete = async |token: &str, target: &str| {
