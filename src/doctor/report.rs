@@ -58,7 +58,7 @@ impl Report {
         subject: impl Into<String>,
         found: impl Into<String>,
     ) {
-        self.add(check, subject.into(), Verdict::Ok, found.into(), None);
+        self.add(check, subject, Verdict::Ok, found, None);
     }
 
     pub(super) fn hint(
@@ -68,13 +68,7 @@ impl Report {
         found: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.add(
-            check,
-            subject.into(),
-            Verdict::Hint,
-            found.into(),
-            Some(fix.into()),
-        );
+        self.add(check, subject, Verdict::Hint, found, Some(fix.into()));
     }
 
     pub(super) fn warn(
@@ -84,13 +78,7 @@ impl Report {
         found: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.add(
-            check,
-            subject.into(),
-            Verdict::Warn,
-            found.into(),
-            Some(fix.into()),
-        );
+        self.add(check, subject, Verdict::Warn, found, Some(fix.into()));
     }
 
     pub(super) fn fail(
@@ -100,28 +88,22 @@ impl Report {
         found: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.add(
-            check,
-            subject.into(),
-            Verdict::Fail,
-            found.into(),
-            Some(fix.into()),
-        );
+        self.add(check, subject, Verdict::Fail, found, Some(fix.into()));
     }
 
     fn add(
         &mut self,
         check: &'static str,
-        subject: String,
+        subject: impl Into<String>,
         verdict: Verdict,
-        found: String,
+        found: impl Into<String>,
         fix: Option<String>,
     ) {
         self.findings.push(Finding {
             check,
-            subject,
+            subject: subject.into(),
             verdict,
-            found,
+            found: found.into(),
             fix,
         });
     }

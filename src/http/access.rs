@@ -265,8 +265,9 @@ impl Access {
         headers: &HeaderMap,
         scope: Scope,
         peer: &Peer,
+        known: &Known,
     ) -> Result<Caller, Box<Problem>> {
-        let caller = self.identify(headers, scope, peer, &Known::default())?;
+        let caller = self.identify(headers, scope, peer, known)?;
         caller.require(scope)?;
         Ok(caller)
     }

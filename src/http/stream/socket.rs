@@ -45,7 +45,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// `GET /ws`.
 pub(in crate::http) fn socket(call: Call, mut request: HttpRequest<Incoming>) -> Answer {
-    let app = call.app();
+    let Connection { app, peer, known } = &*call.connection;
     // The guard has looked at the origin.
     let (response, accepting) = ws::accept(&mut request, |_| true, limits(&app.config))
         .map_err(|error| no_handshake(&error))?;
@@ -54,10 +54,7 @@ pub(in crate::http) fn socket(call: Call, mut request: HttpRequest<Incoming>) ->
         accept.ok_or_else(|| Problem::new(Code::Internal, "the handshake has no answer"))?;
     let headers = request.headers();
     let caller = if headers.contains_key(AUTHORIZATION) || !app.access.needs_token() {
-        Some(
-            app.access
-                .authorize(headers, Scope::Read, &call.connection.peer)?,
-        )
+        Some(app.access.authorize(headers, Scope::Read, peer, known)?)
     } else {
         // Browsers cannot send that header: the first message has the token.
         None
